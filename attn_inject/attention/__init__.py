@@ -1,0 +1,4 @@
+"""The attention modules: small layers, one paper a file.
+
+`catalog` names them without importing torch; `contract` says what every module promises.
+"""

@@ -1,0 +1,60 @@
+"""What every attention module promises, built in or plugged in.
+
+Legend: N batch, C channels, H rows, W columns.
+
+- The constructor is `(channels, *, option=default, ...)`: options are explicit, never `**kwargs`.
+- `forward` takes (N, C, H, W) and returns the same shape, for any N, H, W unless `needs_size` is set.
+- A module that gates channels only (`acts_on == "channel"`) has `gate(x)`: (N, C, H, W) -> (N, C, 1, 1),
+  and its `forward` is `x * gate(x)`; adapters use it to gate class tokens with the map's own gate.
+- An option that cannot serve a channel count raises ValueError in the constructor; `adapt` says which
+  value would serve, so that surgery can use it and report it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+
+class AttentionModule(nn.Module):
+    """Base class of the built-in modules; plug-ins may use it, and need not.
+
+    Attributes:
+        acts_on: `channel` if only `gate`'s (N, C, 1, 1) multiplies the map, else `spatial`.
+        needs_size: Whether the constructor takes `size=(H, W)`, the only map it then serves.
+    """
+
+    acts_on: ClassVar[str] = "spatial"
+    needs_size: ClassVar[bool] = False
+
+    @classmethod
+    def adapt(cls, channels: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options nearest to `options` that serve `channels`; equal to `options` if they do."""
+        return dict(options)
+
+    def gate(self, x: torch.Tensor) -> torch.Tensor:
+        """What multiplies the map, (N, C, H, W) -> (N, C, 1, 1); channel modules only."""
+        raise NotImplementedError(f"{type(self).__name__} has no channel gate")
+
+
+def option_defaults(module: type[nn.Module]) -> dict[str, Any]:
+    """The options of an attention class and their defaults; `channels` and `size` are not options.
+
+    A required option has the default `inspect.Parameter.empty`.
+    """
+    parameters = list(inspect.signature(module.__init__).parameters.values())[2:]
+    return {p.name: p.default for p in parameters if p.name != "size"}
+
+
+def is_channel_gate(module: nn.Module) -> bool:
+    """Whether a module multiplies its map by one number per sample and channel, and nothing else."""
+    return getattr(module, "acts_on", "spatial") == "channel" and hasattr(module, "gate")
+
+
+def needs_size(module: type[nn.Module]) -> bool:
+    """Whether the constructor takes the map's size, `size=(H, W)`."""
+    return bool(getattr(module, "needs_size", False))

@@ -1,0 +1,130 @@
+"""Everything that can go wrong, as one tree; each class owns one exit code.
+
+AttnInjectError                  1   our bug, if it is raised bare
+├── UsageError                   2   the request itself does not parse
+├── UnknownNameError             3   no such model, attention module or placement
+├── MissingExtraError            4   an optional dependency is not installed
+├── ModelError                   5   the model cannot be loaded or run
+├── NoSiteError                  6   nothing in the model matches the request
+├── FitError                     7   the placement or the module does not fit a site
+├── CheckFailedError             8   the operated model failed a check; nothing was saved
+├── FileError                    9   a file is unreadable, untrusted or unwritable
+├── ZooError                     10  a zoo finished with failures
+└── InterruptedByUserError       130 Ctrl-C
+
+A message says what happened, where, and what to do; `hint` holds the last part alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class AttnInjectError(Exception):
+    """Base of every error that attn-inject raises on purpose.
+
+    Args:
+        message: What happened and where, one paragraph.
+        hint: What to do about it, one sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(AttnInjectError):
+    """The request does not parse."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class UnknownNameError(AttnInjectError):
+    """No such model, attention module, option or placement."""
+
+    exit_code = 3
+    code = "unknown-name"
+
+
+class MissingExtraError(AttnInjectError):
+    """An optional dependency is needed and not installed."""
+
+    exit_code = 4
+    code = "missing-extra"
+
+
+class ModelError(AttnInjectError):
+    """The model cannot be built, loaded or run."""
+
+    exit_code = 5
+    code = "model"
+
+
+class NoSiteError(AttnInjectError):
+    """Nothing in the model matches the request."""
+
+    exit_code = 6
+    code = "no-site"
+
+
+class FitError(AttnInjectError):
+    """A placement or an attention module does not fit a site."""
+
+    exit_code = 7
+    code = "fit"
+
+
+class CheckFailedError(AttnInjectError):
+    """The operated model failed a check; nothing was saved."""
+
+    exit_code = 8
+    code = "check"
+
+
+class FileError(AttnInjectError):
+    """A file is unreadable, untrusted or unwritable."""
+
+    exit_code = 9
+    code = "file"
+
+
+class ZooError(AttnInjectError):
+    """A zoo finished, and some of its models failed."""
+
+    exit_code = 10
+    code = "zoo"
+
+
+class InterruptedByUserError(AttnInjectError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+    code = "interrupted"
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
+    """The `count` names most like `name`, best first; never empty while `known` is not."""
+    lowered = {}
+    for candidate in known:
+        lowered.setdefault(candidate.lower(), candidate)
+    matches = difflib.get_close_matches(name.lower(), list(lowered), n=count, cutoff=0.0)
+    return [lowered[match] for match in matches]
+
+
+def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -> UnknownNameError:
+    """An `UnknownNameError` that names the nearest known names and where to see all of them."""
+    close = nearest(name, known)
+    hint = f"Did you mean {', '.join(close)}?" if close else ""
+    if see:
+        hint = f"{hint} `{see}` lists them all.".strip()
+    return UnknownNameError(f"There is no {what} called {name!r}.", hint=hint)

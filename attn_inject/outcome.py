@@ -1,0 +1,252 @@
+"""What was found and what was done: frozen values, and the documented JSON made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One place where an attention module can go, named after its block.
+
+    Attributes:
+        name: The block's qualified name in the model, `layer3.5`.
+        block: The block's class name, `Bottleneck`.
+        layout: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        channels: C of the block's output.
+        height: Rows of the map, in positions; None for tokens without a grid.
+        width: Columns of the map, in positions; None for tokens without a grid.
+        prefix: Class, register and distillation tokens before the grid (NLC only).
+        stage: Number of the stage, from 1; a new stage begins where the map's size changes.
+        calls: How often one forward of the model runs this block.
+        element: Which element of a tuple or dictionary output the block's addition made; None if it
+            returns a tensor.
+    """
+
+    name: str
+    block: str
+    layout: str
+    channels: int
+    height: int | None
+    width: int | None
+    prefix: int = 0
+    stage: int = 1
+    calls: int = 1
+    element: int | str | None = None
+
+    @property
+    def size(self) -> str:
+        """`56x56`, or `196 tokens` style text for people."""
+        return "-" if self.height is None else f"{self.height}x{self.width}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A candidate that is no site, or a site that was skipped, with its reason."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sites:
+    """Every site of a model and every rejected candidate."""
+
+    sites: tuple[Site, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one forward of one sample costs.
+
+    Attributes:
+        params: Learnable and frozen parameters, in numbers.
+        flops: fvcore's count; one multiply-add counts once.
+        activations: Elements that convolutions and matrix products write, fvcore's count.
+    """
+
+    params: int = 0
+    flops: int = 0
+    activations: int = 0
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            params=self.params - other.params,
+            flops=self.flops - other.flops,
+            activations=self.activations - other.activations,
+        )
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            params=self.params + other.params,
+            flops=self.flops + other.flops,
+            activations=self.activations + other.activations,
+        )
+
+    def times(self, count: int) -> Cost:
+        """The same parameters, run `count` times."""
+        return Cost(params=self.params, flops=self.flops * count, activations=self.activations * count)
+
+    def to_json(self) -> dict[str, int]:
+        """Keys `params`, `flops`, `activations`."""
+        return {"params": self.params, "flops": self.flops, "activations": self.activations}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """One attention module that was written in.
+
+    Attributes:
+        site: Where. Its layout, channels and size are those at the tapped point of the block.
+        attention: The module with the options that were used, `sa:groups=32`.
+        module: The inserted module's own qualified name, `layer3.5.attn_inject`.
+        cost: Of this module alone, over all calls of its block in one forward.
+        note: What was adapted for this site ("groups=64 does not divide 24 channels: 8 used"), or "".
+    """
+
+    site: Site
+    attention: str
+    module: str
+    cost: Cost = Cost()
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented keys of one entry of `sites`."""
+        return {
+            "name": self.site.name,
+            "attention": self.attention,
+            "layout": self.site.layout,
+            "channels": self.site.channels,
+            "height": self.site.height,
+            "width": self.site.width,
+            "params": self.cost.params,
+            "flops": self.cost.flops,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was proven, or was not."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything an injection has to tell; `to_json` is the documented interface.
+
+    Attributes:
+        model: The name as the user gave it.
+        source: `timm`, `torchvision`, `factory`, `file` or `object`.
+        attention: The specs as text.
+        placement: As in the plan.
+        start: `identity` or `paper`, resolved.
+        input_size: (channels, height, width) in pixels of the model's input.
+        insertions: What was written in.
+        rejected: Candidates that are no sites, and sites that were skipped.
+        base: Cost of the untouched model.
+        result: Cost of the operated model.
+        uncounted: Operations that fvcore has no rule for, with how often they ran.
+        checks: What was proven.
+        file: Where the model was saved, or None.
+        versions: Of torch, torchvision, timm, fvcore and attn-inject.
+        notes: Sentences for people: ambiguity of the name, unmatched weights.
+    """
+
+    model: str
+    source: str
+    attention: tuple[str, ...]
+    placement: str
+    start: str
+    input_size: tuple[int, ...] | None
+    insertions: tuple[Insertion, ...]
+    rejected: tuple[Rejection, ...]
+    base: Cost = Cost()
+    result: Cost = Cost()
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    file: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def delta(self) -> Cost:
+        """Result minus base."""
+        return self.result - self.base
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented document of `inject --json`."""
+        return {
+            "model": self.model,
+            "source": self.source,
+            "attention": list(self.attention),
+            "placement": self.placement,
+            "start": self.start,
+            "input_size": list(self.input_size) if self.input_size else None,
+            "sites": [insertion.to_json() for insertion in self.insertions],
+            "rejected": [{"name": item.name, "reason": item.reason} for item in self.rejected],
+            "base": self.base.to_json(),
+            "result": self.result.to_json(),
+            "delta": self.delta.to_json(),
+            "uncounted": dict(self.uncounted),
+            "checks": [
+                {"name": item.name, "passed": item.passed, "detail": item.detail} for item in self.checks
+            ],
+            "file": self.file,
+            "versions": dict(self.versions),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsRow:
+    """One line of a cost table: one attention module on one model.
+
+    Attributes:
+        model: The model's name.
+        source: `timm`, `torchvision`, `factory`, `file` or `object`.
+        attention: The module with its options, or None for the untouched base.
+        placement: As in the plan, or None for the base.
+        sites: How many modules were written in.
+        params: Of the operated model; None when `reason` is set.
+        flops: Of the operated model; None when `reason` is set.
+        activations: Of the operated model; None when `reason` is set.
+        delta_params: Against the base.
+        delta_flops: Against the base.
+        delta_activations: Against the base.
+        reason: Why there are no figures, or None.
+    """
+
+    model: str
+    source: str
+    attention: str | None
+    placement: str | None
+    sites: int = 0
+    params: int | None = None
+    flops: int | None = None
+    activations: int | None = None
+    delta_params: int | None = None
+    delta_flops: int | None = None
+    delta_activations: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """A cost table."""
+
+    rows: tuple[StatsRow, ...]
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented document of `stats --format json`."""
+        return {
+            "rows": [dict(vars(row)) for row in self.rows],
+            "uncounted": dict(self.uncounted),
+            "versions": dict(self.versions),
+        }

@@ -1,0 +1,193 @@
+"""What is asked: frozen values that the command line, a recipe file and Python code all make.
+
+A plan is complete before a model is touched, so it can be printed, saved and compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attn_inject.errors import UsageError, unknown_name
+
+PLACEMENTS = {
+    "after": "the block's output, after the addition and its activation (SE-POST)",
+    "before-add": "the branch, just before it is added (standard SE; most papers)",
+    "before-block": "the input of the branch (SE-PRE)",
+    "on-shortcut": "the shortcut, after its projection (SE-Identity)",
+    "after-conv": "the output of the block's spatial convolution, after its norm and activation (SE_3x3)",
+}
+STARTS = {
+    "auto": "identity when weights were loaded, paper otherwise",
+    "identity": "the operated model's output is bit-equal to the untouched one's until it is trained",
+    "paper": "the paper's own initialisation",
+}
+CHECKS = {
+    "full": "structure, outputs, gradients, modes, and the reopened file",
+    "structure": "keys, tensors, shapes and finiteness",
+    "off": "none",
+}
+BLOCK_KINDS = {
+    "residual": "residual blocks",
+    "family": "also sibling blocks of the same class that have no shortcut",
+}
+
+Option = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """One `--attn`: which module, with which options, for which sites.
+
+    Attributes:
+        name: A catalogue name, a plug-in's name or `package.module:Class`.
+        options: Keyword arguments of the module's constructor, beyond `channels`.
+        where: Glob over site names; the first spec whose glob matches a site serves it.
+    """
+
+    name: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    where: str = "*"
+
+    @classmethod
+    def parse(cls, text: str) -> AttentionSpec:
+        """Read `[GLOB=]NAME[:option=value,...]`.
+
+        The glob ends at the first `=` that stands before the first `:`; the last `:` part is options
+        if it contains `=`.
+
+        Raises:
+            UsageError: An empty name, or an option without a value.
+        """
+        head, colon, tail = text.partition(":")
+        glob, equals, rest = head.partition("=")
+        where, name = (glob, rest + colon + tail) if equals else ("*", text)
+        options: dict[str, Option] = {}
+        before, colon, last = name.rpartition(":")
+        if colon and "=" in last:
+            name = before
+            options = dict(_parse_option(item, text) for item in last.split(","))
+        if not name or not where:
+            raise UsageError(
+                f"{text!r} is no attention spec: a name is missing.",
+                hint="Write [GLOB=]NAME[:option=value,...], for example 'layer4.*=se:reduction=8'.",
+            )
+        return cls(name=name, options=options, where=where)
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={_option_text(value)}" for key, value in self.options.items())
+        return f"{self.name}:{options}" if options else self.name
+
+    def serves(self, site: str) -> bool:
+        """Whether this spec's glob matches the site called `site`."""
+        return fnmatch.fnmatchcase(site, self.where)
+
+
+def parse_value(text: str) -> Option:
+    """`true`, `false`, whole numbers and decimals as what they are; anything else as text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _parse_option(item: str, text: str) -> tuple[str, Option]:
+    key, equals, value = item.partition("=")
+    if not (key.strip() and equals and value.strip()):
+        raise UsageError(
+            f"{item!r} in {text!r} is no option.", hint="Write option=value, several joined by commas."
+        )
+    return key.strip().replace("-", "_"), parse_value(value.strip())
+
+
+def _option_text(value: Option) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest:
+    """Which model, and how to build it.
+
+    Attributes:
+        name: `resnet50`, `timm/NAME`, `torchvision/NAME`, `package.module:factory`, or a saved file.
+        pretrained: Whether to fetch the published weights.
+        weights: A local state dict to load, `.pt`, `.pth` or `.safetensors`.
+        num_classes: Outputs of the classifier; None keeps the architecture's own.
+        input_size: (channels, height, width) in pixels; None takes the model's own.
+        model_args: Further keyword arguments of the architecture.
+    """
+
+    name: str
+    pretrained: bool = False
+    weights: str | None = None
+    num_classes: int | None = None
+    input_size: tuple[int, ...] | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to write in, where, and how to prove it.
+
+    Attributes:
+        attention: One spec per `--attn`; the first whose glob matches a site serves it.
+        placement: A key of `PLACEMENTS`.
+        where: Globs of sites to keep; empty keeps all.
+        skip: Globs of sites to leave out.
+        stages: Stage numbers to keep, from 1; empty keeps all.
+        blocks: A key of `BLOCK_KINDS`.
+        at: Globs of modules named by hand instead of found blocks.
+        start: A key of `STARTS`.
+        strict: Whether a site that a module does not fit is an error instead of a skip.
+        check: A key of `CHECKS`.
+        seed: Seed of the new parameters and of the checks' inputs.
+    """
+
+    attention: tuple[AttentionSpec, ...]
+    placement: str = "after"
+    where: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    stages: tuple[int, ...] = ()
+    blocks: str = "residual"
+    at: tuple[str, ...] = ()
+    start: str = "auto"
+    strict: bool = False
+    check: str = "full"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse words outside the vocabulary."""
+        choices = {
+            "placement": (self.placement, PLACEMENTS),
+            "start": (self.start, STARTS),
+            "check": (self.check, CHECKS),
+            "kind of block": (self.blocks, BLOCK_KINDS),
+        }
+        for what, (value, known) in choices.items():
+            if value not in known:
+                raise unknown_name(what, value, known)
+        if not self.attention:
+            raise UsageError("No attention module is named.", hint="Add --attn NAME, for example --attn ela-l.")
+
+
+def as_specs(attention: str | AttentionSpec | Sequence[str | AttentionSpec]) -> tuple[AttentionSpec, ...]:
+    """One spec or several, as text or as values, to a tuple of values."""
+    items = [attention] if isinstance(attention, str | AttentionSpec) else list(attention)
+    return tuple(AttentionSpec.parse(item) if isinstance(item, str) else item for item in items)
+
+
+def as_globs(globs: str | Sequence[str]) -> tuple[str, ...]:
+    """One glob or several to a tuple."""
+    return (globs,) if isinstance(globs, str) else tuple(globs)
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """A plan or request as plain data, for JSON, TOML and recipes."""
+    return dataclasses.asdict(value)
