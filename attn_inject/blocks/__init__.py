@@ -1,0 +1,1 @@
+"""Finding: where a model's residual blocks are, what shape they have, and which of them are asked for."""

@@ -1,0 +1,123 @@
+"""The layout of a block's tensor: which axis is channels, which are the grid, what stands before it.
+
+Rank 4 is NCHW or NHWC, rank 5 NCDHW, rank 3 tokens (NLC). The grid of a map has the aspect of the image,
+so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
+Tokens are a grid that some earlier layer made as a map, behind a short prefix of extra tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.blocks.probe import Frame, Node, Recording
+
+LAST_AXIS = (nn.Linear, nn.LayerNorm)
+LONGEST_PREFIX = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the axes of a tensor are.
+
+    Attributes:
+        name: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        channels: C.
+        height: Rows of the grid, or None for tokens without one.
+        width: Columns of the grid, or None.
+        prefix: Tokens before the grid.
+    """
+
+    name: str
+    channels: int
+    height: int | None
+    width: int | None
+    prefix: int = 0
+
+
+def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame) -> Layout | str:
+    """The layout of a tensor of `shape` that `node` made in `frame`, or the reason why there is none."""
+    if len(shape) == 4:
+        return _of_map(shape, node, recording.image_size)
+    if len(shape) == 3:
+        return _of_tokens(shape, recording, frame)
+    if len(shape) == 5:
+        return Layout("NCDHW", shape[1], shape[3], shape[4])
+    return f"its output of shape {shape} is neither a map nor tokens"
+
+
+def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+    first = Layout("NCHW", shape[1], shape[2], shape[3])
+    last = Layout("NHWC", shape[3], shape[1], shape[2])
+    fits_first = _fits_image((shape[2], shape[3]), image)
+    fits_last = _fits_image((shape[1], shape[2]), image)
+    if fits_first != fits_last:
+        return first if fits_first else last
+    return last if _ends_on_last_axis(node) else first
+
+
+def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
+    """Whether a grid has the image's aspect, up to the rounding of strides."""
+    if image is None:
+        return True
+    rows, columns = grid
+    return abs(rows * image[1] - columns * image[0]) <= max(image) * 0.51 and rows <= image[0]
+
+
+def _ends_on_last_axis(node: Node) -> bool:
+    """Whether the nearest layer above `node` that prefers an axis works on the last one."""
+    waiting = list(node.inputs) if node.kind != "call" else [node]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if current.name in ("permute", "transpose"):
+            return False
+        if current.module is not None:
+            axes = [m for m in current.module.modules() if isinstance(m, (*LAST_AXIS, nn.Conv2d))]
+            if axes:
+                return isinstance(axes[-1], LAST_AXIS)
+        waiting.extend(current.inputs)
+    return False
+
+
+def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> Layout:
+    _, length, channels = shape
+    told = _told_prefix(recording, frame)
+    best: tuple[int, int, int] | None = None
+    for height, width in recording.maps:
+        prefix = length - height * width
+        if not 0 <= prefix <= LONGEST_PREFIX:
+            continue
+        if best is None or prefix == told or (best[0] != told and prefix < best[0]):
+            best = (prefix, height, width)
+    if best is None and recording.image_size is not None:
+        best = _grid_of_image(length, recording.image_size, told)
+    if best is None:
+        return Layout("NLC", channels, None, None)
+    return Layout("NLC", channels, best[1], best[2], best[0])
+
+
+def _told_prefix(recording: Recording, frame: Frame) -> int:
+    """What the nearest module above says about its extra tokens, else 0."""
+    current: Frame | None = frame
+    while current is not None:
+        told = getattr(current.module, "num_prefix_tokens", None)
+        if isinstance(told, int):
+            return told
+        current = current.parent
+    return 0
+
+
+def _grid_of_image(length: int, image: tuple[int, int], told: int) -> tuple[int, int, int] | None:
+    """The grid of whole patches whose tokens, behind the shortest prefix, number `length`."""
+    found = []
+    for patch in range(1, min(image) + 1):
+        height, width = image[0] // patch, image[1] // patch
+        prefix = length - height * width
+        if 0 <= prefix <= LONGEST_PREFIX:
+            found.append((prefix, height, width))
+    return min(found, key=lambda grid: (grid[0] != told, grid[0]), default=None)

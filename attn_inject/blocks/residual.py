@@ -1,0 +1,147 @@
+"""The predicate: does a module's own forward add a branch to a shortcut, and is the sum what it returns?
+
+The *branch* came through a child with a weight that the *shortcut* lacks. The *shortcut* is the input, or
+that through a projection, pool, crop, scale, cast, or the block's own earlier residual additions.
+A "no" carries its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.blocks.probe import ADDITIONS, Frame, Node
+
+# A projection is one convolution, or a depthwise and a pointwise one.
+PROJECTION_WEIGHTS = 2
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One residual addition in a module's own forward.
+
+    Attributes:
+        node: The sum.
+        index: Its place among the additions of two tensors in the frame, from 0.
+        shortcut: Which operand is the shortcut, 0 or 1.
+        place: Which element of the module's output it reaches; None if a tensor is returned.
+        apart: Whether branch and shortcut stem from different arguments (DLA hands its shortcut in).
+    """
+
+    node: Node
+    index: int
+    shortcut: int
+    place: int | str | None
+    apart: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The residual additions of one frame, and why the other additions are none."""
+
+    additions: tuple[Addition, ...]
+    reasons: tuple[str, ...]
+
+
+def tensor_additions(frame: Frame) -> Iterator[tuple[int, Node]]:
+    """Every addition of two tensors in a frame, with its place among them."""
+    count = 0
+    for node in frame.nodes:
+        if node.kind == "op" and node.name in ADDITIONS and len(node.inputs) == 2:
+            yield count, node
+            count += 1
+
+
+def judge(frame: Frame) -> Verdict:
+    """Find the residual additions of one frame."""
+    additions: list[Addition] = []
+    reasons: list[str] = []
+    sums: dict[Node, frozenset[Node]] = {}
+    for index, node in tensor_additions(frame):
+        found = _judge_one(frame, index, node, sums)
+        if isinstance(found, Addition):
+            additions.append(found)
+            branch = node.inputs[1 - found.shortcut]
+            sums[node] = branch.children - node.inputs[found.shortcut].children
+        elif found:
+            reasons.append(found)
+    return Verdict(tuple(additions), tuple(reasons))
+
+
+def _judge_one(frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[Node]]) -> Addition | str:
+    """The addition, the reason why it is none, or "" if it is not even a candidate."""
+    left, right = node.inputs
+    if not (left.sources and right.sources and (left.children or right.children)):
+        return ""
+    if left.shape != right.shape:
+        return f"adds shapes {left.shape} and {right.shape}, which differ"
+    if len(node.shape) < 3:
+        return f"adds vectors of shape {node.shape}, which are no map"
+    shortcut = _shortcut_side(left, right)
+    if shortcut is None:
+        return "adds two branches of equal weight, none of which is a shortcut"
+    trunk = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
+    apart = not left.sources & right.sources
+    if _weights(trunk) > PROJECTION_WEIGHTS:
+        names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
+        return f"the shortcut is no projection: it passed through {names}"
+    places = [place for place, output in frame.output_nodes if is_ancestor(node, output)]
+    if not places:
+        return "the sum does not reach the output"
+    return Addition(node, index, shortcut, places[-1], apart)
+
+
+def _shortcut_side(left: Node, right: Node) -> int | None:
+    """The operand that lacks the other's weights; if both have some, the lighter one."""
+    only_left, only_right = left.children - right.children, right.children - left.children
+    heavy_left, heavy_right = _heaviness(only_left), _heaviness(only_right)
+    if heavy_left == heavy_right:
+        return None
+    return 0 if heavy_left < heavy_right else 1
+
+
+def _heaviness(children: frozenset[Node]) -> tuple[int, int]:
+    return _weights(children), sum(p.numel() for child in children for p in _parameters(child))
+
+
+def _weights(children: frozenset[Node]) -> int:
+    """How many weight matrices or kernels the children hold."""
+    return sum(sum(size > 1 for size in p.shape) >= 2 for child in children for p in _parameters(child))
+
+
+def _parameters(child: Node) -> Iterator[nn.Parameter]:
+    assert child.module is not None
+    return child.module.parameters()
+
+
+def _branches_inside(shortcut: Node, sums: dict[Node, frozenset[Node]]) -> frozenset[Node]:
+    """The branches of earlier residual additions that the shortcut came through."""
+    return frozenset().union(*(branch for node, branch in sums.items() if is_ancestor(node, shortcut)))
+
+
+def is_ancestor(node: Node, of: Node) -> bool:
+    """Whether `of` was computed from `node`, or is it."""
+    seen: set[int] = set()
+    waiting = [of]
+    while waiting:
+        current = waiting.pop()
+        if current is node:
+            return True
+        if id(current) not in seen:
+            seen.add(id(current))
+            waiting.extend(current.inputs)
+    return False
+
+
+def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
+    """Whether a module only adds one child's output to its input (ResidualDrop, Residual)."""
+    if len(verdict.additions) != 1:
+        return False
+    addition = verdict.additions[0]
+    shortcut = addition.node.inputs[addition.shortcut]
+    branch = addition.node.inputs[1 - addition.shortcut]
+    weighted = [node for node in frame.nodes if node.kind == "call" and node in node.children]
+    others = [node for node in frame.nodes if node.kind == "op" and node is not addition.node]
+    return shortcut.kind == "input" and len(weighted) == 1 and branch is weighted[0] and not others
