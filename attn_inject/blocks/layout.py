@@ -90,7 +90,7 @@ def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> La
     best: tuple[int, int, int] | None = None
     for height, width in recording.maps:
         prefix = length - height * width
-        if not 0 <= prefix <= LONGEST_PREFIX:
+        if not 0 <= prefix <= LONGEST_PREFIX or not _fits_image((height, width), recording.image_size):
             continue
         if best is None or prefix == told or (best[0] != told and prefix < best[0]):
             best = (prefix, height, width)

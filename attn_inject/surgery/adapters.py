@@ -1,0 +1,83 @@
+"""Attention modules speak NCHW; here every other layout is translated to it and back.
+
+Legend: N batch, C channels, H rows, W columns, L = P + H*W tokens, P prefix tokens, T frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from attn_inject.attention.contract import is_channel_gate
+from attn_inject.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid of a token sequence as the recorded run saw it.
+
+    Attributes:
+        height: H; None if the tokens form no grid.
+        width: W; None if the tokens form no grid.
+        prefix: P, tokens before the grid.
+    """
+
+    height: int | None
+    width: int | None
+    prefix: int = 0
+
+    def size(self, tokens: int) -> tuple[int, int]:
+        """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect at another scale.
+
+        Raises:
+            ModelError: The tokens form no grid of the recorded aspect.
+        """
+        if self.height is None or self.width is None:
+            return tokens, 1
+        if tokens == self.height * self.width:
+            return self.height, self.width
+        height = round(math.sqrt(tokens * self.height / self.width))
+        if height == 0 or tokens % height:
+            raise ModelError(
+                f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
+                "that the attention module was written in for.",
+                hint="Call the model with images of that aspect, or inject again with --input-size.",
+            )
+        return height, tokens // height
+
+
+def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: Grid | None) -> torch.Tensor:
+    """`attention` applied to `x`, which has the given layout; the shape is kept."""
+    if layout == "NCHW":
+        return _call(attention, x)
+    if layout == "NHWC":
+        return _call(attention, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    if layout == "NCDHW":
+        return _per_frame(attention, x)
+    return _on_tokens(attention, x, grid or Grid(None, None))
+
+
+def _call(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    y: torch.Tensor = attention(x)
+    return y
+
+
+def _per_frame(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    n, c, t, h, w = x.shape
+    frames = x.transpose(1, 2).reshape(n * t, c, h, w)  # (N*T, C, H, W)
+    return _call(attention, frames).reshape(n, t, c, h, w).transpose(1, 2)  # (N, C, T, H, W)
+
+
+def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    n, length, c = x.shape
+    h, w = grid.size(length - grid.prefix)
+    cells = x[:, grid.prefix :] if grid.prefix else x  # (N, H*W, C)
+    field = cells.transpose(1, 2).reshape(n, c, h, w)  # (N, C, H, W)
+    if grid.prefix and is_channel_gate(attention):
+        gate = attention.gate(field)  # (N, C, 1, 1)
+        return x * gate.reshape(n, 1, c)
+    y = _call(attention, field).reshape(n, c, h * w).transpose(1, 2)  # (N, H*W, C)
+    return torch.cat([x[:, : grid.prefix], y], dim=1) if grid.prefix else y

@@ -1,0 +1,114 @@
+"""From an fx graph to the source of a block's forward, under the base class's own signature.
+
+fx turns a graph into statements. Its signatures lose keyword-only arguments and defaults, so the `def`
+line is written here, and the first statements refuse values that the trace was not made for.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import fx, nn
+
+from attn_inject.surgery import elements
+from attn_inject.surgery.generated import BASE_FORWARD
+
+SELF = "attn_inject_self"
+REST, KEYWORDS = "attn_inject_rest", "attn_inject_keywords"
+
+
+def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> fx.Graph:
+    """Inputs -> the base class's own forward -> the inserted module -> output.
+
+    Args:
+        base: The block's class.
+        module: The inserted child's name.
+        place: Which element of the output is acted on; None if it is a tensor.
+    """
+    graph = fx.Graph()
+    args: list[fx.Node] = [graph.placeholder(SELF)]
+    kwargs: dict[str, fx.Node] = {}
+    for parameter in list(inspect.signature(base.forward).parameters.values())[1:]:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            kwargs[parameter.name] = graph.placeholder(parameter.name)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            args.append(graph.placeholder(REST))
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            args.append(graph.placeholder(KEYWORDS))
+        else:
+            args.append(graph.placeholder(parameter.name))
+    output = graph.create_node("call_function", base.forward, tuple(args), kwargs, name="output_of_base")
+    if place is None:
+        graph.output(graph.call_module(module, (output,)))
+        return graph
+    element = graph.call_function(operator.getitem, (output, place))
+    gated = graph.call_module(module, (element,))
+    graph.output(graph.call_function(elements.replace_element, (output, place, gated)))
+    return graph
+
+
+
+
+
+def source(
+    graph: fx.Graph, base_forward: Callable[..., Any], fixed: Mapping[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The source of `forward` for a graph, and the globals that it uses.
+
+    Args:
+        graph: Its placeholders are named after the parameters of `base_forward`.
+        base_forward: Whose signature is re-emitted.
+        fixed: Arguments that must have the given values at every call.
+    """
+    emitted = graph.python_code("self")
+    body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
+    signature = inspect.signature(base_forward)
+    renames = {SELF: "self", **_rest_names(signature)}
+    names = dict(emitted.globals)
+    for name, value in list(names.items()):
+        if value is base_forward:
+            renames[name] = BASE_FORWARD
+            del names[name]
+    if SELF in body:
+        # fx frees values after their last use, `self` among them.
+        body = re.sub(r";  [\w *]+(?: = [\w *]+)* = None$", "", body, flags=re.MULTILINE)
+    for old, new in renames.items():
+        body = re.sub(rf"\b{re.escape(old)}\b", new, body)
+    guards = ""
+    for name, value in (fixed or {}).items():
+        names["require_fixed"] = elements.require_fixed
+        guards += f"    require_fixed(self, {name!r}, {name}, {value!r})\n"
+    code = f"def forward({_parameters(signature)}):\n{guards}{body.rstrip()}\n"
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    return code, {name: value for name, value in names.items() if name in used}
+
+
+def _rest_names(signature: inspect.Signature) -> dict[str, str]:
+    names = {}
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names[REST] = f"*{parameter.name}"
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            names[KEYWORDS] = f"**{parameter.name}"
+    return names
+
+
+def _parameters(signature: inspect.Signature) -> str:
+    """The parameter list as text; defaults that are no literals are filled in when the class is made."""
+    shown = []
+    for parameter in signature.parameters.values():
+        default = parameter.default
+        if default is not parameter.empty and not _is_literal(default):
+            default = ...
+        shown.append(parameter.replace(default=default, annotation=parameter.empty))
+    plain = signature.replace(parameters=shown, return_annotation=signature.empty)
+    return str(plain)[1:-1].replace("Ellipsis", "...")
+
+
+def _is_literal(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)

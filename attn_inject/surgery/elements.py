@@ -1,0 +1,36 @@
+"""Functions that generated code calls; they are importable, so that a generated class can be made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from attn_inject.errors import FitError
+
+
+def replace_element(output: Any, place: int | str, value: Any) -> Any:
+    """A copy of a tuple, list or dictionary with one element replaced; its type is kept."""
+    if isinstance(output, dict):
+        changed = output.copy()
+        changed[place] = value
+        return changed
+    items = list(output)
+    items[int(place)] = value
+    if hasattr(output, "_fields"):
+        return type(output)(*items)
+    return type(output)(items)
+
+
+def require_fixed(block: nn.Module, name: str, value: Any, expected: Any) -> None:
+    """Refuse a value of an argument that steers control flow other than the one that was traced.
+
+    Raises:
+        FitError: The block was rewritten for another value.
+    """
+    if value is expected or (type(value) is type(expected) and value == expected):
+        return
+    raise FitError(
+        f"{type(block).__name__} was rewritten for {name}={expected!r} and is called with another value.",
+        hint="Inject with --placement after, which accepts every argument.",
+    )

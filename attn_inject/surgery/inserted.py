@@ -1,0 +1,58 @@
+"""The module that is written into a block: an attention module, its layout, its start.
+
+Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from attn_inject.surgery.adapters import Grid, in_layout
+
+
+class AttnInject(nn.Module):
+    """Applies an attention module to a tensor of any layout, and mixes the result in.
+
+    `y = A(x)` with the paper's start, `y = x + (alpha * (A(x) - x)).to(x.dtype)` with the identity start.
+    There `alpha` is zero, so the output equals the input bit for bit while `A(x)` is finite, and `alpha`
+    has a gradient from the first step.
+
+    Args:
+        attention: Any module (N, C, H, W) -> (N, C, H, W).
+        layout: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        grid: Size of the grid and number of prefix tokens (NLC only).
+        identity: Whether to start as the identity.
+
+    Shape:
+        Input and output: (N, C, H, W), (N, H, W, C), (N, L, C) or (N, C, T, H, W).
+    """
+
+    alpha: nn.Parameter | None
+
+    def __init__(
+        self, attention: nn.Module, *, layout: str = "NCHW", grid: Grid | None = None, identity: bool = False
+    ) -> None:
+        super().__init__()
+        self.attention = attention
+        self.layout = layout
+        self.grid = grid
+        # Shape (1,), not (): FSDP2 refuses scalars.
+        self.register_parameter("alpha", nn.Parameter(torch.zeros(1)) if identity else None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Gate `x` in its own layout."""
+        y = in_layout(self.layout, self.attention, x, self.grid)
+        if self.alpha is None:
+            return y
+        return x + (self.alpha * (y - x)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Layout and start."""
+        start = "paper" if self.alpha is None else "identity"
+        return f"layout={self.layout}, start={start}"
+
+
+def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
+    """Every module that was written into a model, by qualified name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, AttnInject)}

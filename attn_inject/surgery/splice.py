@@ -1,0 +1,97 @@
+"""Carrying out decided edits: each block gets a child and a generated class, and stays itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import fx, nn
+
+from attn_inject.attention.factory import create_attention
+from attn_inject.errors import FitError
+from attn_inject.surgery.adapters import Grid
+from attn_inject.surgery.code import after_graph, source
+from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.generated import PREFIX, generated_class
+from attn_inject.surgery.inserted import AttnInject
+from attn_inject.surgery.tracer import trace
+
+
+def refusal(block: nn.Module) -> str | None:
+    """Why a block's class cannot be exchanged, or None if it can."""
+    if isinstance(block, torch.jit.ScriptModule):
+        return "it is a TorchScript module"
+    if torch.nn.utils.parametrize.is_parametrized(block):
+        return "its class was already exchanged by torch.nn.utils.parametrize"
+    if type(block).__name__.startswith("FSDP"):
+        return "its class was already exchanged by FSDP; inject before sharding"
+    if "forward" in vars(block):
+        return "its forward was replaced on the instance"
+    return None
+
+
+def free_name(block: nn.Module) -> str:
+    """The name of the next inserted child: `attn_inject`, then `attn_inject_1` and so on."""
+    taken = sum(name.startswith(PREFIX) for name, _ in block.named_children())
+    return f"{PREFIX}_{taken}" if taken else PREFIX
+
+
+def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
+    """Carry out edits, in place and in order.
+
+    Args:
+        model: The model that the edits were decided for, or an empty copy of its architecture.
+        splices: What to write in; names, options and nodes are taken as they stand.
+
+    Raises:
+        FitError: A block's class cannot be exchanged, or its body no longer has the named nodes.
+    """
+    for splice in splices:
+        block = model.get_submodule(splice.name)
+        if reason := refusal(block):
+            raise FitError(f"{splice.name} cannot be operated: {reason}.")
+        inserted = build(splice)
+        like = next((p for p in block.parameters() if p.is_floating_point()), None)
+        if like is not None and not like.is_meta:
+            inserted = inserted.to(device=like.device, dtype=like.dtype)
+        cls = operated_class(block, splice)
+        block.add_module(splice.module, inserted.train(block.training))
+        block.__class__ = cls
+
+
+def build(splice: Splice) -> AttnInject:
+    """The module that a splice writes in."""
+    size = None if splice.height is None or splice.width is None else (splice.height, splice.width)
+    attention = create_attention(splice.attention, channels=splice.channels, size=size, **splice.options)
+    grid = Grid(splice.height, splice.width, splice.prefix) if splice.layout == "NLC" else None
+    return AttnInject(attention, layout=splice.layout, grid=grid, identity=splice.start == "identity")
+
+
+def operated_class(block: nn.Module, splice: Splice) -> type[nn.Module]:
+    """The generated class whose forward also runs the inserted child."""
+    base = type(block)
+    if splice.tap is None:
+        graph = after_graph(base, splice.module, splice.element)
+        code, names = source(graph, base.forward)
+    else:
+        code, names = source(_rewritten(block, splice), base.forward, splice.fixed)
+    return generated_class(base, code, names)
+
+
+def _rewritten(block: nn.Module, splice: Splice) -> fx.Graph:
+    """The block's traced body with the inserted child behind the tapped node."""
+    graph = trace(block, splice.fixed)
+    nodes = {node.name: node for node in graph.nodes}
+    missing = [name for name in (splice.tap, *splice.users) if name not in nodes]
+    if missing:
+        raise FitError(
+            f"{splice.name} cannot be operated: the body of {type(block).__name__} has no node {missing[0]}.",
+            hint="The library that defines it has changed since the edit was recorded.",
+        )
+    tap = nodes[str(splice.tap)]
+    anchor = max((n for n in graph.nodes if n.op == "placeholder"), key=list(graph.nodes).index)
+    with graph.inserting_after(anchor if tap.op == "placeholder" else tap):
+        gated = graph.call_module(splice.module, (tap,))
+    for name in splice.users:
+        nodes[name].replace_input_with(tap, gated)
+    return graph

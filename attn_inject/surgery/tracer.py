@@ -1,0 +1,204 @@
+"""The traced body of one block, for the placements that reach inside it.
+
+Children stay opaque. Arguments stay free, except those that steer control flow: an argument is *fixed* to
+the value of the recorded run if the trace without it, or with it as a proxy, looks different.
+`x is not None` on a proxy silently takes the "not None" branch, so failing to trace is no test for this.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from attn_inject.surgery.generated import is_generated, own_class
+
+FIXABLE = (type(None), bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The traced body of a block.
+
+    Attributes:
+        graph: Its placeholders are named after the parameters of the forward.
+        fixed: Arguments that the graph is specialised to.
+    """
+
+    graph: fx.Graph
+    fixed: Mapping[str, Any]
+
+
+class _BlockTracer(fx.Tracer):
+    """Traces one module's own forward with some arguments fixed."""
+
+    def __init__(self, fixed: Mapping[str, Any]) -> None:
+        super().__init__(autowrap_functions=_untraced_functions(), param_shapes_constant=True)
+        self._fixed = fixed
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Every child is a closed box."""
+        return True
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Placeholders for free arguments, values for fixed ones; keyword-only ones keep their kind."""
+        positional: list[Any] = []
+        keywords: dict[str, Any] = {}
+        for parameter in list(inspect.signature(root_fn).parameters.values())[1:]:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(f"its forward takes {parameter}")
+            if parameter.name in self._fixed:
+                value: Any = self._fixed[parameter.name]
+            else:
+                value = self.create_proxy("placeholder", parameter.name, (), {})
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                keywords[parameter.name] = value
+            else:
+                positional.append(value)
+        root = self.root
+        return lambda: root_fn(root, *positional, **keywords), []
+
+
+def _untraced_functions() -> tuple[Callable[..., Any], ...]:
+    """timm's list of functions that must stay calls; empty if timm is not loaded."""
+    if "timm" not in sys.modules:
+        return ()
+    from timm.layers import get_notrace_functions
+
+    return tuple(get_notrace_functions())
+
+
+def trace(block: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
+    """The graph of a block's own forward with some arguments fixed.
+
+    Raises:
+        Exception: Whatever the body raises when it meets a proxy.
+    """
+    return _BlockTracer(fixed).trace(block)
+
+
+def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Body | str:
+    """The body of a block as it ran with `args` and `kwargs`, or the reason why it has none.
+
+    Args:
+        block: A copy of the block; its training mode is switched back and forth.
+        args: Positional arguments of the recorded call.
+        kwargs: Keyword arguments of the recorded call.
+    """
+    if attribute := changing_attribute(type(block)):
+        return f"its forward branches on self.{attribute}, which another of its methods changes"
+    values = _recorded_values(block, args, kwargs)
+    fixed = {name: value for name, value in values.items() if isinstance(value, FIXABLE)}
+    try:
+        reference = trace(block, fixed)
+        for name in list(fixed):
+            fewer = {key: value for key, value in fixed.items() if key != name}
+            if _is_free(block, reference, name, fewer):
+                fixed = fewer
+        body = Body(trace(block, fixed), fixed)
+        if not _same_in_training(block, body):
+            return "it computes differently in training and in evaluation"
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0]
+        return f"torch.fx cannot trace its body ({type(error).__name__}: {line})"
+    return body
+
+
+def _recorded_values(
+    block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    bound = inspect.signature(block.forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _is_free(block: nn.Module, reference: fx.Graph, name: str, fixed: Mapping[str, Any]) -> bool:
+    """Whether the graph stays the same when the argument `name` is a proxy."""
+    try:
+        return _shape_of(trace(block, fixed)) == _shape_of(reference)
+    except Exception:
+        return False
+
+
+def _same_in_training(block: nn.Module, body: Body) -> bool:
+    was_training = block.training
+    try:
+        block.train(not was_training)
+        other = trace(block, body.fixed)
+    finally:
+        block.train(was_training)
+    return str(other) == str(body.graph)
+
+
+def _shape_of(graph: fx.Graph) -> list[tuple[Any, ...]]:
+    """What a graph calls with how many arguments, leaving out what the arguments are."""
+    return [
+        (node.op, str(node.target), len(node.args), sorted(node.kwargs))
+        for node in graph.nodes
+        if node.op != "placeholder"
+    ]
+
+
+def changing_attribute(cls: type[nn.Module]) -> str | None:
+    """An attribute that steers a class's forward and that another of its methods assigns, if any.
+
+    Such a block (`reparam_conv` of RepVGG) runs another body after `reparameterize()`, which a traced
+    body would not follow.
+    """
+    cls = own_class(cls) if is_generated(cls) else cls
+    tested = _attributes(cls, "forward", tests_only=True)
+    if not tested:
+        return None
+    for name, member in inspect.getmembers(cls, inspect.isfunction):
+        if name in ("__init__", "forward") or member.__module__.startswith("torch.nn.modules"):
+            continue
+        if changed := tested & _attributes(cls, name, tests_only=False):
+            return min(changed)
+    return None
+
+
+def _attributes(cls: type[nn.Module], method: str, *, tests_only: bool) -> set[str]:
+    """Attributes of self that a method tests in an `if`, or that it assigns."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(cls, method))))
+    except (OSError, TypeError, SyntaxError):
+        return set()
+    roots: list[ast.AST] = [tree]
+    if tests_only:
+        roots = [node.test for node in ast.walk(tree) if isinstance(node, ast.If | ast.IfExp)]
+    wanted = ast.Load if tests_only else ast.Store
+    return {
+        node.attr
+        for root in roots
+        for node in ast.walk(root)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+        and isinstance(node.ctx, wanted)
+    }
+
+
+def node_values(graph: fx.Graph, block: nn.Module, values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensor of every node of a traced body, run on the recorded (meta) arguments."""
+    seen: dict[str, torch.Tensor] = {}
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, torch.Tensor):
+                seen[n.name] = result
+            return result
+
+    order = [values[node.target] for node in graph.nodes if node.op == "placeholder"]
+    with torch.no_grad():
+        Recorder(block, graph=graph, garbage_collect_values=False).run(*order)
+    return seen
