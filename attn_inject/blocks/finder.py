@@ -120,9 +120,10 @@ def _describe(frames: list[Frame], addition: Addition | None, recording: Recordi
         place = next(reversed(tensors))
     if not tensors[place].is_floating_point():
         return "it returns no floating-point tensor"
+    shape = tuple(tensors[place].shape)
     node = addition.node if addition else dict(frame.output_nodes).get(place)
-    node = node or Node("const", "", (), tuple(tensors[place].shape), frozenset(), frozenset())
-    layout = layouts.infer(tuple(tensors[place].shape), node, recording, frame)
+    node = node or Node("const", "", (), shape, frozenset(), frozenset())
+    layout = layouts.infer(shape, node, recording, frame)
     if isinstance(layout, str):
         return layout
     site = Site(
@@ -136,7 +137,7 @@ def _describe(frames: list[Frame], addition: Addition | None, recording: Recordi
         calls=len(frames),
         element=place,
     )
-    return Found(site, frame, addition, layout.prefix == 0 or grid_is_read(recording, frame, layout.prefix))
+    return Found(site, frame, shape, addition, layout.prefix == 0 or grid_is_read(recording, frame, layout.prefix))
 
 
 def _with_stages(found: list[Found]) -> list[Found]:

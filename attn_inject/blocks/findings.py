@@ -16,12 +16,14 @@ class Found:
     Attributes:
         site: The site.
         frame: The first call of its block.
+        shape: Of the block's output tensor in that call, batch included.
         addition: Its last residual addition, or None (family blocks, modules named by hand).
         grid_is_read: Whether anything after the block reads the tokens of its grid.
     """
 
     site: Site
     frame: Frame
+    shape: tuple[int, ...]
     addition: Addition | None
     grid_is_read: bool = True
 

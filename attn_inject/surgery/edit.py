@@ -23,6 +23,7 @@ class Splice:
         height: Rows of the map, in positions; None for tokens without a grid.
         width: Columns of the map, in positions; None for tokens without a grid.
         prefix: Class, register and distillation tokens before the grid (NLC only).
+        shape: Of the tapped tensor in the recorded run of one sample.
         element: Which element of a tuple or dictionary is acted on; None if the value is a tensor.
         tap: The fx node whose value is taken (inner placements), or None.
         users: The fx nodes whose use of the tap is replaced; empty means all.
@@ -44,6 +45,7 @@ class Splice:
     height: int | None
     width: int | None
     prefix: int = 0
+    shape: tuple[int, ...] = ()
     element: int | str | None = None
     tap: str | None = None
     users: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from torch import nn
 
 from attn_inject import registry
 from attn_inject.attention.contract import needs_size
-from attn_inject.attention.factory import Resolved, create_attention, resolve
+from attn_inject.attention.factory import Resolved, build, resolve
 from attn_inject.blocks import layout as layouts
 from attn_inject.blocks.findings import Findings, Found
 from attn_inject.blocks.layout import Layout
@@ -81,7 +81,7 @@ def _decide_one(
     block = model.get_submodule(site.name)
     if reason := refusal(block):
         return reason
-    tap = _tap(found, placement)
+    tap = Tap(found.shape) if placement == "after" else find_tap(found, placement)
     if isinstance(tap, str):
         return tap
     layout = _layout_at(tap, found, findings)
@@ -102,6 +102,7 @@ def _decide_one(
         height=layout.height,
         width=layout.width,
         prefix=layout.prefix,
+        shape=tap.shape,
         element=site.element if tap.node is None else None,
         tap=tap.node,
         users=tap.users,
@@ -111,12 +112,6 @@ def _decide_one(
         calls=site.calls,
         note=resolved.note,
     )
-
-
-def _tap(found: Found, placement: str) -> Tap | str:
-    if placement == "after":
-        return Tap(shape=())
-    return find_tap(found, placement)
 
 
 def _layout_at(tap: Tap, found: Found, findings: Findings) -> Layout | str:
@@ -138,7 +133,7 @@ def _misfit(resolved: Resolved, layout: Layout, found: Found) -> str | None:
     size = None if layout.height is None or layout.width is None else (layout.height, layout.width)
     try:
         with torch.device("meta"):
-            create_attention(resolved.entry.name, channels=layout.channels, size=size, **resolved.options)
+            build(resolved, channels=layout.channels, size=size)
     except FitError as error:
         return error.message.rstrip(".")
     return None

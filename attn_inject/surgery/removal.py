@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 
+from attn_inject.surgery.edit import Splice
 from attn_inject.surgery.generated import PREFIX, base_of, is_generated
 
 
@@ -16,13 +19,19 @@ def remove(model: nn.Module) -> nn.Module:
     Returns:
         The same object; its blocks have their own classes and no `attn_inject` child.
     """
-    for module in list(model.modules()):
-        while is_generated(type(module)):
-            module.__class__ = base_of(type(module))
-            last = max((n for n, _ in module.named_children() if n.startswith(PREFIX)), key=_number)
-            delattr(module, last)
+    for block in list(model.modules()):
+        while is_generated(type(block)):
+            _undo_last(block)
     return model
 
 
-def _number(name: str) -> int:
-    return int(name.removeprefix(PREFIX).lstrip("_") or 0)
+def undo(model: nn.Module, splices: Iterable[Splice]) -> None:
+    """Undo the given edits, the last ones of their blocks, in place."""
+    for splice in reversed(list(splices)):
+        _undo_last(model.get_submodule(splice.name))
+
+
+def _undo_last(block: nn.Module) -> None:
+    names = [name for name in block._modules if name.startswith(PREFIX)]
+    block.__class__ = base_of(type(block))
+    delattr(block, names[-1])

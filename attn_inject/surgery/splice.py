@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import fx, nn
 
-from attn_inject.attention.factory import create_attention
+from attn_inject.attention.factory import create_attention, resolve
 from attn_inject.errors import FitError
+from attn_inject.plan import AttentionSpec
 from attn_inject.surgery.adapters import Grid
 from attn_inject.surgery.code import after_graph, source
 from attn_inject.surgery.edit import Splice
@@ -65,6 +66,11 @@ def build(splice: Splice) -> AttnInject:
     attention = create_attention(splice.attention, channels=splice.channels, size=size, **splice.options)
     grid = Grid(splice.height, splice.width, splice.prefix) if splice.layout == "NLC" else None
     return AttnInject(attention, layout=splice.layout, grid=grid, identity=splice.start == "identity")
+
+
+def label(splice: Splice) -> str:
+    """The shortest spec of the module that a splice writes in, `sa:groups=32`."""
+    return str(resolve(AttentionSpec(name=splice.attention, options=splice.options), splice.channels))
 
 
 def operated_class(block: nn.Module, splice: Splice) -> type[nn.Module]:

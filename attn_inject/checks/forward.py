@@ -1,0 +1,71 @@
+"""Running a model for a comparison: the same input, the same seed, the tensors of its output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from attn_inject.errors import ModelError
+from attn_inject.inputs import InputSpec
+
+BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
+
+
+def run(
+    model: nn.Module,
+    inputs: InputSpec,
+    *,
+    seed: int,
+    forward_seed: int | None = None,
+    training: bool = False,
+    batch_size: int = BATCH_SIZE,
+    grad: bool = False,
+) -> tuple[torch.Tensor, ...]:
+    """The floating-point tensors of one forward.
+
+    Args:
+        model: Its mode is set to `training`.
+        inputs: How to call it.
+        seed: Of the input, and of everything random in the forward.
+        forward_seed: Of what is random in the forward, if another.
+        training: Whether to run in training mode.
+        batch_size: Samples, where the input has a size.
+        grad: Whether to record a graph for gradients.
+
+    Raises:
+        ModelError: The forward fails.
+    """
+    model.train(training)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    args, kwargs = inputs.make(batch_size, device=str(device), seed=seed)
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
+        torch.manual_seed(seed if forward_seed is None else forward_seed)
+        try:
+            output = model(*args, **kwargs)
+        except Exception as error:
+            raise ModelError(
+                f"The model does not run on an input of {inputs.size}: {type(error).__name__}: {error}",
+                hint="Give the size it was built for with --input-size C,H,W.",
+            ) from error
+    return tuple(leaf for leaf in pytree.tree_leaves(output) if _is_float(leaf))
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def equal(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> bool:
+    """Whether two outputs are equal bit for bit."""
+    return len(left) == len(right) and all(
+        a.shape == b.shape and torch.equal(a, b) for a, b in zip(left, right, strict=True)
+    )
+
+
+def largest_difference(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> float:
+    """The largest absolute difference of two outputs; infinite where the shapes differ."""
+    if [a.shape for a in left] != [b.shape for b in right]:
+        return float("inf")
+    return max((float((a.float() - b.float()).abs().max()) for a, b in zip(left, right, strict=True)), default=0.0)

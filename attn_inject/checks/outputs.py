@@ -1,0 +1,83 @@
+"""The operated model's output: shapes and finiteness, equality with an identity start, calls, modes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from attn_inject.checks.forward import equal, largest_difference, run
+from attn_inject.checks.witness import Witness
+from attn_inject.inputs import InputSpec
+from attn_inject.outcome import Check
+from attn_inject.surgery.inserted import inserted_modules
+
+
+def check_shapes(output: tuple[torch.Tensor, ...], before: Witness) -> Check:
+    """Output shapes are as before, and finite wherever the base's are."""
+    shapes = [tuple(t.shape) for t in output]
+    expected = [tuple(t.shape) for t in before.evaluation]
+    if shapes != expected:
+        return Check(name="outputs", passed=False, detail=f"shapes {expected} became {shapes}")
+    finite = all(
+        bool(torch.isfinite(new).all()) or not bool(torch.isfinite(old).all())
+        for new, old in zip(output, before.evaluation, strict=True)
+    )
+    detail = f"shapes {', '.join(map(str, shapes))}" + ("" if finite else " with values that are not finite")
+    return Check(name="outputs", passed=finite, detail=detail)
+
+
+def check_identity(name: str, output: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> Check:
+    """The output equals the base's, bit for bit."""
+    passed = equal(output, expected)
+    detail = "bit-equal to the base" if passed else f"differs by {largest_difference(output, expected):.3g}"
+    return Check(name=name, passed=passed, detail=detail)
+
+
+def count_calls(
+    model: nn.Module, inputs: InputSpec, *, seed: int, grad: bool
+) -> tuple[tuple[torch.Tensor, ...], Counter[str]]:
+    """The output in evaluation mode, and how often each inserted module ran."""
+    calls: Counter[str] = Counter()
+
+    def count(name: str) -> object:
+        def hook(*_: object) -> None:
+            calls[name] += 1
+
+        return hook
+
+    handles = [m.register_forward_hook(count(name)) for name, m in inserted_modules(model).items()]  # type: ignore[arg-type]
+    try:
+        return run(model, inputs, seed=seed, grad=grad), calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_calls(calls: Mapping[str, int], expected: Mapping[str, int]) -> Check:
+    """Every inserted module ran as often as its block, neither more nor less."""
+    wrong = [name for name, count in expected.items() if calls.get(name, 0) != count]
+    detail = f"{len(expected)} inserted modules ran once per call of their block"
+    if wrong:
+        detail = f"{wrong[0]} ran {calls.get(wrong[0], 0)} times instead of {expected[wrong[0]]}"
+    return Check(name="calls", passed=not wrong, detail=detail)
+
+
+def check_modes(model: nn.Module, inputs: InputSpec, training: tuple[torch.Tensor, ...], *, seed: int) -> Check:
+    """train() and eval() reach every module, and what was random in training still is."""
+    for mode in (True, False):
+        model.train(mode)
+        if stuck := [name for name, module in model.named_modules() if module.training is not mode]:
+            return Check(name="modes", passed=False, detail=f"{stuck[0]} does not follow train()/eval()")
+    if not any(_is_random(module) for module in model.modules()):
+        return Check(name="modes", passed=True, detail="train() and eval() reach every module")
+    again = run(model, inputs, seed=seed, forward_seed=seed + 1, training=True)
+    varies = not equal(again, training)
+    detail = "dropout and stochastic depth are random in training mode"
+    return Check(name="modes", passed=varies, detail=detail if varies else "training mode is no longer random")
+
+
+def _is_random(module: nn.Module) -> bool:
+    return any(isinstance(p := getattr(module, key, 0.0), float) and 0 < p < 1 for key in ("p", "drop_prob"))

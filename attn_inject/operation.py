@@ -1,0 +1,237 @@
+"""The operation from beginning to end: take a model, find, decide, count, write in, prove.
+
+Every step is a function of another room; here they only follow one another.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_inject import sources
+from attn_inject.blocks.finder import find
+from attn_inject.checks.run import run_checks
+from attn_inject.checks.witness import witness
+from attn_inject.cost.count import Counted, count
+from attn_inject.cost.sites import module_cost, with_sites
+from attn_inject.errors import CheckFailedError
+from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
+from attn_inject.plan import ModelRequest, Plan
+from attn_inject.sources.loaded import LoadedModel
+from attn_inject.surgery import splice as splicing
+from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.inject import Decision, decide
+from attn_inject.surgery.inserted import AttnInject
+from attn_inject.surgery.removal import undo
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injected:
+    """An operated model with everything that was done to it.
+
+    Attributes:
+        model: The operated model; after a dry run the untouched one.
+        report: What was done, proven and counted.
+        splices: The edits, enough to repeat them on an empty copy of the architecture.
+        loaded: The model's source, and how to call it.
+        plan: What was asked.
+    """
+
+    model: nn.Module
+    report: Report
+    splices: tuple[Splice, ...]
+    loaded: LoadedModel
+    plan: Plan
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where modules were written in."""
+        return tuple(insertion.site for insertion in self.report.insertions)
+
+    @property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Candidates that are no sites, and sites that were skipped, with reasons."""
+        return self.report.rejected
+
+    @property
+    def cost(self) -> Cost:
+        """What was added."""
+        return self.report.delta
+
+
+def take(
+    model: nn.Module | str | ModelRequest,
+    *,
+    empty: bool = False,
+    example_input: Any = None,
+    input_size: Sequence[int] | None = None,
+    seed: int = 0,
+) -> LoadedModel:
+    """A model from a name, a request or an object; an object is taken as it is, not copied.
+
+    Args:
+        model: What to take.
+        empty: Whether parameters may stay on the meta device (names and requests only).
+        example_input: A tensor, a tuple of arguments or a dictionary of keywords, where the input
+            cannot be guessed.
+        input_size: (C, H, W) in pixels.
+        seed: Of the initial weights.
+    """
+    if isinstance(model, nn.Module):
+        return sources.from_object(model, example_input=example_input, input_size=input_size)
+    if isinstance(model, str):
+        model = ModelRequest(name=model, input_size=tuple(input_size) if input_size else None)
+    with _seeded(seed):
+        return sources.load(model, empty=empty)
+
+
+def operate(
+    loaded: LoadedModel, plan: Plan, *, name: str, dry_run: bool = False, say: Say = lambda _: None
+) -> Injected:
+    """Carry out a plan on a loaded model, in place.
+
+    Args:
+        loaded: The model; after a failed check it is as it was.
+        plan: What is asked.
+        name: What the user calls the model.
+        dry_run: Whether to stop before the model is touched.
+        say: Told what happens next, for a progress display.
+
+    Raises:
+        NoSiteError: Nothing matches the plan.
+        FitError: Nothing that matches can take its module.
+        ModelError: The model does not run.
+        CheckFailedError: The operated model failed a check.
+    """
+    start = plan.start if plan.start != "auto" else ("identity" if loaded.has_weights else "paper")
+    say("finding residual blocks")
+    findings = find(loaded.model, loaded.inputs, blocks=plan.blocks, at=plan.at)
+    decision = decide(loaded.model, findings, plan, start=start)
+    say("counting cost")
+    modules = [_on_meta(splice) for splice in decision.splices]
+    base = count(loaded.model, loaded.inputs)
+    result = with_sites(base, [(m, s.shape, s.calls) for m, s in zip(modules, decision.splices, strict=True)])
+    checks = () if dry_run else _write_in(loaded, plan, decision, start, say)
+    report = Report(
+        model=name,
+        source=loaded.provenance.source,
+        attention=tuple(map(str, plan.attention)),
+        placement=plan.placement,
+        start=start,
+        input_size=loaded.inputs.size,
+        insertions=tuple(_insertion(s, m) for s, m in zip(decision.splices, modules, strict=True)),
+        rejected=(*decision.skipped, *findings.rejected),
+        base=base.cost,
+        result=result.cost,
+        uncounted=_sum_uncounted(result),
+        checks=checks,
+        versions=sources.versions(),
+        notes=loaded.notes,
+    )
+    return Injected(
+        model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan
+    )
+
+
+def _write_in(
+    loaded: LoadedModel, plan: Plan, decision: Decision, start: str, say: Say
+) -> tuple[Check, ...]:
+    full = plan.check == "full"
+    before = None
+    if plan.check != "off":
+        say("noting what the untouched model does")
+        before = witness(loaded.model, loaded.inputs, seed=plan.seed, full=full)
+    say("writing attention modules in")
+    with _seeded(plan.seed):
+        splicing.apply(loaded.model, decision.splices)
+    if before is None:
+        return ()
+    say("checking")
+    try:
+        checks = run_checks(
+            loaded.model,
+            loaded.inputs,
+            before,
+            calls={f"{s.name}.{s.module}": s.calls for s in decision.splices},
+            identity=start == "identity",
+            full=full,
+        )
+        require(checks)
+    except BaseException:
+        undo(loaded.model, decision.splices)
+        raise
+    return checks
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Raise if a check failed.
+
+    Raises:
+        CheckFailedError: Names the check and what it found.
+    """
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise CheckFailedError(
+            f"{len(failed)} of {len(checks)} checks failed. "
+            + " ".join(f"{check.name}: {check.detail}." for check in failed),
+            hint="Nothing was saved. Another --placement or --skip GLOB may avoid the block that is at fault.",
+        )
+
+
+def copied(loaded: LoadedModel) -> LoadedModel:
+    """The same with a deep copy of the model."""
+    return LoadedModel(
+        model=copy.deepcopy(loaded.model),
+        inputs=loaded.inputs,
+        provenance=loaded.provenance,
+        has_weights=loaded.has_weights,
+        notes=loaded.notes,
+    )
+
+
+def _on_meta(splice: Splice) -> AttnInject:
+    with torch.device("meta"):
+        return splicing.build(splice)
+
+
+def _insertion(splice: Splice, module: AttnInject) -> Insertion:
+    site = Site(
+        name=splice.name,
+        block=splice.block,
+        layout=splice.layout,
+        channels=splice.channels,
+        height=splice.height,
+        width=splice.width,
+        prefix=splice.prefix,
+        stage=splice.stage,
+        calls=splice.calls,
+        element=splice.element,
+    )
+    return Insertion(
+        site=site,
+        attention=splicing.label(splice),
+        module=f"{splice.name}.{splice.module}",
+        cost=module_cost(module, splice.shape).times(splice.calls),
+        note=splice.note,
+    )
+
+
+def _sum_uncounted(counted: Counted) -> dict[str, int]:
+    return dict(Counter(counted.uncounted).most_common())
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random numbers from `seed`; the caller's generator goes on as if nothing had happened."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

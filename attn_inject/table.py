@@ -1,0 +1,140 @@
+"""The cost table: many attention modules on many models, with the base counted once per model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from attn_inject import registry, sources
+from attn_inject.blocks.finder import find
+from attn_inject.blocks.findings import Findings
+from attn_inject.cost.count import Counted, count
+from attn_inject.cost.sites import with_sites
+from attn_inject.errors import AttnInjectError, FitError, NoSiteError
+from attn_inject.operation import take
+from attn_inject.outcome import Cost, Stats, StatsRow
+from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_globs, as_specs
+from attn_inject.sources.loaded import LoadedModel
+from attn_inject.surgery import splice as splicing
+from attn_inject.surgery.inject import decide
+
+
+def stats(
+    models: Sequence[nn.Module | str | ModelRequest] = ("resnet50",),
+    attention: str | AttentionSpec | Sequence[str | AttentionSpec] | None = None,
+    *,
+    placement: str = "after",
+    where: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    stage: int | Sequence[int] = (),
+    blocks: str = "residual",
+    at: str | Sequence[str] = (),
+    start: str = "paper",
+) -> Stats:
+    """What each attention module would cost on each model; allocates no weights.
+
+    Args:
+        models: Modules, names or requests.
+        attention: The modules to compare, one row each; None means all that are known.
+        placement: As in `inject`, like the options that follow.
+        where: Globs of sites to keep.
+        skip: Globs of sites to leave out.
+        stage: Stage numbers to keep, from 1.
+        blocks: `residual` or `family`.
+        at: Globs of modules to take instead of residual blocks.
+        start: `paper`, or `identity` to count its `alpha` too.
+
+    Returns:
+        For each model the row of its base and one row per attention module. A module that fits no site
+        keeps its row with the reason.
+
+    Raises:
+        UnknownNameError: No such model or module.
+        ModelError: A model cannot be built or run.
+    """
+    specs = as_specs(attention if attention is not None else list(registry.entries()))
+    for spec in specs:
+        registry.find(spec.name)
+    plans = [
+        Plan(
+            attention=(spec,),
+            placement=placement,
+            where=as_globs(where),
+            skip=as_globs(skip),
+            stages=(stage,) if isinstance(stage, int) else tuple(stage),
+            blocks=blocks,
+            at=as_globs(at),
+            start=start,
+        )
+        for spec in specs
+    ]
+    uncounted: Counter[str] = Counter()
+    rows: list[StatsRow] = []
+    for model in [models] if isinstance(models, str | nn.Module | ModelRequest) else models:
+        loaded = take(model, empty=True)
+        rows.extend(_rows(_name_of(model, loaded), loaded, plans, uncounted))
+    return Stats(rows=tuple(rows), uncounted=dict(uncounted.most_common()), versions=sources.versions())
+
+
+def _rows(name: str, loaded: LoadedModel, plans: Sequence[Plan], uncounted: Counter[str]) -> Iterator[StatsRow]:
+    source = loaded.provenance.source
+    base = count(loaded.model, loaded.inputs)
+    uncounted.update(base.uncounted)
+    yield StatsRow(model=name, source=source, attention=None, placement=None, **_figures(base.cost, base.cost))
+    findings: Findings | AttnInjectError
+    try:
+        findings = find(loaded.model, loaded.inputs, blocks=plans[0].blocks, at=plans[0].at)
+    except NoSiteError as error:
+        findings = error
+    for plan in plans:
+        spec = plan.attention[0]
+        try:
+            if isinstance(findings, AttnInjectError):
+                raise findings
+            sites, cost = _operated(loaded, findings, plan, base, uncounted)
+        except (NoSiteError, FitError) as error:
+            yield StatsRow(
+                model=name, source=source, attention=str(spec), placement=plan.placement, reason=error.message
+            )
+        else:
+            yield StatsRow(
+                model=name,
+                source=source,
+                attention=str(spec),
+                placement=plan.placement,
+                sites=sites,
+                **_figures(cost, base.cost),
+            )
+
+
+def _operated(
+    loaded: LoadedModel, findings: Findings, plan: Plan, base: Counted, uncounted: Counter[str]
+) -> tuple[int, Cost]:
+    """The number of sites and the cost of the operated model."""
+    splices = decide(loaded.model, findings, plan, start=plan.start).splices
+    with torch.device("meta"):
+        modules = [splicing.build(splice) for splice in splices]
+    result = with_sites(base, [(m, s.shape, s.calls) for m, s in zip(modules, splices, strict=True)])
+    uncounted.update(Counter(result.uncounted) - Counter(base.uncounted))
+    return len(splices), result.cost
+
+
+def _figures(cost: Cost, base: Cost) -> dict[str, int]:
+    delta = cost - base
+    return {
+        "params": cost.params,
+        "flops": cost.flops,
+        "activations": cost.activations,
+        "delta_params": delta.params,
+        "delta_flops": delta.flops,
+        "delta_activations": delta.activations,
+    }
+
+
+def _name_of(model: nn.Module | str | ModelRequest, loaded: LoadedModel) -> str:
+    if isinstance(model, nn.Module):
+        return loaded.provenance.name
+    return model if isinstance(model, str) else model.name
