@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-
 from torch import nn
 
 from attn_inject.blocks import layout as layouts
@@ -71,6 +70,7 @@ def _residual_blocks(
             rejected.append(Rejection(name=name, reason="it sums the outputs of other residual blocks"))
         elif is_wrapper(calls[name][0], verdict) and (owner := _owner(name, calls)):
             blocks.setdefault(owner, _last(verdicts.get(owner)))
+            rejected.append(Rejection(name=name, reason="it is part of a residual block"))
         else:
             blocks[name] = _last(verdict)
     outermost = {name for name in blocks if not _has_ancestor(name, blocks)}
@@ -100,7 +100,9 @@ def _owner(name: str, calls: dict[str, list[Frame]]) -> str:
     return parent
 
 
-def _siblings(calls: dict[str, list[Frame]], chosen: dict[str, Addition | None]) -> dict[str, Addition | None]:
+def _siblings(
+    calls: dict[str, list[Frame]], chosen: dict[str, Addition | None]
+) -> dict[str, Addition | None]:
     """Blocks of the same class in the same part of the model that have no shortcut."""
     classes = {type(calls[name][0].module) for name in chosen}
     return {
@@ -137,7 +139,9 @@ def _describe(frames: list[Frame], addition: Addition | None, recording: Recordi
         calls=len(frames),
         element=place,
     )
-    return Found(site, frame, shape, addition, layout.prefix == 0 or grid_is_read(recording, frame, layout.prefix))
+    return Found(
+        site, frame, shape, addition, layout.prefix == 0 or grid_is_read(recording, frame, layout.prefix)
+    )
 
 
 def _with_stages(found: list[Found]) -> list[Found]:

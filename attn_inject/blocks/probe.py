@@ -193,9 +193,7 @@ class _Recorder(TorchFunctionMode):
         parent = self._stack[-1] if self._stack else None
         frame = Frame(name, module, parent, args, kwargs)
         for position, (_, tensor) in enumerate(tensors_of([*args, *kwargs.values()])):
-            node = Node(
-                "input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset()
-            )
+            node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
             frame.env.setdefault(id(tensor), node)
             self._alive.append(tensor)
         self.frames.append(frame)

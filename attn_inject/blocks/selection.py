@@ -42,12 +42,12 @@ def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
     if missing := set(plan.stages) - stages:
         raise NoSiteError(
             f"The model has no stage {min(missing)}.",
-            hint=f"Its stages are {min(stages)} to {max(stages)}; a stage is all blocks whose maps have one size.",
+            hint=f"Its stages are 1 to {max(stages)}; a stage is all blocks whose maps have one size.",
         )
     kept = tuple(item for item in findings.found if _is_kept(item, plan))
     if not kept:
         raise NoSiteError(
-            f"None of the model's {len(names)} sites is left by --where, --skip, --stage and the globs of --attn.",
+            f"None of the {len(names)} sites is left by --where, --skip, --stage and the globs of --attn.",
             hint="`attn-inject sites MODEL` lists them.",
         )
     return kept

@@ -22,6 +22,11 @@ SELF = "attn_inject_self"
 REST, KEYWORDS = "attn_inject_rest", "attn_inject_keywords"
 
 
+def base_forward(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """Stands for the base class's forward in a graph; the generated class gives the name its meaning."""
+    raise NotImplementedError
+
+
 def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> fx.Graph:
     """Inputs -> the base class's own forward -> the inserted module -> output.
 
@@ -42,7 +47,9 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
             args.append(graph.placeholder(KEYWORDS))
         else:
             args.append(graph.placeholder(parameter.name))
-    output = graph.create_node("call_function", base.forward, tuple(args), kwargs, name="output_of_base")
+    output = graph.create_node(
+        "call_function", base_forward, tuple(args), kwargs, name="output_of_base"
+    )
     if place is None:
         graph.output(graph.call_module(module, (output,)))
         return graph
@@ -52,22 +59,19 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     return graph
 
 
-
-
-
 def source(
-    graph: fx.Graph, base_forward: Callable[..., Any], fixed: Mapping[str, Any] | None = None
+    graph: fx.Graph, original: Callable[..., Any], fixed: Mapping[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
     """The source of `forward` for a graph, and the globals that it uses.
 
     Args:
-        graph: Its placeholders are named after the parameters of `base_forward`.
-        base_forward: Whose signature is re-emitted.
+        graph: Its placeholders are named after the parameters of `original`.
+        original: The base class's forward, whose signature is re-emitted.
         fixed: Arguments that must have the given values at every call.
     """
     emitted = graph.python_code("self")
     body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
-    signature = inspect.signature(base_forward)
+    signature = inspect.signature(original)
     renames = {SELF: "self", **_rest_names(signature)}
     names = dict(emitted.globals)
     for name, value in list(names.items()):

@@ -17,7 +17,7 @@ from torch import fx, nn
 from attn_inject.blocks.findings import Found
 from attn_inject.blocks.probe import has_weight
 from attn_inject.blocks.residual import Addition, tensor_additions
-from attn_inject.surgery.tracer import Body, _recorded_values, node_values, trace_body
+from attn_inject.surgery.tracer import Body, recorded_values, node_values, trace_body
 
 ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
 ADD_METHODS = ("add", "add_")
@@ -55,12 +55,18 @@ class _Block:
     @property
     def branch(self) -> fx.Node | None:
         """The operand of the addition that came through the branch."""
-        return None if self.add is None or self.addition is None else _operand(self.add, 1 - self.addition.shortcut)
+        return (
+            None
+            if self.add is None or self.addition is None
+            else _operand(self.add, 1 - self.addition.shortcut)
+        )
 
     @property
     def shortcut(self) -> fx.Node | None:
         """The operand of the addition that is the shortcut."""
-        return None if self.add is None or self.addition is None else _operand(self.add, self.addition.shortcut)
+        return (
+            None if self.add is None or self.addition is None else _operand(self.add, self.addition.shortcut)
+        )
 
 
 def find_tap(found: Found, placement: str) -> Tap | str:
@@ -83,7 +89,9 @@ def find_tap(found: Found, placement: str) -> Tap | str:
         return f"{placement} would act on {node.name}, which is no tensor"
     if overwriter := _overwriter(node, users, block.module):
         return f"{placement} would act on a value that {overwriter} overwrites in place"
-    return Tap(tuple(block.values[node.name].shape), node.name, tuple(user.name for user in users), block.fixed)
+    return Tap(
+        tuple(block.values[node.name].shape), node.name, tuple(user.name for user in users), block.fixed
+    )
 
 
 def _trace(found: Found) -> _Block | str:
@@ -92,7 +100,7 @@ def _trace(found: Found) -> _Block | str:
     if isinstance(body, str):
         return body
     try:
-        recorded = _recorded_values(frame.module, frame.args, frame.kwargs)
+        recorded = recorded_values(frame.module, frame.args, frame.kwargs)
         values = node_values(body.graph, frame.module, recorded)
     except Exception as error:
         return f"its traced body does not run ({type(error).__name__})"
@@ -102,7 +110,7 @@ def _trace(found: Found) -> _Block | str:
     return _Block(body.graph, body.fixed, frame.module, values, found.addition, add)
 
 
-def _matching_add(body: Body, found: Found, values: Mapping[str, torch.Tensor]) -> fx.Node | None | str:
+def _matching_add(body: Body, found: Found, values: Mapping[str, torch.Tensor]) -> fx.Node | str | None:
     """The fx node of the recorded addition: both runs made the same additions in the same order."""
     if found.addition is None:
         return None

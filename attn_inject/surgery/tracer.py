@@ -96,7 +96,7 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     """
     if attribute := changing_attribute(type(block)):
         return f"its forward branches on self.{attribute}, which another of its methods changes"
-    values = _recorded_values(block, args, kwargs)
+    values = recorded_values(block, args, kwargs)
     fixed = {name: value for name, value in values.items() if isinstance(value, FIXABLE)}
     try:
         reference = trace(block, fixed)
@@ -113,9 +113,7 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     return body
 
 
-def _recorded_values(
-    block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
+def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     bound = inspect.signature(block.forward).bind(*args, **kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)

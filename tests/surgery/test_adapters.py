@@ -1,0 +1,80 @@
+"""Every layout against a loop over samples, frames and tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attn_inject.attention.factory import create_attention
+from attn_inject.errors import ModelError
+from attn_inject.surgery.adapters import Grid, in_layout
+from attn_inject.surgery.inserted import AttnInject
+
+C, H, W = 8, 4, 6
+
+
+@pytest.fixture(params=["se:reduction=2", "sa:groups=2"])
+def attention(request):
+    torch.manual_seed(0)
+    module = create_attention(request.param, channels=C).eval()
+    for parameter in module.parameters():
+        torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    return module
+
+
+@torch.no_grad()
+def test_nhwc(attention):
+    x = torch.randn(2, H, W, C)
+    expected = torch.stack([attention(s.permute(2, 0, 1)[None])[0].permute(1, 2, 0) for s in x])
+    assert torch.allclose(in_layout("NHWC", attention, x, None), expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_ncdhw_works_on_each_frame(attention):
+    x = torch.randn(2, C, 3, H, W)
+    expected = torch.stack([attention(x[:, :, t]) for t in range(3)], dim=2)
+    assert torch.allclose(in_layout("NCDHW", attention, x, None), expected, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+def test_tokens(attention, prefix):
+    x = torch.randn(2, prefix + H * W, C)
+    field = torch.zeros(2, C, H, W)
+    for row in range(H):
+        for column in range(W):
+            field[:, :, row, column] = x[:, prefix + row * W + column]
+    gated = attention(field)
+    expected = x.clone()
+    for row in range(H):
+        for column in range(W):
+            expected[:, prefix + row * W + column] = gated[:, :, row, column]
+    if attention.acts_on == "channel" and prefix:
+        gate = attention.gate(field)[:, :, 0, 0]
+        expected[:, :prefix] = x[:, :prefix] * gate[:, None]
+    out = in_layout("NLC", attention, x, Grid(H, W, prefix))
+    assert torch.allclose(out, expected, atol=1e-6)
+
+
+def test_grids():
+    assert Grid(14, 14).size(196) == (14, 14)
+    assert Grid(14, 14).size(324) == (18, 18)
+    assert Grid(10, 20).size(800) == (20, 40)
+    assert Grid(None, None).size(7) == (7, 1)
+    with pytest.raises(ModelError, match="197 tokens form no grid"):
+        Grid(14, 14).size(197)
+
+
+def test_identity_start_in_half_precision_and_its_first_gradient():
+    torch.manual_seed(0)
+    module = AttnInject(create_attention("se", channels=32), identity=True)
+    x = torch.randn(2, 32, 4, 4)
+    assert torch.equal(module(x), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = x.bfloat16()
+        assert torch.equal(module(half), half)
+        assert module(half).dtype == torch.bfloat16
+    module(x).square().sum().backward()
+    gradients = {name: p.grad for name, p in module.named_parameters()}
+    assert gradients.pop("alpha").abs().item() > 0
+    assert not any(gradient.any() for gradient in gradients.values())

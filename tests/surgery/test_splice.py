@@ -1,0 +1,240 @@
+"""Identity starts are bit-equal for real models, layouts and placements, and removal undoes them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from attn_inject.errors import FitError
+from attn_inject.surgery import splice as splicing
+from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.removal import remove
+from attn_inject.surgery.splice import refusal
+from tests.models import build, make_generic, operate_on, set_alphas, size_of
+
+FAMILIES = [
+    "resnet50",
+    "mobilenetv2_100",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "vit_tiny_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "torchvision/regnet_y_400mf",
+    "torchvision/swin_t",
+    "torchvision/resnet18",
+]
+
+
+def image_for(model: nn.Module) -> torch.Tensor:
+    return torch.randn(1, *size_of(model), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("attention", ["se", "ela-l", "sa"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_identity_start_is_bit_equal_and_can_be_undone(name, attention):
+    model = make_generic(build(name))
+    image, keys = image_for(model), dict(model.state_dict())
+    with torch.no_grad():
+        expected = model(image)
+        operate_on(model, attention)
+        assert torch.equal(model(image), expected)
+        state = model.state_dict()
+        assert all(state[key] is not None and torch.equal(state[key], value) for key, value in keys.items())
+        set_alphas(model, 0.5)
+        assert not torch.equal(model(image), expected)
+        remove(model)
+        assert torch.equal(model(image), expected)
+    assert list(model.state_dict()) == list(keys)
+
+
+PLACED = ["test_resnet", "test_convnext", "mobilenetv3_small_050", "test_vit", "swin_tiny_patch4_window7_224"]
+
+
+@pytest.mark.parametrize("placement", ["before-add", "before-block", "on-shortcut", "after-conv"])
+@pytest.mark.parametrize("name", PLACED)
+def test_inner_placements(name, placement):
+    model = make_generic(build(name, **({"depths": (1, 2)} if name.startswith("swin") else {})))
+    image = image_for(model)
+    with torch.no_grad():
+        expected = model(image)
+        if placement == "after-conv" and ("vit" in name or "swin" in name):
+            with pytest.raises(FitError, match="no spatial convolution"):
+                operate_on(model, "se", placement=placement)
+            return
+        operate_on(model, "se", placement=placement)
+        assert torch.equal(model(image), expected)
+        set_alphas(model, 0.5)
+        assert not torch.equal(model(image), expected)
+
+
+class Doubled(nn.Module):
+    """An attention module that is easy to see: it doubles."""
+
+    acts_on = "spatial"
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
+class Bottleneck(nn.Module):
+    """f, then a spatial g with norm and activation, then h; a projection on the shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Conv2d(4, 4, 1)
+        self.g = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.act = nn.ReLU(inplace=True)
+        self.h = nn.Conv2d(4, 4, 1)
+        self.project = nn.Conv2d(4, 4, 1)
+        self.last = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = self.project(x)
+        y = self.h(self.act(self.norm(self.g(self.f(x)))))
+        y += shortcut
+        return self.last(y)
+
+
+class OneBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4, 4, 1)
+        self.block = Bottleneck()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block(self.stem(x))
+
+
+def by_hand(block: Bottleneck, x: torch.Tensor, placement: str) -> torch.Tensor:
+    """The block's formula with a doubling at one place."""
+
+    def at(name: str, value: torch.Tensor) -> torch.Tensor:
+        return value * 2 if name == placement else value
+
+    inner = at("after-conv", torch.relu(block.norm(block.g(block.f(at("before-block", x))))))
+    y = at("before-add", block.h(inner)) + at("on-shortcut", block.project(x))
+    return at("after", torch.relu(y))
+
+
+@pytest.mark.parametrize("placement", ["after", "before-add", "before-block", "on-shortcut", "after-conv"])
+def test_every_placement_acts_where_it_says(placement):
+    model = make_generic(OneBlock()).eval()
+    image = torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        expected = by_hand(model.block, model.stem(image), placement)
+        operate_on(model, f"{__name__}:Doubled", size=(4, 8, 8), placement=placement, start="paper")
+        assert torch.allclose(model(image), expected, atol=1e-6)
+
+
+def test_family_block_without_an_addition_takes_before_add_at_its_end():
+    model = make_generic(build("mobilenetv2_100"))
+    splices = operate_on(model, "eca", blocks="family", placement="before-add", start="paper")
+    assert len(splices) == 16
+    assert len(inserted_modules(model)) == 16
+
+
+def test_an_opaque_block_takes_after_only():
+    model = build("tiny_vit_5m_224", meta=True)
+    with pytest.raises(FitError, match=r"only --placement after works"):
+        operate_on(model, "se", placement="before-add", where=["stages.3.*"])
+    assert len(operate_on(build("tiny_vit_5m_224"), "se")) == 12
+
+
+def test_reparameterised_blocks_keep_working():
+    model = make_generic(build("fastvit_t8"))
+    image = image_for(model)
+    with pytest.raises(FitError, match="another of its methods changes"):
+        operate_on(model, "se", placement="before-add", where=["final_conv"])
+    operate_on(model, "se")
+    set_alphas(model, 0.5)
+    with torch.no_grad():
+        expected = model(image)
+        fused = timm.utils.reparameterize_model(model)
+        assert torch.allclose(fused(image), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_drop_path_stays_random_in_training_only():
+    model = make_generic(build("resnet50", drop_path_rate=0.5))
+    operate_on(model, "se", placement="before-add")
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(image), model(image))
+        model.train()
+        outputs = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            outputs.append(model(image))
+        assert not torch.equal(*outputs)
+        model.eval()
+        assert torch.equal(model(image), model(image))
+
+
+def test_arguments_and_other_sizes_behave_as_the_base_does():
+    model = make_generic(build("vit_tiny_patch16_224"))
+    image = image_for(model)
+    mask = torch.zeros(1, 1, 197, 197)
+    mask[..., 100:] = float("-inf")
+    with torch.no_grad():
+        plain, masked = model(image), model.forward_head(model.forward_features(image, attn_mask=mask))
+        operate_on(model, "se")
+        assert torch.equal(model(image), plain)
+        assert torch.equal(model.forward_head(model.forward_features(image, attn_mask=mask)), masked)
+    assert not torch.equal(plain, masked)
+
+
+def test_a_grid_of_another_scale():
+    model = make_generic(build("xcit_nano_12_p8_224"))
+    large = torch.randn(1, 3, 288, 288)
+    with torch.no_grad():
+        expected = model(large)
+        operate_on(model, "ela-t", size=(3, 224, 224))
+        assert torch.equal(model(large), expected)
+
+
+def test_swin_after_set_input_size():
+    model = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
+    operate_on(model, "se")
+    set_alphas(model, 0.5)
+    twin = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
+    for each in (model, twin):
+        each.set_input_size((256, 256), window_size=8)
+    large = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        assert not torch.equal(model(large), twin(large))
+        set_alphas(model, 0.0)
+        assert torch.equal(model(large), twin(large))
+
+
+def test_exchanged_classes_are_refused():
+    block = build("test_resnet").layer1[0]
+    assert refusal(block) is None
+    block.register_parameter("weight_of_mine", nn.Parameter(torch.ones(2)))
+    parametrize.register_parametrization(block, "weight_of_mine", nn.Identity())
+    assert "parametrize" in str(refusal(block))
+    other = build("test_resnet").layer1[0]
+    other.forward = lambda x: x
+    assert "replaced on the instance" in str(refusal(other))
+
+
+def test_a_body_that_changed_since_it_was_recorded():
+    model = build("test_resnet")
+    splices = operate_on(build("test_resnet"), "se", placement="before-add")
+    with pytest.raises(FitError, match="has no node bn9"):
+        splicing.apply(model, [dataclasses.replace(splices[0], tap="bn9")])
+
+
+def test_dtype_and_mode_follow_the_block():
+    model = build("test_resnet").to(torch.bfloat16).train()
+    operate_on(model, "se", size=(3, 64, 64))
+    inserted = next(iter(inserted_modules(model).values()))
+    assert inserted.training
+    assert {p.dtype for p in inserted.parameters()} == {torch.bfloat16}
