@@ -12,27 +12,45 @@ Legend: N batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from attn_inject.plan import Option
+from attn_inject.registry import option_parameters
+
 
 class AttentionModule(nn.Module):
     """Base class of the built-in modules; plug-ins may use it, and need not.
 
+    Args:
+        channels: C of the map.
+        options: The values of the subclass's own named options; kept to be shown by `repr`.
+
     Attributes:
         acts_on: `channel` if only `gate`'s (N, C, 1, 1) multiplies the map, else `spatial`.
         needs_size: Whether the constructor takes `size=(H, W)`, the only map it then serves.
+        channels: C of the map; 0 if the subclass did not say.
+        options: Values by name, as the subclass gave them.
+
+    Raises:
+        ValueError: `channels` is no whole number from 1.
     """
 
     acts_on: ClassVar[str] = "spatial"
     needs_size: ClassVar[bool] = False
 
+    def __init__(self, channels: int | None = None, **options: Any) -> None:
+        super().__init__()
+        if channels is not None and channels < 1:
+            raise ValueError(f"{type(self).__name__}: channels={channels} is not accepted; give 1 or more.")
+        self.channels: int = channels or 0
+        self.options: dict[str, Any] = options
+
     @classmethod
-    def adapt(cls, channels: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    def adapt(cls, channels: int, options: Mapping[str, Option]) -> dict[str, Option]:
         """The options nearest to `options` that serve `channels`; equal to `options` if they do."""
         return dict(options)
 
@@ -40,14 +58,18 @@ class AttentionModule(nn.Module):
         """What multiplies the map, (N, C, H, W) -> (N, C, 1, 1); channel modules only."""
         raise NotImplementedError(f"{type(self).__name__} has no channel gate")
 
+    def extra_repr(self) -> str:
+        """`64, reduction=16, bias=True`."""
+        words = [str(self.channels)] if self.channels else []
+        return ", ".join(words + [f"{name}={value}" for name, value in self.options.items()])
 
-def option_defaults(module: type[nn.Module]) -> dict[str, Any]:
+
+def option_defaults(module: Callable[..., nn.Module]) -> dict[str, Any]:
     """The options of an attention class and their defaults; `channels` and `size` are not options.
 
     A required option has the default `inspect.Parameter.empty`.
     """
-    parameters = list(inspect.signature(module.__init__).parameters.values())[2:]
-    return {p.name: p.default for p in parameters if p.name != "size"}
+    return {name: parameter.default for name, parameter in option_parameters(module).items()}
 
 
 def is_channel_gate(module: nn.Module) -> bool:
@@ -55,6 +77,6 @@ def is_channel_gate(module: nn.Module) -> bool:
     return getattr(module, "acts_on", "spatial") == "channel" and hasattr(module, "gate")
 
 
-def needs_size(module: type[nn.Module]) -> bool:
+def needs_size(module: Callable[..., nn.Module]) -> bool:
     """Whether the constructor takes the map's size, `size=(H, W)`."""
     return bool(getattr(module, "needs_size", False))

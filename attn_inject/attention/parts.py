@@ -1,0 +1,153 @@
+"""Small pieces that several attention modules share.
+
+Call these through the module, `parts.check_map(...)`: fx can keep a wrapped function as one opaque call
+only where it is looked up in this file.
+
+Legend: N batch, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import torch
+import torch.fx
+from torch import nn
+
+
+def check_map(x: torch.Tensor, module: str, channels: int, size: tuple[int, int] | None = None) -> None:
+    """Refuse what `module` cannot serve, in one line instead of a traceback from inside a kernel.
+
+    Args:
+        x: The map, (N, C, H, W).
+        module: Name for the message.
+        channels: The C that the module was built for.
+        size: The (H, W) that it was built for, in positions; None serves every size.
+
+    Raises:
+        ValueError: Not four dimensions, other channels, an empty map, or another size.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"{module} takes a map of shape (N, C, H, W), and got {x.ndim} dimensions.")
+    # jit.trace makes tensors of sizes, and would warn about each comparison.
+    if is_jit_tracing():
+        return
+    if x.shape[1] != channels:
+        raise ValueError(f"{module} was built for {channels} channels, and got a map of {x.shape[1]}.")
+    if x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError(f"{module} got an empty map of {x.shape[2]}x{x.shape[3]} positions.")
+    if size is not None and (x.shape[2] != size[0] or x.shape[3] != size[1]):
+        got = f"{x.shape[2]}x{x.shape[3]}"
+        raise ValueError(f"{module} was built for maps of {size[0]}x{size[1]} positions, and got {got}.")
+
+
+def is_channels_last(x: torch.Tensor) -> bool:
+    """Whether a map (N, C, H, W) lies in memory as (N, H, W, C), and not also as (N, C, H, W)."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def strip_means(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean of each row and of each column, (N, C, H, W) -> (N, C, H), (N, C, W).
+
+    A channels_last map is reduced as it lies in memory, which takes a sixth of the time on a CPU.
+    """
+    if is_channels_last(x):
+        nhwc = x.permute(0, 2, 3, 1)
+        return nhwc.mean(2).transpose(1, 2), nhwc.mean(1).transpose(1, 2)
+    return x.mean(3), x.mean(2)
+
+
+def strip_gate(x: torch.Tensor, a_h: torch.Tensor, a_w: torch.Tensor) -> torch.Tensor:
+    """Multiply a map by a gate per row and one per column, in the map's own type and memory format.
+
+    (N, C, H, W), (N, C, H), (N, C, W) -> (N, C, H, W).
+    """
+    a_h, a_w = a_h.to(x.dtype), a_w.to(x.dtype)
+    if is_channels_last(x):
+        nhwc = x.permute(0, 2, 3, 1)
+        gated = nhwc * a_h.transpose(1, 2).unsqueeze(2) * a_w.transpose(1, 2).unsqueeze(1)
+        return gated.permute(0, 3, 1, 2)
+    return x * a_h.unsqueeze(3) * a_w.unsqueeze(2)
+
+
+def peak(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """The maximum over one dimension, which stays with length 1.
+
+    `max` hands its gradient to one place, and `amax` shares it among equals, at ten times the cost; without
+    a gradient `amax` is the faster one. Their values are the same. jit.trace takes `amax` always, since it
+    traces with a gradient and checks the trace without.
+    """
+    if torch.is_grad_enabled() and not is_jit_tracing():
+        return x.max(dim, keepdim=True).values
+    return x.amax(dim, keepdim=True)
+
+
+def is_jit_tracing() -> bool:
+    """Whether this call is recorded by torch.jit.trace, as fvcore does to count."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
+
+
+# They look at their input's shape or layout, which stops fx; wrapped, each is one call of a traced graph.
+torch.fx.wrap("check_map")
+torch.fx.wrap("strip_means")
+torch.fx.wrap("strip_gate")
+
+
+def require(accepted: bool, module: str, option: str, value: object, accepts: str) -> None:
+    """Raise ValueError naming the module, the option and what it accepts, unless `accepted`."""
+    if not accepted:
+        raise ValueError(f"{module}: {option}={value} is not accepted; {option} is {accepts}.")
+
+
+def require_count(module: str, option: str, value: object) -> None:
+    """Refuse everything but whole numbers from 1."""
+    require(is_count(value), module, option, value, "a whole number from 1")
+
+
+def require_odd(module: str, option: str, value: object) -> None:
+    """Refuse everything but odd whole numbers, whose kernels keep the length of what they run over."""
+    require(is_odd(value), module, option, value, "an odd whole number from 1")
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_odd(value: object) -> bool:
+    """Whether a value is an odd whole number from 1."""
+    return isinstance(value, int) and is_count(value) and value % 2 == 1
+
+
+def largest_divisor(total: int, limit: int) -> int:
+    """The largest whole number that divides `total` and is at most `limit`; 1 always does."""
+    return next(number for number in range(max(1, min(limit, total)), 0, -1) if total % number == 0)
+
+
+def group_count(module: str, option: str, value: object, channels: int) -> int:
+    """Groups as a number: `C` is one per channel, `C/8` one per 8 channels, rounded down."""
+    if isinstance(value, str) and (match := re.fullmatch(r"C(?:/([1-9][0-9]*))?", value.replace(" ", ""))):
+        return channels // int(match[1] or 1)
+    require(is_count(value), module, option, value, "a whole number from 1, or `C`, or `C/8` and the like")
+    return int(str(value))
+
+
+def require_divisor(module: str, option: str, value: int, channels: int) -> None:
+    """Refuse a number of groups that does not divide C."""
+    divides = is_count(value) and channels % value == 0
+    require(divides, module, option, value, f"a divisor of the {channels} channels")
+
+
+def init_he_(*layers: nn.Conv1d | nn.Conv2d, mode: Literal["fan_in", "fan_out"]) -> None:
+    """Normal weights of variance 2 / inputs (`fan_in`) or 2 / outputs (`fan_out`), biases zero."""
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
+    zero_bias_(*layers)
+
+
+def zero_bias_(*layers: nn.Conv1d | nn.Conv2d) -> None:
+    """Biases zero, where there are any."""
+    for layer in layers:
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
