@@ -1,0 +1,59 @@
+"""A model that is already built and handed over as an object; it cannot be built again from a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from attn_inject.inputs import InputSpec
+from attn_inject.sources.from_torchvision import own_size
+from attn_inject.sources.loaded import LoadedModel, Provenance
+from attn_inject.sources.torchvision_inputs import kind_of
+
+_USUAL = (3, 224, 224)
+
+
+def from_object(
+    model: nn.Module, example_input: Any = None, input_size: Sequence[int] | None = None
+) -> LoadedModel:
+    """Wrap `model` itself, neither copied nor changed, with a guess at how to call it.
+
+    Args:
+        model: Any module.
+        example_input: A tensor, a tuple of positional arguments or a dictionary of keywords; it wins.
+        input_size: (channels, height, width) in pixels; else the model's own configuration is asked,
+            else it is (3, 224, 224).
+    """
+    size = tuple(input_size) if input_size is not None else None
+    inputs = guess_input(model, size) if example_input is None else InputSpec.from_example(example_input)
+    kind = type(model)
+    provenance = Provenance(
+        source="object", name=f"{kind.__module__}.{kind.__qualname__}", input_size=inputs.size or size
+    )
+    return LoadedModel(model=model, inputs=inputs, provenance=provenance)
+
+
+def guess_input(model: nn.Module, size: tuple[int, ...] | None) -> InputSpec:
+    """One image of `size`, else what torchvision's kind of model or timm's configuration says."""
+    for base in type(model).__mro__:
+        kind = kind_of(base.__module__)
+        if kind is not None:
+            return kind.spec(size or own_size(model, kind))
+    return InputSpec(size=size or _configured_size(model) or _USUAL)
+
+
+def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
+    """What timm wrote into the model, corrected by what its layers were really made for."""
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
+    if not isinstance(config, dict) or not config.get("input_size"):
+        return None
+    channels, *image = config["input_size"]
+    first = config.get("first_conv")
+    if isinstance(first, str) and first in dict(model.named_modules()):
+        channels = getattr(model.get_submodule(first), "in_channels", channels)
+    made_for = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    if isinstance(made_for, tuple) and len(made_for) == 2:
+        image = list(made_for)
+    return (channels, *image)

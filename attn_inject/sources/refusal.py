@@ -1,0 +1,55 @@
+"""How a library's or a factory's own error is told to the person who asked for the model."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from attn_inject.errors import ModelError
+
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_LONGEST = 300
+
+
+def one_line(error: BaseException) -> str:
+    """The class and the message of an error, on one line."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def refused(
+    what: str, arguments: Mapping[str, Any], error: BaseException, *, pretrained: bool = False
+) -> ModelError:
+    """A builder raised: name the argument it does not take, or all it was given and what it said."""
+    if pretrained and isinstance(error, OSError):
+        return ModelError(
+            f"The weights of {what} could not be downloaded: {one_line(error)}",
+            hint="Without a network, hand over a local copy with --weights FILE.",
+        )
+    unexpected = _UNEXPECTED.search(str(error))
+    if isinstance(error, TypeError) and unexpected and unexpected[1] in arguments:
+        return ModelError(
+            f"{what} takes no argument {unexpected[1]!r}.",
+            hint="--num-classes, --input-size and --model-arg KEY=VALUE become arguments of its constructor.",
+        )
+    given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    message = f"{what} cannot be built{f' with {given}' if given else ''}: {one_line(error)}"
+    return ModelError(message)
+
+
+def library(name: str) -> ModuleType:
+    """Import timm or torchvision.
+
+    Raises:
+        ModelError: It is missing, or broken; a torchvision built for another torch dies in its import.
+    """
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ModelError(
+            f"{name} cannot be imported: {one_line(error)}",
+            hint="`attn-inject doctor` says which versions fit together.",
+        ) from error
