@@ -18,9 +18,9 @@ _SHARED_BY_DEEPCOPY = type | types.FunctionType | types.BuiltinFunctionType | ty
 def shadow(model: nn.Module, replace: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
     """A deep copy of `model` in which `replace(tensor)` stands for every tensor.
 
-    Parameters stay parameters (`replace` is handed the detached one) and keep `requires_grad`; buffers
-    stay buffers; a tensor that is used in two places is replaced once. Tensors in plain attributes, also
-    inside lists, dictionaries and objects, are replaced too. Uninitialised (lazy) parameters are copied.
+    Parameters stay parameters and keep `requires_grad`; buffers stay buffers; a tensor that is used in
+    two places is replaced once. Tensors in plain attributes, also inside lists, dictionaries and objects,
+    are replaced too. Uninitialised (lazy) parameters are copied.
 
     Args:
         model: Any module; it is not changed, and none of its tensors is copied.
@@ -29,7 +29,8 @@ def shadow(model: nn.Module, replace: Callable[[torch.Tensor], torch.Tensor]) ->
     memo: dict[int, Any] = {}
     for tensor in _tensors(model, set()):
         if isinstance(tensor, nn.Parameter):
-            memo[id(tensor)] = nn.Parameter(replace(tensor.detach()), requires_grad=tensor.requires_grad)
+            data = replace(tensor).detach()
+            memo[id(tensor)] = nn.Parameter(data, requires_grad=tensor.requires_grad)
         else:
             memo[id(tensor)] = replace(tensor)
     return copy.deepcopy(model, memo)

@@ -1,0 +1,77 @@
+"""The cost of inserted modules: each distinct one is counted alone and once, not once per site.
+
+fvcore's rules look at one operation at a time, so the figures of a model are the sum over its parts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_inject.cost.count import Counted, count_call
+from attn_inject.outcome import Cost
+
+SiteCall = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
+
+# A table of many models asks for the same few modules again and again; entries hold shapes, no tensors.
+_COUNTED: dict[Hashable, Counted] = {}
+
+
+def module_count(module: nn.Module, shape: tuple[int, ...]) -> Counted:
+    """What one call of `module` with a tensor of `shape` costs, and what is left out.
+
+    Modules are told apart by everything that they hold: classes, attributes, tensor shapes, children.
+
+    Args:
+        module: An inserted module; its input is one tensor.
+        shape: Of that tensor, batch dimension included.
+
+    Raises:
+        ModelError: The module does not run on such a tensor.
+    """
+    try:
+        key = (_frozen(module), tuple(shape))
+        known = key in _COUNTED
+    except (TypeError, RecursionError):  # it holds something unhashable, or itself: no key, so count anew
+        return count_call(module, shape)
+    if not known:
+        _COUNTED[key] = count_call(module, shape)
+    return _COUNTED[key]
+
+
+def module_cost(module: nn.Module, shape: tuple[int, ...]) -> Cost:
+    """The figures of `module_count`."""
+    return module_count(module, shape).cost
+
+
+def site_costs(sites: Iterable[SiteCall]) -> list[Cost]:
+    """The cost of every site over all its calls in one forward of the model."""
+    return [module_cost(module, shape).times(calls) for module, shape, calls in sites]
+
+
+def with_sites(base: Counted, sites: Iterable[SiteCall]) -> Counted:
+    """What the operated model costs: the base and every site; `by_module` stays the base's."""
+    cost, uncounted = base.cost, Counter(base.uncounted)
+    for module, shape, calls in sites:
+        site = module_count(module, shape)
+        cost += site.cost.times(calls)
+        uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
+    return Counted(cost=cost, uncounted=dict(uncounted.most_common()), by_module=base.by_module)
+
+
+def _frozen(value: Any) -> Hashable:
+    """A hashable value that two modules share only if they cost the same."""
+    if isinstance(value, nn.Module):
+        return type(value), _frozen(vars(value))
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.dtype
+    if isinstance(value, dict):
+        return tuple((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value), tuple(_frozen(item) for item in value)
+    hash(value)
+    return type(value), value
