@@ -1,0 +1,230 @@
+"""Writing a file so that it is the old one or the whole new one at any moment, whatever happens.
+
+The bytes go to a hidden file beside the target, which is renamed into place when it is complete and on
+disk. The writer holds a lock on the hidden file, and the lock ends with the process: a hidden file that
+can be locked is what a killed run left, and the next run for the same target removes it. (A process id
+in its name would not do: ids are used again, and mean nothing to another container on the same disk.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shlex
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from attn_inject.errors import FileError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file cannot be removed anyway
+    fcntl = None  # type: ignore[assignment]
+
+_Path = str | os.PathLike[str]
+
+
+@contextmanager
+def atomic_write(
+    path: _Path, *, force: bool = False, before_publishing: Callable[[Path], None] | None = None
+) -> Iterator[BinaryIO]:
+    """A file object whose content becomes `path` when the block ends without an exception.
+
+    A symbolic link is followed. The permissions of a replaced file are kept.
+
+    Args:
+        path: The target.
+        force: Whether an existing file may be replaced.
+        before_publishing: Given the complete hidden file; if it raises, the target stays as it was.
+
+    Raises:
+        FileError: The target exists, cannot be one, or cannot be written; it is as it was before.
+    """
+    target = check_writable(path, force=force)
+    _sweep(target)
+    with _reporting(target):
+        hidden, file = _create(target)
+    writer = _Remembering(file)
+    try:
+        yield cast(BinaryIO, writer)
+    except BaseException as error:
+        _discard(hidden, file)
+        # torch.save turns what a write raised, Ctrl-C too, into a RuntimeError without its cause.
+        if isinstance(writer.failure, OSError):
+            raise _unwritable(target, writer.failure) from error
+        if writer.failure is not None and writer.failure is not error:
+            raise writer.failure from error
+        raise
+    try:
+        with _reporting(target):
+            file.flush()
+            os.fsync(file.fileno())
+        if before_publishing is not None:
+            before_publishing(hidden)
+        with _reporting(target):
+            _publish(hidden, target, force=force)
+    finally:
+        _discard(hidden, file)
+    _sync_folder(target.parent)
+
+
+def check_writable(path: _Path, *, force: bool = False) -> Path:
+    """Find out before long work whether `atomic_write` would have to refuse a target.
+
+    Returns:
+        The file that will be written, symbolic links followed.
+
+    Raises:
+        FileError: It exists and `force` is not set, is no regular file, or its folder does not exist or
+            may not be written to.
+    """
+    with _reporting(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise FileError(f"{path} is a folder.", hint="Name a file in it, for example model.pt.")
+        if target.exists() and not target.is_file():
+            raise FileError(f"{path} is no regular file.", hint="Name another file.")
+        _check_folder(target.parent, path)
+        if target.exists() and not force:
+            raise _exists(target)
+    return target
+
+
+def _check_folder(folder: Path, path: _Path) -> None:
+    for above in (folder, *folder.parents):
+        if above.exists() and not above.is_dir():
+            raise FileError(f"{path} cannot be written: {above} is a file.", hint="Name another folder.")
+    if not folder.exists():
+        raise FileError(
+            f"{path} cannot be written: the folder {folder} does not exist.",
+            hint=f"Make it first: mkdir -p {shlex.quote(str(folder))}",
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(
+            f"{path} cannot be written: no permission to write in {folder}.", hint="Name another folder."
+        )
+
+
+class _Remembering:
+    """Passes writes on and remembers what the first failing one raised."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.failure: BaseException | None = None
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except BaseException as error:
+            self.failure = self.failure or error
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _prefix(target: Path) -> str:
+    """Of the hidden files for one target; a digest, since a long name leaves no room for more."""
+    return f".attn-inject-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
+
+
+def _create(target: Path) -> tuple[Path, BinaryIO]:
+    """A new hidden file, locked."""
+    while True:
+        hidden = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+        # os.open honours the umask, which tempfile does not.
+        file = os.fdopen(os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+        # Before it was locked, another run may have taken the file for a leftover.
+        with contextlib.suppress(BlockingIOError):
+            _lock(file)
+            if hidden.exists():
+                return hidden, file
+        file.close()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed or the process ends; False where files cannot be locked.
+
+    Raises:
+        BlockingIOError: Someone else has locked it.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs left behind for this target."""
+    for hidden in target.parent.glob(f"{_prefix(target)}*.tmp"):
+        with contextlib.suppress(OSError), open(hidden, "r+b") as file:
+            if _lock(file):
+                hidden.unlink()
+
+
+def _publish(hidden: Path, target: Path, *, force: bool) -> None:
+    """Give the complete file its name."""
+    if force:
+        if target.exists():
+            hidden.chmod(stat.S_IMODE(target.stat().st_mode))
+        hidden.replace(target)
+        return
+    try:
+        # Unlike a rename, a link never replaces what another run wrote in the meantime.
+        os.link(hidden, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # a disk without links
+        if target.exists():
+            raise _exists(target) from None
+        hidden.replace(target)
+
+
+def _discard(hidden: Path, file: BinaryIO) -> None:
+    with contextlib.suppress(OSError):
+        hidden.unlink()
+    # Closing flushes once more, which fails once more on a full disk.
+    with contextlib.suppress(OSError):
+        file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut; not every system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _reporting(target: _Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: _Path, error: OSError) -> FileError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        hint = "Free some space or name another folder; no partial file was left."
+    else:
+        hint = "Name another file or folder; no partial file was left."
+    return FileError(f"{target} cannot be written: {reason}.", hint=hint)
+
+
+def _exists(target: _Path) -> FileError:
+    return FileError(f"{target} exists already.", hint="Use --force to replace it, or name another file.")

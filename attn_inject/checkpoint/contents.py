@@ -1,0 +1,79 @@
+"""What a saved file holds, whatever its format, and the plain data that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attn_inject.checkpoint import plain
+from attn_inject.checkpoint.recipe import Recipe, check_words
+from attn_inject.checkpoint.tensors import storable
+from attn_inject.errors import FileError
+
+FORMAT = "attn-inject"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """An operated model as data.
+
+    Attributes:
+        recipe: How to build it again.
+        state_dict: Its tensors by name, on the CPU.
+        digest: Of the state dict as it was written, `digest.state_digest`.
+        structure: Of the model as it was written, `digest.structure`.
+        witness: A seed and the output on the input that it makes, or None.
+    """
+
+    recipe: Recipe
+    state_dict: Mapping[str, Any]
+    digest: str
+    structure: Mapping[str, str]
+    witness: Mapping[str, Any] | None = None
+
+
+def to_payload(contents: Contents) -> dict[str, Any]:
+    """Contents as plain data and tensors; equal contents give equal bytes.
+
+    Raises:
+        FileError: Something in it cannot be kept; it is named.
+    """
+    kept: dict[str, Any] = plain.to_plain(contents, "the file", tensors=True)
+    kept["state_dict"] = storable(kept["state_dict"])
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, **kept}
+
+
+def from_payload(payload: Any, path: str) -> Contents:
+    """The reverse, for data that nobody vouches for.
+
+    Raises:
+        FileError: It is foreign, newer than this program, or malformed.
+    """
+    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+        raise foreign(path)
+    _check_version(payload.get("format_version"), path)
+    rest = {name: item for name, item in payload.items() if name not in ("format", "format_version")}
+    data = plain.to_plain(rest, path, tensors=True)
+    contents: Contents = plain.from_plain(data, Contents, path)
+    check_words(contents.recipe)
+    return contents
+
+
+def foreign(path: str) -> FileError:
+    """For a file that something else wrote."""
+    return FileError(
+        f"{path} was not written by attn-inject.",
+        hint=f"If it holds weights, give it to an architecture: attn-inject MODEL --weights {path}",
+    )
+
+
+def _check_version(version: Any, path: str) -> None:
+    if type(version) is not int or version < 1:
+        raise FileError(f"{path} has no format version.", hint="It is damaged; write it again.")
+    if version > FORMAT_VERSION:
+        raise FileError(
+            f"{path} has format version {version}; this attn-inject reads up to {FORMAT_VERSION}.",
+            hint="Install a newer one: pip install --upgrade attn-inject",
+        )

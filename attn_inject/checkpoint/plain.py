@@ -1,0 +1,119 @@
+"""Plain data: what a file may hold besides tensors, and how a dataclass becomes it and comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+import torch
+
+from attn_inject.errors import FileError
+
+# A pickle of a few bytes can describe lists nested so that walking through them never ends.
+MOST_VALUES = 2_000_000
+DEEPEST = 50
+
+_AGAIN = "The file was damaged or not written by attn-inject; write it again."
+
+
+def to_plain(value: Any, where: str, *, tensors: bool = False) -> Any:
+    """`value` as new dictionaries and lists of str, int, float, bool and None.
+
+    Dataclasses and mappings become dictionaries, tuples become lists. Equal content gives an equal
+    pickle: no list occurs twice, and equal strings are one object.
+
+    Args:
+        value: The user's, or what a file holds.
+        where: What it is called in an error, `the recipe`.
+        tensors: Whether tensors are kept too.
+
+    Raises:
+        FileError: Something in it is nothing of that, or it has no end.
+    """
+    return _Walk(tensors).plain(value, where)
+
+
+class _Walk:
+    def __init__(self, tensors: bool) -> None:
+        self._scalars = (bool, int, float, types.NoneType, *([torch.Tensor] if tensors else []))
+        self._left = MOST_VALUES
+
+    def plain(self, value: Any, where: str, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > DEEPEST:
+            raise FileError(f"{where} holds too many values, or they are nested too deeply.", hint=_AGAIN)
+        if isinstance(value, str):
+            return sys.intern(str(value))
+        if type(value) in self._scalars:
+            return value
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return {
+                self._key(key, where): self.plain(item, f"{where}: {key}", depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+        raise FileError(
+            f"{where} is a {type(value).__name__}, which a file cannot keep.",
+            hint="Only text, numbers, true, false, None, lists and dictionaries can be kept.",
+        )
+
+    def _key(self, key: Any, where: str) -> str:
+        if not isinstance(key, str):
+            raise FileError(f"{where} has a key that is no text: {key!r:.80}.", hint=_AGAIN)
+        return sys.intern(str(key))
+
+
+def from_plain(data: Any, hint: Any, where: str) -> Any:
+    """Plain data as what an annotation says: a dataclass with every field checked, a tuple, a scalar.
+
+    Args:
+        data: What `to_plain` made; nobody vouches for it.
+        hint: A dataclass, or the annotation of a field.
+        where: What it is called in an error, `recipe`.
+
+    Raises:
+        FileError: A field is unknown, missing or of another type; it is named.
+    """
+    if dataclasses.is_dataclass(hint):
+        return _dataclass(data, hint, where)
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return data
+    if origin in (types.UnionType, typing.Union):
+        for choice in inner:
+            with contextlib.suppress(FileError):
+                return from_plain(data, choice, where)
+    elif origin is tuple:
+        if isinstance(data, list):
+            return tuple(from_plain(item, inner[0], f"{where}[{index}]") for index, item in enumerate(data))
+    elif origin is not None and issubclass(origin, Mapping):
+        if isinstance(data, dict):
+            return {key: from_plain(item, inner[1], f"{where}: {key}") for key, item in data.items()}
+    elif type(data) is hint:
+        return data
+    raise FileError(f"{where} is {data!r:.80}, but must be {_readable(hint)}.", hint=_AGAIN)
+
+
+def _dataclass(data: Any, cls: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise FileError(f"{where} is {data!r:.80}, but must be a dictionary.", hint=_AGAIN)
+    hints = typing.get_type_hints(cls)
+    for name in data:
+        if name not in hints:
+            raise FileError(f"{where} has an unknown field: {name:.80}.", hint=_AGAIN)
+    for name in hints:
+        if name not in data:
+            raise FileError(f"{where} lacks a field: {name}.", hint=_AGAIN)
+    return cls(**{name: from_plain(data[name], hint, f"{where}: {name}") for name, hint in hints.items()})
+
+
+def _readable(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)

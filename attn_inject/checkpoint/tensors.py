@@ -1,0 +1,83 @@
+"""Which tensors a file keeps, and which tensors of a file are taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from attn_inject.errors import FileError
+
+
+def storable(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict on the CPU, each tensor with exactly the memory it needs; shared ones stay shared.
+
+    torch saves the whole memory that a tensor looks at: a slice of a big tensor would be saved as big,
+    an expanded one as too small.
+
+    Raises:
+        FileError: A tensor has no values, or is of a kind that cannot be kept.
+    """
+    state = {name: _on_cpu(name, value) for name, value in state.items()}
+    users = Counter(_memory(value) for value in state.values() if isinstance(value, torch.Tensor))
+    return {
+        name: _alone(value) if isinstance(value, torch.Tensor) and users[_memory(value)] == 1 else value
+        for name, value in state.items()
+    }
+
+
+def check_tensors(data: Any, sizes: Counter[int], path: str) -> None:
+    """Refuse tensors that `storable` never makes: a few bytes can claim to be terabytes.
+
+    Older releases of torch also believe a pickle that gives a tensor more memory than the file has for
+    it, and read beyond; that is found here, before a value is looked at.
+
+    Args:
+        data: Dictionaries and lists with tensors in them.
+        sizes: How many pieces of which size, in bytes, the file has.
+        path: The file.
+
+    Raises:
+        FileError: A tensor is of another kind, or larger than its piece.
+    """
+    tensors = [leaf for leaf in pytree.tree_leaves(data) if isinstance(leaf, torch.Tensor)]
+    memories = {_memory(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
+    if not all(map(_is_plain, tensors)) or Counter(memories.values()) - sizes - Counter({0: len(tensors)}):
+        raise FileError(f"{path} is refused: its tensors do not fit what it holds.", hint="It is damaged.")
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return (
+        type(tensor) is torch.Tensor
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        and tensor.nbytes <= tensor.untyped_storage().nbytes()
+    )
+
+
+def _on_cpu(name: str, value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.is_meta:
+        raise FileError(
+            f"{name} has no values: the model is on the meta device.", hint="Load weights before saving it."
+        )
+    value = value.detach().cpu()
+    if type(value) is not torch.Tensor or value.layout != torch.strided or value.is_quantized:
+        raise FileError(
+            f"{name} is a {type(value).__name__} ({value.layout}), which a file cannot keep.",
+            hint="Gather or dequantise the model's tensors before saving it.",
+        )
+    return value if value.nbytes <= value.untyped_storage().nbytes() else value.contiguous()
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _alone(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.nbytes == tensor.untyped_storage().nbytes() else tensor.clone()
