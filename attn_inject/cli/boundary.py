@@ -1,0 +1,193 @@
+"""The one place where failures become sentences and exit codes.
+
+A user's mistake becomes one paragraph on stderr; our own fault keeps its traceback. Under `--json`
+every failure but a usage error is also one document on stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperCommand
+
+from attn_inject.errors import AttnInjectError, InterruptedByUserError, MissingExtraError, UsageError
+from attn_inject.report.documents import error_document, json_text
+from attn_inject.report.grid import printable
+
+EXIT_CODES = {
+    0: "done",
+    1: "our bug",
+    2: "usage",
+    3: "unknown name",
+    4: "a library or extra is missing or broken",
+    5: "the model cannot be loaded or run",
+    6: "no site found",
+    7: "a placement or module does not fit",
+    8: "a check failed, nothing was saved",
+    9: "a file is unreadable, untrusted or unwritable",
+    10: "a zoo finished with failures",
+    130: "interrupted",
+}
+MEANT_COMMAND = "attn_inject.meant_command"
+LIBRARIES = ("torch", "torchvision", "timm", "fvcore", "safetensors")
+
+# Typer bundles the parser it is built on, or depends on it, as its version has it: this name is in both.
+_ParseError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class Command(TyperCommand):
+    """A command whose failures are told by this file."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; every failure ends in `typer.Exit` with its code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise _told(InterruptedByUserError("Interrupted."), ctx) from None
+        except AttnInjectError as error:
+            raise _told(error, ctx) from None
+        except Exception as error:
+            if is_broken_library(error):
+                raise _told(_broken_library(error), ctx) from None
+            raise _told(_bug(error), ctx, cause=error) from None
+
+
+def run(command: Any, arguments: Sequence[str] | None) -> int:
+    """Run the program and return its exit code; a closed pipe is no failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings():
+            _quieten_libraries()
+            code = _run(command, arguments)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as stop:
+        if not _is_closed_pipe(stop):
+            raise
+        _discard_output()
+        return 0
+    return code
+
+
+def _run(command: Any, arguments: Sequence[str] | None) -> int:
+    try:
+        code = command.main(args=arguments, prog_name="attn-inject", standalone_mode=False)
+    except _ParseError as error:
+        ctx = getattr(error, "ctx", None)
+        print_error(error.format_message(), _usage_hint(ctx))  # type: ignore[attr-defined]
+        return UsageError.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: AttnInjectError, ctx: Any, *, cause: Exception | None = None) -> typer.Exit:
+    """Tell `error` to the user and return the exit to raise."""
+    is_usage = error.exit_code == UsageError.exit_code
+    hint = f"{error.hint} {_meant(ctx) if is_usage else ''}".strip()
+    if wants_json(ctx.params) and not is_usage:
+        sys.stdout.write(json_text(error_document(error.code, error.message, error.hint)))
+    if error.exit_code == AttnInjectError.exit_code:
+        traceback.print_exception(cause or error)
+    else:
+        print_error(error.message, hint)
+    return typer.Exit(error.exit_code)
+
+
+def wants_json(params: dict[str, Any]) -> bool:
+    """Whether the command was asked for a document: `--json`, or `--format json`."""
+    return bool(params.get("as_json")) or params.get("form") == "json"
+
+
+def print_error(message: str, hint: str) -> None:
+    """`error: ...` and `hint: ...` on stderr, wrapped on a terminal only."""
+    console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+    labelled = [("error: ", "bold red", message), ("hint: ", "bold cyan", hint)]
+    for label, style, text in labelled:
+        if text:
+            line = Text.assemble((label, style), printable(text))
+            console.print(line, soft_wrap=not sys.stderr.isatty())
+
+
+def _quieten_libraries() -> None:
+    """Warnings in one line; those meant for the authors of libraries not at all, unless Python was asked."""
+    warnings.showwarning = _show_warning
+    if not sys.warnoptions:
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {printable(str(message))}", file=sys.stderr)
+
+
+def is_broken_library(error: BaseException) -> bool:
+    """Whether a library that we need failed to import, by itself or because it does not match another."""
+    return _names_library(error) or (error.__cause__ is not None and _names_library(error.__cause__))
+
+
+def _names_library(error: BaseException) -> bool:
+    if isinstance(error, ImportError):
+        return (error.name or "").partition(".")[0] in LIBRARIES
+    return isinstance(error, RuntimeError | OSError) and (
+        "operator torchvision::" in str(error) or "libtorch" in str(error)
+    )
+
+
+def _broken_library(error: Exception) -> MissingExtraError:
+    return MissingExtraError(
+        f"A library that attn-inject needs cannot be imported: {error}.",
+        hint="`attn-inject doctor` says which one, and how to repair it.",
+    )
+
+
+def _bug(error: Exception) -> AttnInjectError:
+    return AttnInjectError(
+        f"{type(error).__name__}: {error}", hint="This is a fault of attn-inject; the traceback is on stderr."
+    )
+
+
+def _usage_hint(ctx: Any) -> str:
+    if ctx is None:
+        return "`attn-inject --help` shows every command."
+    lines = Text.from_markup(ctx.command.epilog or "").plain.splitlines()
+    example = next(
+        (f"For example `{line.removeprefix('$ ')}`; " for line in lines if line.startswith("$ ")), ""
+    )
+    return _meant(ctx) or f"{example}`{ctx.command_path} --help` shows every option."
+
+
+def _meant(ctx: Any) -> str:
+    meant = ctx.meta.get(MEANT_COMMAND)
+    return f"Did you mean the command `attn-inject {meant}`?" if meant else ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_closed_pipe(stop: BaseException) -> bool:
+    """Whether a stop came from writing into a closed pipe; rich and typer turn that into SystemExit."""
+    return any(isinstance(link, BrokenPipeError) for link in _chain(stop))
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush what is left into nothing when it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.dup2(nowhere, stream.fileno())
+        except (OSError, ValueError):
+            continue

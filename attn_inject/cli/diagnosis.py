@@ -1,0 +1,205 @@
+"""What is installed, and what is wrong with it: libraries, extras and plug-ins."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attn_inject import registry
+from attn_inject.cli.attempt import MARK, PLUGINS
+from attn_inject.cli.boundary import LIBRARIES
+
+MATCHING_BUILDS = (
+    "Install torchvision and the torch build that it asks for together: "
+    "pip install --force-reinstall torch torchvision"
+)
+_PATIENCE = 300  # seconds until an import that does not end is given up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """A library that attn-inject needs.
+
+    Attributes:
+        name: As pip knows it.
+        version: The installed one, or "".
+        oldest: The oldest version that serves, or "" if unknown.
+        problem: What is wrong with it, or "".
+        remedy: What to do about that, or "".
+    """
+
+    name: str
+    version: str
+    oldest: str = ""
+    problem: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """An optional part: `pip install 'attn-inject[name]'` brings what is `missing`."""
+
+    name: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Everything that `doctor` has to say."""
+
+    version: str
+    python: str
+    libraries: tuple[Library, ...]
+    extras: tuple[Extra, ...]
+    plugins: tuple[registry.Entry, ...]
+    plugin_problems: tuple[registry.Problem, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether every library that is needed can be imported and is new enough."""
+        return not any(library.problem for library in self.libraries)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `doctor --json`."""
+        return {
+            "healthy": self.is_healthy,
+            "attn_inject": self.version,
+            "python": self.python,
+            "libraries": [dataclasses.asdict(library) for library in self.libraries],
+            "extras": [{"name": extra.name, "missing": list(extra.missing)} for extra in self.extras],
+            "plugins": [{"name": entry.name, "owner": entry.owner} for entry in self.plugins],
+            "plugin_problems": [dataclasses.asdict(problem) for problem in self.plugin_problems],
+        }
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything; imports every library and plug-in, in another process."""
+    needs = list(_requirements())
+    found = attempts([*LIBRARIES, PLUGINS])
+    oldest = {need.name: need.oldest for need in needs if not need.extra}
+    return Diagnosis(
+        version=_version("attn-inject") or "not installed",
+        python=platform.python_version(),
+        libraries=tuple(_library(name, oldest.get(name, ""), found.get(name, "")) for name in LIBRARIES),
+        extras=tuple(_extras(needs)),
+        plugins=tuple(entry for entry in registry.entries().values() if not entry.is_built_in),
+        plugin_problems=tuple(_plugin_problems(found.get(PLUGINS, []))),
+    )
+
+
+def attempts(names: Sequence[str]) -> dict[str, Any]:
+    """What `attempt` finds out about each name; a process that ends early is replaced for the rest."""
+    found: dict[str, Any] = {}
+    rest = list(names)
+    while rest:
+        found |= dict(_attempt(rest))
+        done = [name for name in rest if name in found]
+        if not done:
+            return found | dict.fromkeys(rest, "Python could not be started to import it")
+        rest = [name for name in rest if name not in found]
+    return found
+
+
+def _attempt(names: list[str]) -> Iterator[tuple[str, Any]]:
+    command = [sys.executable, "-P", "-m", "attn_inject.cli.attempt", *names]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
+        output = done.stdout
+    except subprocess.TimeoutExpired as error:
+        partial = error.stdout or b""
+        output = partial.decode(errors="replace") if isinstance(partial, bytes) else partial
+    for line in output.splitlines():
+        if line.startswith(MARK):
+            name, finding = json.loads(line.removeprefix(MARK))
+            yield name, finding
+
+
+def _library(name: str, oldest: str, problem: str) -> Library:
+    version = _version(name)
+    if not version:
+        problem, remedy = "not installed", f"pip install {name}"
+    elif problem:
+        remedy = remedy_for(name, problem)
+    elif _numbers(version) < _numbers(oldest):
+        problem, remedy = f"older than {oldest}", f"pip install --upgrade '{name}>={oldest}'"
+    else:
+        remedy = ""
+    return Library(name=name, version=version, oldest=oldest, problem=problem, remedy=remedy)
+
+
+def remedy_for(name: str, problem: str) -> str:
+    """What to do about a library that is installed and cannot be imported."""
+    if "torchvision::" in problem or name == "torchvision":
+        return MATCHING_BUILDS
+    return f"pip install --force-reinstall {name}"
+
+
+@dataclass(frozen=True)
+class _Requirement:
+    name: str
+    oldest: str
+    extra: str
+
+
+def _requirements() -> Iterator[_Requirement]:
+    """What the installed distribution of attn-inject asks for; nothing if it is not installed."""
+    try:
+        lines = importlib.metadata.requires("attn-inject") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for line in lines:
+        head, _, marker = line.partition(";")
+        yield _Requirement(
+            name=_first(r"\s*([\w.-]+)", head),
+            oldest=_first(r">=\s*([\w.]+)", head),
+            extra=_first(r"extra\s*==\s*['\"]([\w-]+)", marker),
+        )
+
+
+def _first(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return found.group(1) if found else ""
+
+
+def _extras(needs: Sequence[_Requirement]) -> Iterator[Extra]:
+    for extra in dict.fromkeys(need.extra for need in needs if need.extra):
+        packages = [need.name for need in needs if need.extra == extra]
+        yield Extra(name=extra, missing=tuple(name for name in packages if not _version(name)))
+
+
+def _plugin_problems(found: Any) -> Iterator[registry.Problem]:
+    if isinstance(found, str):
+        yield registry.Problem(name="*", owner="a plug-in", reason=found)
+        return
+    for name, owner, reason in found:
+        yield registry.Problem(name=name, owner=owner, reason=reason)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`2.15.0+cpu` as (2, 15, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0]))

@@ -1,0 +1,101 @@
+"""`attn-inject list [attention|models|placements|formats] [GLOB]`: what there is, by name."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from attn_inject import registry
+from attn_inject.cli import options
+from attn_inject.cli.working import working
+from attn_inject.errors import unknown_name
+from attn_inject.plan import PLACEMENTS
+from attn_inject.report.documents import json_text
+from attn_inject.report.grid import Grid
+from attn_inject.report.listing import attention_document, attention_grid, models_grid, words_grid
+from attn_inject.report.page import write_page
+
+EPILOG = options.examples(
+    "attn-inject list",
+    "attn-inject list attention 'ela-*'",
+    "attn-inject list models 'timm/*resnet50*'",
+    "attn-inject list placements --json",
+)
+FORMATS = {
+    ".pt": "a model saved by inject: recipe, tensors, digests; opens with torch.load(..., weights_only=True)",
+    ".json": "a cost table of stats, every figure in full",
+    ".csv": "a cost table of stats, one line a row",
+    ".md": "a cost table of stats, as markdown",
+    ".txt": "a cost table of stats, in plain columns",
+}
+
+Listing = tuple[Grid, Any]
+
+
+def list_names(
+    topic: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOPIC",
+            help="attention, models, placements or formats.",
+            autocompletion=lambda: list(TOPICS),
+        ),
+    ] = "attention",
+    glob: Annotated[
+        str, typer.Argument(metavar="GLOB", help="Keep the names that match.", show_default=False)
+    ] = "*",
+    as_json: options.Json = False,
+) -> None:
+    """List attention modules, models, placements or file formats."""
+    if topic not in TOPICS:
+        raise unknown_name("list", topic, TOPICS)
+    grid, document = TOPICS[topic](glob)
+    if as_json:
+        sys.stdout.write(json_text({topic: document}))
+    else:
+        write_page([grid], sys.stdout)
+
+
+def _attention(glob: str) -> Listing:
+    entries = registry.match(glob)
+    return attention_grid(entries), attention_document(entries)
+
+
+def _models(glob: str) -> Listing:
+    with working("reading the model lists of timm and torchvision"):
+        from attn_inject import sources
+
+        models = sources.model_names(glob)
+        if not models:
+            names = [f"{source}/{name}" for source, name in sources.model_names("*")]
+            raise unknown_name("model", glob, names, see="attn-inject list models")
+    return models_grid(models), [{"source": source, "name": name} for source, name in models]
+
+
+def _placements(glob: str) -> Listing:
+    return _words("placement", PLACEMENTS, glob)
+
+
+def _formats(glob: str) -> Listing:
+    return _words("format", FORMATS, glob)
+
+
+def _words(title: str, words: Mapping[str, str], glob: str) -> Listing:
+    matched = {name: meaning for name, meaning in words.items() if fnmatch.fnmatchcase(name, glob)}
+    if not matched:
+        raise unknown_name(title, glob, words, see=f"attn-inject list {title}s")
+    return words_grid(title, matched), [
+        {"name": name, "meaning": meaning} for name, meaning in matched.items()
+    ]
+
+
+TOPICS: dict[str, Callable[[str], Listing]] = {
+    "attention": _attention,
+    "models": _models,
+    "placements": _placements,
+    "formats": _formats,
+}

@@ -1,0 +1,61 @@
+"""The program `attn-inject`: its commands and its entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import attn_inject
+from attn_inject.cli import doctor, inject, list, options, show, sites, stats
+from attn_inject.cli.boundary import EXIT_CODES, Command, run
+from attn_inject.cli.group import InjectByDefault
+
+EPILOG = (
+    options.examples(
+        inject.EXAMPLE,
+        "attn-inject sites resnet50",
+        "attn-inject stats resnet50 --attn se --attn ela-l",
+    )
+    + "\n\nExit codes:\n"
+    + "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+)
+
+app = typer.Typer(
+    name="attn-inject",
+    cls=InjectByDefault,
+    rich_markup_mode="rich",
+    subcommand_metavar="MODEL --attn SPEC --out FILE | COMMAND ...",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog=EPILOG,
+)
+app.command("inject", cls=Command, epilog=inject.EPILOG, context_settings={"allow_extra_args": True})(
+    inject.inject
+)
+app.command("stats", cls=Command, epilog=stats.EPILOG)(stats.stats)
+app.command("sites", cls=Command, epilog=sites.EPILOG)(sites.sites)
+app.command("list", cls=Command, epilog=list.EPILOG)(list.list_names)
+app.command("show", cls=Command, epilog=show.EPILOG)(show.show)
+app.command("doctor", cls=Command, epilog=doctor.EPILOG)(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"attn-inject {attn_inject.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Write an attention module into any timm or torchvision model, and prove that the model survived."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program on `arguments`, or on the command line's, and return its exit code."""
+    return run(typer.main.get_command(app), arguments)

@@ -1,0 +1,313 @@
+"""The options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from attn_inject import registry
+from attn_inject.errors import UsageError
+from attn_inject.plan import (
+    BLOCK_KINDS,
+    CHECKS,
+    PLACEMENTS,
+    STARTS,
+    AttentionSpec,
+    ModelRequest,
+    as_specs,
+    parse_value,
+)
+
+WHAT = "What is written in"
+WHERE = "Where"
+MODEL = "The model"
+CHECKS_PANEL = "Checks"
+OUTPUT = "Output"
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file.",
+        show_default=False,
+    ),
+]
+Blocks = Annotated[
+    str,
+    typer.Option(
+        "--blocks",
+        help="Residual blocks, or their family too: sibling blocks of the same class without a shortcut.",
+        metavar="|".join(BLOCK_KINDS),
+        autocompletion=lambda: list(BLOCK_KINDS),
+        rich_help_panel=WHERE,
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        metavar="GLOB",
+        help="Name modules yourself instead of searching for blocks; repeatable.",
+        rich_help_panel=WHERE,
+    ),
+]
+Placement = Annotated[
+    str,
+    typer.Option(
+        "--placement",
+        help="Where in the block the module acts; `attn-inject list placements` explains each.",
+        metavar="NAME",
+        autocompletion=lambda: list(PLACEMENTS.items()),
+        rich_help_panel=WHERE,
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="GLOB", help="Keep only these sites; repeatable.", rich_help_panel=WHERE),
+]
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", metavar="GLOB", help="Leave these sites out; repeatable.", rich_help_panel=WHERE),
+]
+Stage = Annotated[
+    str,
+    typer.Option(
+        "--stage",
+        metavar="N,N",
+        help="Keep only these stages, from 1: 3,4.",
+        show_default=False,
+        rich_help_panel=WHERE,
+    ),
+]
+Start = Annotated[
+    str,
+    typer.Option(
+        "--start",
+        help="How the new parameters begin: like the paper, or so that the output is unchanged "
+        "(auto: identity if weights were loaded).",
+        metavar="|".join(STARTS),
+        autocompletion=lambda: list(STARTS.items()),
+        rich_help_panel=WHAT,
+    ),
+]
+Check = Annotated[
+    str,
+    typer.Option(
+        "--check",
+        help="What is proven before the file is written.",
+        metavar="|".join(CHECKS),
+        autocompletion=lambda: list(CHECKS.items()),
+        rich_help_panel=CHECKS_PANEL,
+    ),
+]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained/--no-pretrained", help="Fetch the published weights.", rich_help_panel=MODEL),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Load a state dict, .pt, .pth or .safetensors.",
+        show_default=False,
+        rich_help_panel=MODEL,
+    ),
+]
+NumClasses = Annotated[
+    int | None,
+    typer.Option(
+        "--num-classes",
+        metavar="N",
+        min=0,
+        help="Outputs of the classifier.",
+        show_default=False,
+        rich_help_panel=MODEL,
+    ),
+]
+InputSize = Annotated[
+    str,
+    typer.Option(
+        "--input-size",
+        metavar="C,H,W",
+        help="Shape of one input, in pixels: 3,224,320; or 224,320; or 224.",
+        show_default=False,
+        rich_help_panel=MODEL,
+    ),
+]
+ModelArg = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-arg",
+        metavar="KEY=VALUE",
+        help="A further argument of the architecture; repeatable.",
+        rich_help_panel=MODEL,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="No report and no progress; errors and --json stay.", rich_help_panel=OUTPUT
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT)]
+
+
+def _attention(note: str) -> Any:
+    return typer.Option(
+        "--attn",
+        metavar="SPEC",
+        help="NAME, NAME:option=value,... or GLOB=NAME; repeatable, never a list. "
+        f"`attn-inject list attention` shows the names. {note}",
+        show_default=False,
+        autocompletion=lambda: [(entry.name, entry.summary) for entry in registry.entries().values()],
+        rich_help_panel=WHAT,
+    )
+
+
+Attention = Annotated[list[str] | None, _attention("Required.")]
+AttentionOrAll = Annotated[list[str] | None, _attention("All of them if none is named.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        help="Seed of the new parameters and of the checks' inputs.",
+        rich_help_panel=WHAT,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Fail, instead of skipping, where a module does not fit.",
+        rich_help_panel=CHECKS_PANEL,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Where to save.", show_default=False, rich_help_panel=OUTPUT
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Report what would be done; save nothing.", rich_help_panel=OUTPUT)
+]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines to copy, brackets kept."""
+    return escape("\n".join(["Examples:", *(f"$ {line}" for line in lines)]))
+
+
+def parse_attention(attn: list[str] | None) -> tuple[AttentionSpec, ...]:
+    """The specs of `--attn`, each name looked up, so that a typo is told before torch is imported.
+
+    Raises:
+        UsageError: A spec does not parse.
+        UnknownNameError: No such attention module.
+    """
+    specs = as_specs(attn or ())
+    for spec in specs:
+        registry.find(spec.name)
+    return specs
+
+
+def refuse_listed_attention(models: list[str], attn: list[str] | None) -> None:
+    """Refuse attention modules where models stand: very often a list behind one `--attn`.
+
+    Raises:
+        UsageError: One of `models` is the name of an attention module.
+    """
+    known = registry.entries()
+    modules = [model for model in models if model.partition(":")[0].lower() in known]
+    if modules:
+        repeated = " ".join(f"--attn {name}" for name in [*(attn or ()), *modules])
+        raise UsageError(
+            f"One --attn takes one module, so {', '.join(modules)} was read as a model.",
+            hint=f"Repeat the option: {repeated}.",
+        )
+
+
+def selection(
+    placement: str,
+    where: list[str] | None,
+    skip: list[str] | None,
+    blocks: str,
+    at: list[str] | None,
+    start: str,
+) -> dict[str, Any]:
+    """The options that choose sites, as `Plan` and `attn_inject.inject` name them."""
+    return {
+        "placement": placement,
+        "where": tuple(where or ()),
+        "skip": tuple(skip or ()),
+        "blocks": blocks,
+        "at": tuple(at or ()),
+        "start": start,
+    }
+
+
+def model_request(
+    name: str,
+    *,
+    pretrained: bool = False,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    input_size: str = "",
+    model_arg: list[str] | None = None,
+) -> ModelRequest:
+    """What the model options ask for.
+
+    Raises:
+        UsageError: An option's text does not parse.
+    """
+    return ModelRequest(
+        name=name,
+        pretrained=pretrained,
+        weights=weights,
+        num_classes=num_classes,
+        input_size=parse_input_size(input_size) if input_size else None,
+        model_args=dict(parse_model_arg(text) for text in model_arg or ()),
+    )
+
+
+def parse_input_size(text: str) -> tuple[int, ...]:
+    """`224`, `224,320` and `3,224,320` as (C, H, W); four numbers are (C, T, H, W)."""
+    numbers = _whole_numbers("--input-size", text, hint="Write C,H,W in pixels, for example 3,224,224.")
+    if len(numbers) > 4:
+        raise UsageError(
+            f"--input-size {text} has {len(numbers)} numbers.",
+            hint="Write C,H,W in pixels, for example 3,224,224; a video's is C,T,H,W.",
+        )
+    height_and_width = numbers * 2 if len(numbers) == 1 else numbers
+    return height_and_width if len(height_and_width) > 2 else (3, *height_and_width)
+
+
+def parse_stages(text: str) -> tuple[int, ...]:
+    """`3,4` as (3, 4)."""
+    if not text:
+        return ()
+    return _whole_numbers("--stage", text, hint="Write stage numbers from 1, joined by commas: 3,4.")
+
+
+def _whole_numbers(option: str, text: str, *, hint: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{option} {text} is no list of whole numbers above 0.", hint=hint)
+    return tuple(int(part) for part in parts)
+
+
+def parse_model_arg(text: str) -> tuple[str, Any]:
+    """`drop_path_rate=0.1` as ("drop_path_rate", 0.1)."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(
+            f"--model-arg {text} has no value.",
+            hint="Write KEY=VALUE, for example --model-arg drop_path_rate=0.1.",
+        )
+    return key.strip().replace("-", "_"), parse_value(value)
