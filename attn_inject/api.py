@@ -10,7 +10,7 @@ from torch import nn
 
 from attn_inject.attention.factory import create_attention
 from attn_inject.blocks.finder import find
-from attn_inject.errors import NoSiteError
+from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.keeping import describe, load, save, save_checked
 from attn_inject.operation import Injected, copied, operate, take
 from attn_inject.outcome import Sites, Stats

@@ -114,7 +114,7 @@ class InterruptedByUserError(AttnInjectError):
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
     """The `count` names most like `name`, best first; never empty while `known` is not."""
-    lowered = {}
+    lowered: dict[str, str] = {}
     for candidate in known:
         lowered.setdefault(candidate.lower(), candidate)
     matches = difflib.get_close_matches(name.lower(), list(lowered), n=count, cutoff=0.0)

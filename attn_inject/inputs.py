@@ -29,7 +29,7 @@ class InputSpec:
 
     @classmethod
     def from_example(cls, example: Any) -> InputSpec:
-        """From `example_input=`: a tensor, or a tuple of positional arguments, or a dictionary of keywords."""
+        """From `example_input=`: a tensor, a tuple of positional arguments or a dictionary of keywords."""
         if isinstance(example, torch.Tensor):
             size = tuple(example.shape[1:])
             return cls(size=size, example=((example,), {}))

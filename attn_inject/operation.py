@@ -6,10 +6,11 @@ Every step is a function of another room; here they only follow one another.
 from __future__ import annotations
 
 import copy
-from collections import Counter
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +18,14 @@ from torch import nn
 
 from attn_inject import sources
 from attn_inject.blocks.finder import find
+from attn_inject.checkpoint import pt
+from attn_inject.checkpoint.load import load
 from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
-from attn_inject.cost.count import Counted, count
+from attn_inject.cost.count import count
 from attn_inject.cost.sites import module_cost, with_sites
-from attn_inject.errors import CheckFailedError
+from attn_inject.errors import CheckFailedError, UsageError
+from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
 from attn_inject.plan import ModelRequest, Plan
 from attn_inject.sources.loaded import LoadedModel
@@ -32,6 +36,7 @@ from attn_inject.surgery.inserted import AttnInject
 from attn_inject.surgery.removal import undo
 
 Say = Callable[[str], None]
+SAVED_SUFFIXES = (".pt",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +92,39 @@ def take(
         seed: Of the initial weights.
     """
     if isinstance(model, nn.Module):
-        return sources.from_object(model, example_input=example_input, input_size=input_size)
+        loaded = sources.from_object(model, example_input=example_input, input_size=input_size)
+        # Whoever has a module in hand has weights in it that must not be disturbed.
+        return dataclasses.replace(loaded, has_weights=True)
     if isinstance(model, str):
         model = ModelRequest(name=model, input_size=tuple(input_size) if input_size else None)
+    if is_saved_file(model.name):
+        return _reopened(model)
     with _seeded(seed):
         return sources.load(model, empty=empty)
+
+
+def is_saved_file(name: str) -> bool:
+    """Whether a model's name is the path of a file."""
+    return name.endswith(SAVED_SUFFIXES) and Path(name).is_file()
+
+
+def _reopened(request: ModelRequest) -> LoadedModel:
+    """A model that was operated before; what built it is in the file."""
+    asked = {
+        "--weights": request.weights is not None,
+        "--pretrained": request.pretrained,
+        "--num-classes": request.num_classes is not None,
+        "--model-arg": bool(request.model_args),
+    }
+    if refused := [option for option, given in asked.items() if given]:
+        raise UsageError(f"{refused[0]} does not go with a saved file, which holds a complete model.")
+    provenance = pt.read(request.name).recipe.provenance
+    return LoadedModel(
+        model=load(request.name),
+        inputs=InputSpec(request.input_size or provenance.input_size),
+        provenance=provenance,
+        has_weights=True,
+    )
 
 
 def operate(
@@ -132,19 +165,15 @@ def operate(
         rejected=(*decision.skipped, *findings.rejected),
         base=base.cost,
         result=result.cost,
-        uncounted=_sum_uncounted(result),
+        uncounted=result.uncounted,
         checks=checks,
         versions=sources.versions(),
         notes=loaded.notes,
     )
-    return Injected(
-        model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan
-    )
+    return Injected(model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan)
 
 
-def _write_in(
-    loaded: LoadedModel, plan: Plan, decision: Decision, start: str, say: Say
-) -> tuple[Check, ...]:
+def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, say: Say) -> tuple[Check, ...]:
     full = plan.check == "full"
     before = None
     if plan.check != "off":
@@ -183,19 +212,13 @@ def require(checks: Sequence[Check]) -> None:
         raise CheckFailedError(
             f"{len(failed)} of {len(checks)} checks failed. "
             + " ".join(f"{check.name}: {check.detail}." for check in failed),
-            hint="Nothing was saved. Another --placement or --skip GLOB may avoid the block that is at fault.",
+            hint="Nothing was saved. Another --placement, or --skip GLOB, may avoid the block at fault.",
         )
 
 
 def copied(loaded: LoadedModel) -> LoadedModel:
     """The same with a deep copy of the model."""
-    return LoadedModel(
-        model=copy.deepcopy(loaded.model),
-        inputs=loaded.inputs,
-        provenance=loaded.provenance,
-        has_weights=loaded.has_weights,
-        notes=loaded.notes,
-    )
+    return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
 
 
 def _on_meta(splice: Splice) -> AttnInject:
@@ -223,10 +246,6 @@ def _insertion(splice: Splice, module: AttnInject) -> Insertion:
         cost=module_cost(module, splice.shape).times(splice.calls),
         note=splice.note,
     )
-
-
-def _sum_uncounted(counted: Counted) -> dict[str, int]:
-    return dict(Counter(counted.uncounted).most_common())
 
 
 @contextmanager

@@ -174,7 +174,9 @@ class Plan:
             if value not in known:
                 raise unknown_name(what, value, known)
         if not self.attention:
-            raise UsageError("No attention module is named.", hint="Add --attn NAME, for example --attn ela-l.")
+            raise UsageError(
+                "No attention module is named.", hint="Add --attn NAME, for example --attn ela-l."
+            )
 
 
 def as_specs(attention: str | AttentionSpec | Sequence[str | AttentionSpec]) -> tuple[AttentionSpec, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,7 @@ from attn_inject.blocks.finder import find
 from attn_inject.blocks.findings import Findings
 from attn_inject.cost.count import Counted, count
 from attn_inject.cost.sites import with_sites
-from attn_inject.errors import AttnInjectError, FitError, NoSiteError
+from attn_inject.errors import FitError, NoSiteError
 from attn_inject.operation import take
 from attn_inject.outcome import Cost, Stats, StatsRow
 from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_globs, as_specs
@@ -79,35 +80,29 @@ def stats(
     return Stats(rows=tuple(rows), uncounted=dict(uncounted.most_common()), versions=sources.versions())
 
 
-def _rows(name: str, loaded: LoadedModel, plans: Sequence[Plan], uncounted: Counter[str]) -> Iterator[StatsRow]:
+def _rows(
+    name: str, loaded: LoadedModel, plans: Sequence[Plan], uncounted: Counter[str]
+) -> Iterator[StatsRow]:
     source = loaded.provenance.source
     base = count(loaded.model, loaded.inputs)
     uncounted.update(base.uncounted)
-    yield StatsRow(model=name, source=source, attention=None, placement=None, **_figures(base.cost, base.cost))
-    findings: Findings | AttnInjectError
+    bare = StatsRow(model=name, source=source, attention=None, placement=None)
+    yield _with_figures(bare, base.cost, base.cost)
+    findings: Findings | NoSiteError
     try:
         findings = find(loaded.model, loaded.inputs, blocks=plans[0].blocks, at=plans[0].at)
     except NoSiteError as error:
         findings = error
     for plan in plans:
-        spec = plan.attention[0]
+        row = StatsRow(model=name, source=source, attention=str(plan.attention[0]), placement=plan.placement)
         try:
-            if isinstance(findings, AttnInjectError):
+            if isinstance(findings, NoSiteError):
                 raise findings
             sites, cost = _operated(loaded, findings, plan, base, uncounted)
         except (NoSiteError, FitError) as error:
-            yield StatsRow(
-                model=name, source=source, attention=str(spec), placement=plan.placement, reason=error.message
-            )
+            yield dataclasses.replace(row, reason=error.message)
         else:
-            yield StatsRow(
-                model=name,
-                source=source,
-                attention=str(spec),
-                placement=plan.placement,
-                sites=sites,
-                **_figures(cost, base.cost),
-            )
+            yield _with_figures(dataclasses.replace(row, sites=sites), cost, base.cost)
 
 
 def _operated(
@@ -122,16 +117,17 @@ def _operated(
     return len(splices), result.cost
 
 
-def _figures(cost: Cost, base: Cost) -> dict[str, int]:
+def _with_figures(row: StatsRow, cost: Cost, base: Cost) -> StatsRow:
     delta = cost - base
-    return {
-        "params": cost.params,
-        "flops": cost.flops,
-        "activations": cost.activations,
-        "delta_params": delta.params,
-        "delta_flops": delta.flops,
-        "delta_activations": delta.activations,
-    }
+    return dataclasses.replace(
+        row,
+        params=cost.params,
+        flops=cost.flops,
+        activations=cost.activations,
+        delta_params=delta.params,
+        delta_flops=delta.flops,
+        delta_activations=delta.activations,
+    )
 
 
 def _name_of(model: nn.Module | str | ModelRequest, loaded: LoadedModel) -> str:

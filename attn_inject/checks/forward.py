@@ -68,4 +68,10 @@ def largest_difference(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor
     """The largest absolute difference of two outputs; infinite where the shapes differ."""
     if [a.shape for a in left] != [b.shape for b in right]:
         return float("inf")
-    return max((float((a.float() - b.float()).abs().max()) for a, b in zip(left, right, strict=True)), default=0.0)
+    return max(
+        (
+            float((a.detach().float() - b.detach().float()).abs().max())
+            for a, b in zip(left, right, strict=True)
+        ),
+        default=0.0,
+    )

@@ -1,11 +1,13 @@
 """A generic position: parameters set so that no fault can hide, and set back afterwards.
 
-Zero-initialised last norms make a residual branch vanish, and with it every fault in the branch. So before
-anything is compared, each parameter of at most one dimension and each `gain` becomes U(0.5, 1.5).
+Zero-initialised last norms make a residual branch vanish, and with it every fault in the branch; a
+zero-initialised classifier hides everything before it. So before anything is compared, each parameter of at
+most one dimension and each `gain` becomes U(0.5, 1.5), and what else is all zero U(-0.1, 0.1).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +28,7 @@ def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
         model: Changed in place for the time of the context; buffers that a forward updates are kept too.
         seed: Of the random values.
     """
-    chosen = {name: p for name, p in model.named_parameters() if _is_small(name, p)}
+    chosen = {name: p for name, p in model.named_parameters() if _is_changed(name, p)}
     kept = {name: p.detach().clone() for name, p in chosen.items()}
     buffers = {name: b.clone() for name, b in model.named_buffers()}
     modes = {module: module.training for module in model.modules()}
@@ -47,11 +49,16 @@ def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
             module.training = training
 
 
-def _is_small(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.is_floating_point() and (parameter.ndim <= 1 or name.endswith("gain"))
+def _is_changed(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.is_floating_point() and (_is_scale(name, parameter) or not bool(parameter.any()))
+
+
+def _is_scale(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim <= 1 or name.endswith("gain")
 
 
 def _uniform(name: str, parameter: nn.Parameter, seed: int) -> torch.Tensor:
-    """U(0.5, 1.5), drawn from the name, so that other parameters do not shift it."""
-    generator = torch.Generator().manual_seed(seed + sum(map(ord, name)))
-    return torch.rand(parameter.shape, generator=generator) + 0.5
+    """Drawn from the name, so that other parameters do not shift it."""
+    generator = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()))
+    uniform = torch.rand(parameter.shape, generator=generator)
+    return uniform + 0.5 if _is_scale(name, parameter) else (uniform - 0.5) / 5

@@ -25,7 +25,9 @@ def inserted_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-def check_gradients(at_start: tuple[torch.Tensor, ...], model: nn.Module, inputs: InputSpec, *, seed: int) -> Check:
+def check_gradients(
+    at_start: tuple[torch.Tensor, ...], model: nn.Module, inputs: InputSpec, *, seed: int
+) -> Check:
     """Gradients of the inserted parameters, in evaluation mode so that no norm removes a bias's.
 
     Args:
@@ -50,7 +52,9 @@ def check_gradients(at_start: tuple[torch.Tensor, ...], model: nn.Module, inputs
 
 def _verdict(dead: list[str], count: int, circumstance: str) -> Check:
     if dead:
-        return Check(name="gradients", passed=False, detail=f"no gradient reaches {dead[0]} and {len(dead) - 1} more")
+        return Check(
+            name="gradients", passed=False, detail=f"no gradient reaches {dead[0]} and {len(dead) - 1} more"
+        )
     return Check(
         name="gradients", passed=True, detail=f"reach all {count} inserted parameter tensors{circumstance}"
     )
@@ -59,7 +63,11 @@ def _verdict(dead: list[str], count: int, circumstance: str) -> Check:
 def _without_gradient(output: tuple[torch.Tensor, ...], parameters: Mapping[str, nn.Parameter]) -> list[str]:
     generator = torch.Generator().manual_seed(0)
     loss = torch.stack(
-        [(t.float() * torch.rand(t.shape, generator=generator).to(t.device)).sum() for t in output if t.requires_grad]
+        [
+            (t.float() * torch.rand(t.shape, generator=generator).to(t.device)).sum()
+            for t in output
+            if t.requires_grad
+        ]
     ).sum()
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return [

@@ -65,7 +65,9 @@ def check_calls(calls: Mapping[str, int], expected: Mapping[str, int]) -> Check:
     return Check(name="calls", passed=not wrong, detail=detail)
 
 
-def check_modes(model: nn.Module, inputs: InputSpec, training: tuple[torch.Tensor, ...], *, seed: int) -> Check:
+def check_modes(
+    model: nn.Module, inputs: InputSpec, training: tuple[torch.Tensor, ...], *, seed: int
+) -> Check:
     """train() and eval() reach every module, and what was random in training still is."""
     for mode in (True, False):
         model.train(mode)
@@ -76,7 +78,9 @@ def check_modes(model: nn.Module, inputs: InputSpec, training: tuple[torch.Tenso
     again = run(model, inputs, seed=seed, forward_seed=seed + 1, training=True)
     varies = not equal(again, training)
     detail = "dropout and stochastic depth are random in training mode"
-    return Check(name="modes", passed=varies, detail=detail if varies else "training mode is no longer random")
+    return Check(
+        name="modes", passed=varies, detail=detail if varies else "training mode is no longer random"
+    )
 
 
 def _is_random(module: nn.Module) -> bool:

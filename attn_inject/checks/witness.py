@@ -44,4 +44,5 @@ def witness(model: nn.Module, inputs: InputSpec, *, seed: int, full: bool) -> Wi
     with generic_position(model, seed):
         evaluation = run(model, inputs, seed=seed, grad=full)
         training = run(model, inputs, seed=seed, training=True) if full else ()
-    return Witness(digests, evaluation, training, seed)
+    # Without the graph, which would keep every activation alive.
+    return Witness(digests, tuple(tensor.detach() for tensor in evaluation), training, seed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -65,6 +66,11 @@ def _call(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return y
 
 
+def _gate(attention: Any, field: torch.Tensor) -> torch.Tensor:
+    gate: torch.Tensor = attention.gate(field)  # (N, C, 1, 1)
+    return gate
+
+
 def _per_frame(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
     n, c, t, h, w = x.shape
     frames = x.transpose(1, 2).reshape(n * t, c, h, w)  # (N*T, C, H, W)
@@ -77,7 +83,7 @@ def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: Grid) -> torch.Tenso
     cells = x[:, grid.prefix :] if grid.prefix else x  # (N, H*W, C)
     field = cells.transpose(1, 2).reshape(n, c, h, w)  # (N, C, H, W)
     if grid.prefix and is_channel_gate(attention):
-        gate = attention.gate(field)  # (N, C, 1, 1)
-        return x * gate.reshape(n, 1, c)
+        gated: torch.Tensor = x * _gate(attention, field).reshape(n, 1, c)
+        return gated
     y = _call(attention, field).reshape(n, c, h * w).transpose(1, 2)  # (N, H*W, C)
     return torch.cat([x[:, : grid.prefix], y], dim=1) if grid.prefix else y

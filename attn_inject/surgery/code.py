@@ -37,7 +37,7 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     """
     graph = fx.Graph()
     args: list[fx.Node] = [graph.placeholder(SELF)]
-    kwargs: dict[str, fx.Node] = {}
+    kwargs: dict[str, Any] = {}
     for parameter in list(inspect.signature(base.forward).parameters.values())[1:]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             kwargs[parameter.name] = graph.placeholder(parameter.name)
@@ -47,9 +47,7 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
             args.append(graph.placeholder(KEYWORDS))
         else:
             args.append(graph.placeholder(parameter.name))
-    output = graph.create_node(
-        "call_function", base_forward, tuple(args), kwargs, name="output_of_base"
-    )
+    output = graph.create_node("call_function", base_forward, tuple(args), kwargs, name="output_of_base")
     if place is None:
         graph.output(graph.call_module(module, (output,)))
         return graph

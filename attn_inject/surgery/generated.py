@@ -155,7 +155,7 @@ class _HidingSequential(nn.Sequential):
     """A Sequential runs all its children in turn; the inserted one is not among them."""
 
     def _own(self) -> list[tuple[str, nn.Module]]:
-        return [item for item in self._modules.items() if not item[0].startswith(PREFIX)]  # type: ignore[misc]
+        return [item for item in self._modules.items() if not item[0].startswith(PREFIX)]
 
     def __iter__(self) -> Iterator[nn.Module]:
         return iter([module for _, module in self._own()])
@@ -172,7 +172,7 @@ class _HidingModuleDict(nn.ModuleDict):
     """The same for dictionaries of layers that run their own items (DenseNet's blocks)."""
 
     def _own(self) -> dict[str, nn.Module]:
-        return {k: m for k, m in self._modules.items() if not k.startswith(PREFIX)}  # type: ignore[misc]
+        return {k: m for k, m in self._modules.items() if not k.startswith(PREFIX)}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._own())

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from attn_inject.surgery.adapters import Grid, in_layout
+from attn_inject.surgery.edit import Splice
 
 
 class AttnInject(nn.Module):
@@ -29,6 +30,8 @@ class AttnInject(nn.Module):
     """
 
     alpha: nn.Parameter | None
+    # The edit that wrote it in, so that a model knows its own operations.
+    splice: Splice | None = None
 
     def __init__(
         self, attention: nn.Module, *, layout: str = "NCHW", grid: Grid | None = None, identity: bool = False
@@ -56,3 +59,8 @@ class AttnInject(nn.Module):
 def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
     """Every module that was written into a model, by qualified name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, AttnInject)}
+
+
+def recorded_splices(model: nn.Module) -> tuple[Splice, ...]:
+    """The edits that made a model what it is, in an order in which they can be repeated."""
+    return tuple(module.splice for module in inserted_modules(model).values() if module.splice is not None)

@@ -118,7 +118,8 @@ def _matching_add(body: Body, found: Found, values: Mapping[str, torch.Tensor]) 
     recorded = [node for _, node in tensor_additions(found.frame)]
     if [tuple(values[node.name].shape) for node in traced] != [node.shape for node in recorded]:
         return "its traced body makes other additions than its recorded run"
-    return traced[found.addition.index]
+    add: fx.Node = traced[found.addition.index]
+    return add
 
 
 def _adds_two_tensors(node: fx.Node, values: Mapping[str, torch.Tensor]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import torch
 from torch import fx, nn
@@ -51,11 +52,14 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
         block = model.get_submodule(splice.name)
         if reason := refusal(block):
             raise FitError(f"{splice.name} cannot be operated: {reason}.")
-        inserted = build(splice)
         like = next((p for p in block.parameters() if p.is_floating_point()), None)
+        # An empty copy gets an empty module; the trace below must not run on the meta device too.
+        with torch.device("meta") if like is not None and like.is_meta else nullcontext():
+            inserted = build(splice)
         if like is not None and not like.is_meta:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = operated_class(block, splice)
+        inserted.splice = splice
         block.add_module(splice.module, inserted.train(block.training))
         block.__class__ = cls
 

@@ -61,7 +61,9 @@ def test_inverted_residuals_with_a_shortcut(name):
 
 def test_inception_resnet_v2():
     found = kinds(find_in(build("inception_resnet_v2", meta=True)))
-    assert found == Counter({("Block35", "NCHW", 1): 10, ("Block17", "NCHW", 2): 20, ("Block8", "NCHW", 3): 10})
+    assert found == Counter(
+        {("Block35", "NCHW", 1): 10, ("Block17", "NCHW", 2): 20, ("Block8", "NCHW", 3): 10}
+    )
 
 
 def test_tiny_vit():

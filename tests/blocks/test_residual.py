@@ -250,7 +250,9 @@ def test_a_shortcut_handed_in_counts_unless_it_sums_residual_blocks():
     assert [i.site.name for i in find(Two(deep=False), InputSpec(SIZE)).found] == ["block"]
     fused = find(Two(deep=True), InputSpec(SIZE))
     assert [i.site.name for i in fused.found] == ["block.f"]
-    assert ("block", "it sums the outputs of other residual blocks") in {(r.name, r.reason) for r in fused.rejected}
+    assert ("block", "it sums the outputs of other residual blocks") in {
+        (r.name, r.reason) for r in fused.rejected
+    }
 
 
 def test_a_wrapper_stands_for_its_owner():

@@ -73,7 +73,11 @@ def test_deepcopy(placement):
 
 @pytest.mark.parametrize(
     ("name", "placement", "size"),
-    [("test_resnet", "after", 64), ("test_resnet", "before-add", 64), ("swin_tiny_patch4_window7_224", "before-add", 224)],
+    [
+        ("test_resnet", "after", 64),
+        ("test_resnet", "before-add", 64),
+        ("swin_tiny_patch4_window7_224", "before-add", 224),
+    ],
 )
 def test_pickle_in_a_fresh_process(tmp_path, name, placement, size):
     """Window functions and the like are globals of the traced code; another process must find them."""
@@ -171,7 +175,11 @@ def test_defaults_and_keywords_of_the_signature_are_kept():
     model = Model().eval()
     expected = inspect.signature(Block.forward)
     image = torch.ones(1, 3, 8, 8)
-    calls = [((image,), {}), ((image, 3.0, 4, 5), {"bias": 1}), ((image,), {"mode": torch.float16, "scale": 1.0})]
+    calls = [
+        ((image,), {}),
+        ((image, 3.0, 4, 5), {"bias": 1}),
+        ((image,), {"mode": torch.float16, "scale": 1.0}),
+    ]
     outputs = [model.block(*args, **kwargs) for args, kwargs in calls]
     operate_on(model, "se:reduction=1", size=(3, 8, 8))
     given = inspect.signature(type(model.block).forward)

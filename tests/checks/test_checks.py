@@ -1,0 +1,175 @@
+"""Each check passes on a sound operation and fails on a planted fault."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from attn_inject.checks.generic import generic_position
+from attn_inject.checks.run import run_checks
+from attn_inject.checks.witness import witness
+from attn_inject.inputs import InputSpec
+from attn_inject.surgery.inserted import inserted_modules
+from tests.models import build, operate_on
+
+SIZE = (3, 64, 64)
+INPUTS = InputSpec(SIZE)
+
+
+def outcome(spoil=lambda model: None, attention="se", start="identity", full=True, **arguments):
+    """Names of passed and of failed checks after an operation and a planted fault."""
+    model = build("test_resnet", **arguments)
+    before = witness(model, INPUTS, seed=0, full=full)
+    splices = operate_on(model, attention, size=SIZE, start=start)
+    spoil(model)
+    calls = {f"{s.name}.{s.module}": s.calls for s in splices}
+    checks = run_checks(model, INPUTS, before, calls=calls, identity=start == "identity", full=full)
+    return {c.name: c for c in checks if c.passed}, {c.name: c for c in checks if not c.passed}
+
+
+ALL = {
+    "keys",
+    "tensors",
+    "outputs",
+    "calls",
+    "identity in eval()",
+    "gradients",
+    "identity in train()",
+    "modes",
+}
+
+
+@pytest.mark.parametrize("attention", ["se", "ela-l", "sa", "ca", "eca", "cbam", "nam-channel"])
+def test_a_sound_operation_passes(attention):
+    passed, failed = outcome(attention=attention)
+    assert failed == {}
+    assert set(passed) == ALL
+
+
+def test_a_paper_start_and_the_structure_level():
+    passed, failed = outcome(start="paper")
+    assert failed == {}
+    assert set(passed) == {name for name in ALL if "identity" not in name}
+    passed, failed = outcome(full=False)
+    assert failed == {}
+    assert set(passed) == {"keys", "tensors", "outputs", "calls", "identity in eval()"}
+
+
+def first_inserted(model):
+    return next(iter(inserted_modules(model).values()))
+
+
+def drop_key(model):
+    del model.layer1[0].bn1.bias
+    model.layer1[0].bn1.register_parameter("bias", None)
+
+
+def add_key(model):
+    model.extra = nn.Parameter(torch.ones(1))
+
+
+def change_tensor(model):
+    with torch.no_grad():
+        model.conv1[0].weight[0, 0, 0, 0] += 1e-6
+
+
+def change_output(model):
+    first_inserted(model).forward = lambda x: x * (1 + 1e-3)
+
+
+def infinite(model):
+    first_inserted(model).forward = lambda x: x / 0
+
+
+def reshape(model):
+    model.fc = nn.Linear(model.fc.in_features, 7)
+
+
+def freeze_mode(model):
+    # A module whose train() does not reach itself.
+    first_inserted(model).attention.train = lambda mode=True: None
+    first_inserted(model).attention.training = True
+
+
+def detach(model):
+    module = first_inserted(model).attention
+    forward = module.forward
+    module.forward = lambda x: forward(x).detach()
+
+
+def run_twice(model):
+    block = model.layer1[0]
+    forward = block.forward
+    block.forward = lambda x: (block.attn_inject(x), forward(x))[1]
+
+
+def only_in_training(model):
+    module = first_inserted(model)
+    forward = type(module).forward
+    module.forward = lambda x: forward(module, x) * (1.001 if module.training else 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (drop_key, {"keys"}),
+        (add_key, {"keys"}),
+        (change_tensor, {"tensors"}),
+        (change_output, {"identity in eval()", "identity in train()", "gradients"}),
+        (infinite, {"outputs"}),
+        (reshape, {"outputs"}),
+        (detach, {"gradients"}),
+        (run_twice, {"calls"}),
+        (only_in_training, {"identity in train()"}),
+        (freeze_mode, {"modes"}),
+    ],
+)
+def test_planted_faults(spoil, expected):
+    _, failed = outcome(spoil)
+    assert expected <= set(failed)
+
+
+def test_training_that_is_no_longer_random():
+    def fix(model):
+        for module in model.modules():
+            if hasattr(module, "drop_prob"):
+                module.forward = lambda x: x
+
+    passed, failed = outcome(drop_path_rate=0.5)
+    assert failed == {}
+    assert "random" in passed["modes"].detail
+    _, failed = outcome(fix, drop_path_rate=0.5)
+    assert "modes" in failed
+
+
+@pytest.mark.parametrize("zeroed", ["bn2", "fc"])
+def test_zero_initialised_layers_hide_nothing(zeroed):
+    """Without the generic position the output would be the same whatever the attention does."""
+
+    def zero(model):
+        for name, parameter in model.named_parameters():
+            if zeroed in name:
+                nn.init.zeros_(parameter)
+
+    model = build("test_resnet")
+    zero(model)
+    before = witness(model, INPUTS, seed=0, full=True)
+    splices = operate_on(model, "se", size=SIZE, placement="before-add")
+    change_output(model)
+    calls = {f"{s.name}.{s.module}": s.calls for s in splices}
+    checks = run_checks(model, INPUTS, before, calls=calls, identity=True, full=True)
+    assert "identity in eval()" in {check.name for check in checks if not check.passed}
+
+
+def test_the_generic_position_gives_everything_back():
+    model = build("test_resnet")
+    model.layer1.train()
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(ZeroDivisionError), generic_position(model, 0):
+        assert not torch.equal(model.layer1[0].bn1.weight, state["layer1.0.bn1.weight"])
+        model.train()(torch.randn(2, *SIZE))
+        raise ZeroDivisionError
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert modes == [module.training for module in model.modules()]
