@@ -14,7 +14,7 @@ class Site:
     Attributes:
         name: The block's qualified name in the model, `layer3.5`.
         block: The block's class name, `Bottleneck`.
-        layout: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
         channels: C of the block's output.
         height: Rows of the map, in positions; None for tokens without a grid.
         width: Columns of the map, in positions; None for tokens without a grid.

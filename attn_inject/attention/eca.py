@@ -50,7 +50,7 @@ class ECA(AttentionModule):
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """s of the formula, (N, C, H, W) -> (N, C, 1, 1)."""
         z = x.mean((2, 3)).unsqueeze(1)  # (N, 1, C)
-        s = torch.sigmoid(self.conv(z)).to(x.dtype)  # (N, 1, C)
+        s = torch.sigmoid(self.conv(z))  # (N, 1, C)
         return s.transpose(1, 2).unsqueeze(3)  # (N, C, 1, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

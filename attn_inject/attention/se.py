@@ -51,7 +51,7 @@ class SE(AttentionModule):
         """s of the formula, (N, C, H, W) -> (N, C, 1, 1)."""
         z = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         hidden = F.relu(self.fc1(z))  # (N, h, 1, 1)
-        return torch.sigmoid(self.fc2(hidden)).to(x.dtype)  # (N, C, 1, 1)
+        return torch.sigmoid(self.fc2(hidden))  # (N, C, 1, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the map, (N, C, H, W) -> (N, C, H, W)."""

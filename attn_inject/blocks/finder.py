@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from torch import nn
 
@@ -12,12 +11,19 @@ from attn_inject.blocks import layout as layouts
 from attn_inject.blocks.findings import Findings, Found
 from attn_inject.blocks.probe import Frame, Node, Recording, record, tensors_of
 from attn_inject.blocks.readers import grid_is_read
-from attn_inject.blocks.residual import Addition, Verdict, is_wrapper, judge
+from attn_inject.blocks.lookalikes import (
+    LISTS,
+    first_halves,
+    is_between_blocks,
+    is_multi_branch_convolution,
+    is_position_encoding,
+    is_wrapper,
+)
+from attn_inject.blocks.residual import Addition, Verdict, judge
 from attn_inject.blocks.selection import match_modules
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Rejection, Site
 
-LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def find(
@@ -60,44 +66,96 @@ def find(
 def _residual_blocks(
     recording: Recording, calls: dict[str, list[Frame]]
 ) -> tuple[dict[str, Addition | None], list[Rejection]]:
-    verdicts = {name: judge(frames[0]) for name, frames in calls.items()}
-    inner = {name for name, verdict in verdicts.items() if verdict.additions and name}
-    rejected: list[Rejection] = []
-    blocks: dict[str, Addition | None] = {}
-    for name in inner:
-        verdict = verdicts[name]
-        if all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
-            rejected.append(Rejection(name=name, reason="it sums the outputs of other residual blocks"))
-        elif is_wrapper(calls[name][0], verdict) and (owner := _owner(name, calls)):
-            blocks.setdefault(owner, _last(verdicts.get(owner)))
-            rejected.append(Rejection(name=name, reason="it is part of a residual block"))
-        else:
-            blocks[name] = _last(verdict)
+    """The outermost residual blocks by name, and every candidate that is none."""
+    verdicts = _judge_all(recording)
+    reasons = {name: reason for name in calls for reason in dict.fromkeys(verdicts[name].reasons)}
+    inner = [name for name in calls if name and verdicts[name].additions and not _is_inserted(name)]
+    blocks, refused = _own_blocks(inner, calls, verdicts)
     outermost = {name for name in blocks if not _has_ancestor(name, blocks)}
-    for name in calls:
-        if name in blocks and name not in outermost:
-            rejected.append(Rejection(name=name, reason="it is part of a residual block"))
-        elif name not in blocks and not verdicts[name].additions and not _has_ancestor(name, outermost):
-            reasons = Counter(verdicts[name].reasons)
-            rejected.extend(Rejection(name=name or "(model)", reason=reason) for reason in reasons)
-    return {name: addition for name, addition in blocks.items() if name in outermost}, rejected
+    refused |= {name: "it is part of a residual block" for name in blocks if name not in outermost}
+    reasons = {
+        name: reason
+        for name, reason in reasons.items()
+        if not verdicts[name].additions and name not in blocks and not _has_ancestor(name, outermost)
+    }
+    rejected = [Rejection(name=n or "(model)", reason=r) for n, r in (reasons | refused).items()]
+    return {name: _last(verdicts[name]) for name in outermost}, rejected
 
 
-def _last(verdict: Verdict | None) -> Addition | None:
-    return verdict.additions[-1] if verdict and verdict.additions else None
+def _judge_all(recording: Recording) -> dict[str, Verdict]:
+    """A verdict for the first call of every module, the innermost first."""
+    firsts = {frame.name: frame for frame in reversed(recording.frames)}
+    verdicts: dict[str, Verdict] = {}
+    residual: set[str] = set()
+    # A frame is listed when it begins, so the reverse order meets children before their parents.
+    for frame in reversed(recording.frames):
+        if firsts[frame.name] is frame:
+            verdicts[frame.name] = judge(frame, residual)
+            if verdicts[frame.name].additions:
+                residual.add(frame.name)
+    return verdicts
 
 
-def _has_ancestor(name: str, names: set[str] | dict[str, Addition | None]) -> bool:
+def _own_blocks(
+    inner: list[str], calls: dict[str, list[Frame]], verdicts: dict[str, Verdict]
+) -> tuple[dict[str, None], dict[str, str]]:
+    """Names of blocks in their own right, and look-alikes with their reasons."""
+    blocks: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    branches: dict[str, None] = {}
+    owners: dict[str, Frame] = {}
+    plain = [n for n in inner if not is_wrapper(calls[n][0], verdicts[n])]
+    for name in inner:
+        frame, verdict = calls[name][0], verdicts[name]
+        if is_between_blocks(name):
+            refused[name] = "it belongs to a downsampler or side branch between the blocks"
+        elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
+            refused[name] = "it sums the outputs of other residual blocks"
+        elif is_position_encoding(frame, verdict):
+            refused[name] = "it is a position-encoding convolution"
+        elif is_multi_branch_convolution(frame, verdict):
+            branches[name] = None
+        elif name not in plain and (owner := _owner(name, calls, plain)):
+            blocks[owner] = None
+            owners[owner] = calls[owner][0]
+            if owner != name:
+                refused[name] = "it is part of a residual block"
+        else:
+            blocks[name] = None
+    for first, second in first_halves(owners).items():
+        del blocks[first]
+        refused[first] = f"it is the first half of a block that ends with {second}"
+    repeated = {name: None for name in branches if name.rpartition(".")[0] in _lists(calls)}
+    if blocks:
+        refused |= {name: "it becomes one convolution after training" for name in branches}
+        return blocks, refused
+    return repeated, refused | {name: "it stands alone" for name in branches if name not in repeated}
+
+
+def _lists(calls: dict[str, list[Frame]]) -> set[str]:
+    return {name for name, frames in calls.items() if isinstance(frames[0].module, LISTS)}
+
+
+def _is_inserted(name: str) -> bool:
+    return any(part.startswith("attn_inject") for part in name.split("."))
+
+
+def _last(verdict: Verdict) -> Addition | None:
+    return verdict.additions[-1] if verdict.additions else None
+
+
+def _has_ancestor(name: str, names: Container[str]) -> bool:
     parts = name.split(".")
     return any(".".join(parts[:end]) in names for end in range(1, len(parts)))
 
 
-def _owner(name: str, calls: dict[str, list[Frame]]) -> str:
-    """The block that a wrapper belongs to: its parent module, unless that is a list; "" if it has none."""
+def _owner(name: str, calls: dict[str, list[Frame]], plain: list[str]) -> str:
+    """The block that a wrapper belongs to: its parent, unless that is a list or a stage; "" if none."""
     parent = name.rpartition(".")[0]
     if not parent or parent not in calls or isinstance(calls[parent][0].module, LISTS):
         return ""
-    return parent
+    is_stage = any(other.startswith(f"{parent}.") for other in plain)
+    return "" if is_stage else parent
 
 
 def _siblings(

@@ -1,6 +1,6 @@
 """The layout of a block's tensor: which axis is channels, which are the grid, what stands before it.
 
-Rank 4 is NCHW or NHWC, rank 5 NCDHW, rank 3 tokens (NLC). The grid of a map has the aspect of the image,
+Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the image,
 so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
 Tokens are a grid that some earlier layer made as a map, behind a short prefix of extra tokens.
 """
@@ -22,7 +22,7 @@ class Layout:
     """Where the axes of a tensor are.
 
     Attributes:
-        name: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        name: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
         channels: C.
         height: Rows of the grid, or None for tokens without one.
         width: Columns of the grid, or None.
@@ -43,7 +43,7 @@ def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame
     if len(shape) == 3:
         return _of_tokens(shape, recording, frame)
     if len(shape) == 5:
-        return Layout("NCDHW", shape[1], shape[3], shape[4])
+        return _of_video(shape, node, recording.image_size)
     return f"its output of shape {shape} is neither a map nor tokens"
 
 
@@ -52,6 +52,19 @@ def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -
     last = Layout("NHWC", shape[3], shape[1], shape[2])
     fits_first = _fits_image((shape[2], shape[3]), image)
     fits_last = _fits_image((shape[1], shape[2]), image)
+    if fits_first != fits_last:
+        return first if fits_first else last
+    if not _ends_on_last_axis(node):
+        return first
+    # Windows of tokens, (N, windows, tokens, C), form no grid.
+    return last if fits_last else Layout("NLC", shape[3], None, None)
+
+
+def _of_video(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+    first = Layout("NCDHW", shape[1], shape[3], shape[4])
+    last = Layout("NDHWC", shape[4], shape[2], shape[3])
+    fits_first = _fits_image((shape[3], shape[4]), image)
+    fits_last = _fits_image((shape[2], shape[3]), image)
     if fits_first != fits_last:
         return first if fits_first else last
     return last if _ends_on_last_axis(node) else first
@@ -87,18 +100,27 @@ def _ends_on_last_axis(node: Node) -> bool:
 def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> Layout:
     _, length, channels = shape
     told = _told_prefix(recording, frame)
-    best: tuple[int, int, int] | None = None
-    for height, width in recording.maps:
-        prefix = length - height * width
-        if not 0 <= prefix <= LONGEST_PREFIX or not _fits_image((height, width), recording.image_size):
-            continue
-        if best is None or prefix == told or (best[0] != told and prefix < best[0]):
-            best = (prefix, height, width)
-    if best is None and recording.image_size is not None:
-        best = _grid_of_image(length, recording.image_size, told)
-    if best is None:
+    grids = [
+        (length - height * width, height, width)
+        for height, width in recording.maps
+        if _fits_image((height, width), recording.image_size)
+    ]
+    if recording.image_size is not None:
+        grids += _grids_of_image(length, recording.image_size)
+    fitting = [
+        (prefix, height, width)
+        for prefix, height, width in grids
+        if 0 <= prefix <= LONGEST_PREFIX and height * width > 1
+    ]
+    if not fitting or _is_reordered(recording):
         return Layout("NLC", channels, None, None)
-    return Layout("NLC", channels, best[1], best[2], best[0])
+    prefix, height, width = min(fitting, key=lambda grid: (grid[0] != told, grid[0]))
+    return Layout("NLC", channels, height, width, prefix)
+
+
+def _is_reordered(recording: Recording) -> bool:
+    """Whether the tokens' order is no longer that of the rows (Hiera's mask units)."""
+    return hasattr(recording.model, "unroll") and hasattr(recording.model, "reroll")
 
 
 def _told_prefix(recording: Recording, frame: Frame) -> int:
@@ -112,12 +134,7 @@ def _told_prefix(recording: Recording, frame: Frame) -> int:
     return 0
 
 
-def _grid_of_image(length: int, image: tuple[int, int], told: int) -> tuple[int, int, int] | None:
-    """The grid of whole patches whose tokens, behind the shortest prefix, number `length`."""
-    found = []
-    for patch in range(1, min(image) + 1):
-        height, width = image[0] // patch, image[1] // patch
-        prefix = length - height * width
-        if 0 <= prefix <= LONGEST_PREFIX:
-            found.append((prefix, height, width))
-    return min(found, key=lambda grid: (grid[0] != told, grid[0]), default=None)
+def _grids_of_image(length: int, image: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """(prefix, rows, columns) for every size of a square patch."""
+    grids = {(image[0] // patch, image[1] // patch) for patch in range(1, min(image) + 1)}
+    return [(length - height * width, height, width) for height, width in grids]

@@ -23,7 +23,7 @@ from attn_inject.shadow import to_meta
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Node:
     """One tensor as one module's forward sees it.
 
@@ -46,8 +46,12 @@ class Node:
     module: nn.Module | None = None
     detail: Any = None
 
+    def __repr__(self) -> str:
+        """Without its inputs, which would repeat the whole graph many times over."""
+        return f"{self.kind} {self.name} {self.shape}"
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, slots=True, repr=False)
 class Frame:
     """One call of one module.
 

@@ -7,7 +7,7 @@ A "no" carries its reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -54,13 +54,18 @@ def tensor_additions(frame: Frame) -> Iterator[tuple[int, Node]]:
             count += 1
 
 
-def judge(frame: Frame) -> Verdict:
-    """Find the residual additions of one frame."""
+def judge(frame: Frame, residual: Container[str] = ()) -> Verdict:
+    """Find the residual additions of one frame.
+
+    Args:
+        frame: One call of one module.
+        residual: Names of the modules inside that are residual themselves; a shortcut may pass through.
+    """
     additions: list[Addition] = []
     reasons: list[str] = []
     sums: dict[Node, frozenset[Node]] = {}
     for index, node in tensor_additions(frame):
-        found = _judge_one(frame, index, node, sums)
+        found = _judge_one(frame, index, node, sums, residual)
         if isinstance(found, Addition):
             additions.append(found)
             branch = node.inputs[1 - found.shortcut]
@@ -70,7 +75,9 @@ def judge(frame: Frame) -> Verdict:
     return Verdict(tuple(additions), tuple(reasons))
 
 
-def _judge_one(frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[Node]]) -> Addition | str:
+def _judge_one(
+    frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
+) -> Addition | str:
     """The addition, the reason why it is none, or "" if it is not even a candidate."""
     left, right = node.inputs
     if not (left.sources and right.sources and (left.children or right.children)):
@@ -82,8 +89,11 @@ def _judge_one(frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[
     shortcut = _shortcut_side(left, right)
     if shortcut is None:
         return "adds two branches of equal weight, none of which is a shortcut"
-    trunk = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
+    passed = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
+    trunk = frozenset(child for child in passed if child.name not in residual)
     apart = not left.sources & right.sources
+    if apart and passed:
+        return "it adds what two of its inputs became, which is a fusion"
     if _weights(trunk) > PROJECTION_WEIGHTS:
         names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
         return f"the shortcut is no projection: it passed through {names}"
@@ -133,15 +143,3 @@ def is_ancestor(node: Node, of: Node) -> bool:
             seen.add(id(current))
             waiting.extend(current.inputs)
     return False
-
-
-def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
-    """Whether a module only adds one child's output to its input (ResidualDrop, Residual)."""
-    if len(verdict.additions) != 1:
-        return False
-    addition = verdict.additions[0]
-    shortcut = addition.node.inputs[addition.shortcut]
-    branch = addition.node.inputs[1 - addition.shortcut]
-    weighted = [node for node in frame.nodes if node.kind == "call" and node in node.children]
-    others = [node for node in frame.nodes if node.kind == "op" and node is not addition.node]
-    return shortcut.kind == "input" and len(weighted) == 1 and branch is weighted[0] and not others

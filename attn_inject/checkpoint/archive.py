@@ -21,10 +21,10 @@ LARGEST_PICKLE = 64 * 2**20  # bytes; that of a model with ten thousand tensors 
 
 _MAGIC = b"PK\x03\x04"
 _NAMES = re.compile(
-    r"collections OrderedDict"
-    r"|torch\._utils _rebuild_tensor_v[23]"
-    r"|torch (\w+Storage|(float|bfloat|int|uint|complex|bool)\w*)"
-    r"|torch\.storage (Untyped|_Typed|Typed)Storage"
+    r"collections\.OrderedDict"
+    r"|torch\._utils\._rebuild_tensor_v[23]"
+    r"|torch\.(\w+Storage|(float|bfloat|int|uint|complex|bool)\w*)"
+    r"|torch\.storage\.(Untyped|_Typed|Typed)Storage"
 )
 # Opcodes that name something to call, other than GLOBAL, which torch.save writes.
 _HIDDEN_NAMES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
@@ -45,8 +45,9 @@ def check_archive(path: Path) -> Counter[int]:
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
+                index = _pickle_of(entries, path)
                 _check_entries(entries, path)
-                pickled = archive.read(_pickle_of(entries, path))
+                pickled = archive.read(index)
         except FileError:
             raise
         except Exception as error:  # zipfile raises whatever a broken directory leads it to
@@ -96,7 +97,7 @@ def _check_names(pickled: bytes, path: Path) -> None:
         raise damaged(path, error) from error
     if names:
         raise FileError(
-            f"{path} is refused: opening it would call {names[0].replace(' ', '.'):.100}. Nothing was run.",
+            f"{path} is refused: opening it would call {names[0]:.100}. Nothing was run.",
             hint="Only plain data is read. If it is a model of yours, give its state_dict() with --weights.",
         )
 
@@ -104,6 +105,6 @@ def _check_names(pickled: bytes, path: Path) -> None:
 def _names(pickled: bytes) -> Iterator[str]:
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name == "GLOBAL":
-            yield str(argument)
+            yield str(argument).replace(" ", ".")
         elif opcode.name in _HIDDEN_NAMES:
-            yield f"something ({opcode.name})"
+            yield f"what {opcode.name} names"

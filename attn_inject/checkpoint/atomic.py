@@ -112,21 +112,27 @@ def _check_folder(folder: Path, path: _Path) -> None:
 
 
 class _Remembering:
-    """Passes writes on and remembers what the first failing one raised."""
+    """Passes calls on to a file and remembers what the first failing one raised."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.failure: BaseException | None = None
         self._file = file
 
     def write(self, data: Any) -> int:
-        try:
+        with self._watched():
             return self._file.write(data)
+
+    def flush(self) -> None:
+        with self._watched():
+            self._file.flush()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             self.failure = self.failure or error
             raise
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 def _prefix(target: Path) -> str:

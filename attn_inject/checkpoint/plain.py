@@ -15,7 +15,7 @@ import torch
 from attn_inject.errors import FileError
 
 # A pickle of a few bytes can describe lists nested so that walking through them never ends.
-MOST_VALUES = 2_000_000
+MOST_VALUES = 300_000
 DEEPEST = 50
 
 _AGAIN = "The file was damaged or not written by attn-inject; write it again."

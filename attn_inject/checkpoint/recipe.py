@@ -15,7 +15,7 @@ from attn_inject.sources.loaded import Provenance
 from attn_inject.surgery.edit import Splice
 
 SOURCES = ("timm", "torchvision", "factory", "object")
-LAYOUTS = ("NCHW", "NHWC", "NLC", "NCDHW")
+LAYOUTS = ("NCHW", "NHWC", "NLC", "NCDHW", "NDHWC")
 STARTS = ("identity", "paper")
 
 _MODULE = re.compile(r"attn_inject(_[0-9]+)?")

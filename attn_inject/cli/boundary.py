@@ -132,20 +132,21 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def is_broken_library(error: BaseException) -> bool:
     """Whether a library that we need failed to import, by itself or because it does not match another."""
-    return _names_library(error) or (error.__cause__ is not None and _names_library(error.__cause__))
-
-
-def _names_library(error: BaseException) -> bool:
-    if isinstance(error, ImportError):
-        return (error.name or "").partition(".")[0] in LIBRARIES
-    return isinstance(error, RuntimeError | OSError) and (
-        "operator torchvision::" in str(error) or "libtorch" in str(error)
+    if isinstance(error, ImportError) and _is_of_library(error.name):
+        return True
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(
+        frame.f_code.co_name == "<module>" and _is_of_library(frame.f_globals["__name__"]) for frame in frames
     )
+
+
+def _is_of_library(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in LIBRARIES
 
 
 def _broken_library(error: Exception) -> MissingExtraError:
     return MissingExtraError(
-        f"A library that attn-inject needs cannot be imported: {error}.",
+        f"A library that attn-inject needs cannot be imported: {type(error).__name__}: {error}.",
         hint="`attn-inject doctor` says which one, and how to repair it.",
     )
 

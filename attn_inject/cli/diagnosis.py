@@ -89,7 +89,7 @@ def diagnose() -> Diagnosis:
     return Diagnosis(
         version=_version("attn-inject") or "not installed",
         python=platform.python_version(),
-        libraries=tuple(_library(name, oldest.get(name, ""), found.get(name, "")) for name in LIBRARIES),
+        libraries=_libraries(oldest, found),
         extras=tuple(_extras(needs)),
         plugins=tuple(entry for entry in registry.entries().values() if not entry.is_built_in),
         plugin_problems=tuple(_plugin_problems(found.get(PLUGINS, []))),
@@ -132,24 +132,30 @@ def _attempt(names: list[str]) -> Iterator[tuple[str, Any]]:
             yield name, finding
 
 
+def _libraries(oldest: dict[str, str], found: dict[str, Any]) -> tuple[Library, ...]:
+    """Every library; one that fails only because an earlier one does has the earlier one's remedy."""
+    libraries: list[Library] = []
+    for name in LIBRARIES:
+        library = _library(name, oldest.get(name, ""), found.get(name, ""))
+        same = [
+            earlier for earlier in libraries if found.get(name) and found.get(earlier.name) == found[name]
+        ]
+        remedy = same[0].remedy if same else library.remedy
+        libraries.append(dataclasses.replace(library, remedy=remedy))
+    return tuple(libraries)
+
+
 def _library(name: str, oldest: str, problem: str) -> Library:
     version = _version(name)
     if not version:
         problem, remedy = "not installed", f"pip install {name}"
     elif problem:
-        remedy = remedy_for(name, problem)
+        remedy = MATCHING_BUILDS if name == "torchvision" else f"pip install --force-reinstall {name}"
     elif _numbers(version) < _numbers(oldest):
         problem, remedy = f"older than {oldest}", f"pip install --upgrade '{name}>={oldest}'"
     else:
         remedy = ""
     return Library(name=name, version=version, oldest=oldest, problem=problem, remedy=remedy)
-
-
-def remedy_for(name: str, problem: str) -> str:
-    """What to do about a library that is installed and cannot be imported."""
-    if "torchvision::" in problem or name == "torchvision":
-        return MATCHING_BUILDS
-    return f"pip install --force-reinstall {name}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 
 import attn_inject
 from attn_inject.cli import options
-from attn_inject.cli.working import working
+from attn_inject.cli.working import print_notes, working
 from attn_inject.report.documents import json_text
 from attn_inject.report.page import write_page
 from attn_inject.report.sites import sites_document, sites_page
@@ -32,6 +32,8 @@ def sites(
     )
     with working(f"loading torch and {model}"):
         found = attn_inject.find_sites(request, blocks=blocks, at=tuple(at or ()))
+    if not found.sites:
+        print_notes([f"nothing to inject into; --at GLOB names modules of {model} by hand."])
     if as_json:
         sys.stdout.write(json_text(sites_document(model, found)))
     else:

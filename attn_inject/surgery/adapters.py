@@ -58,7 +58,10 @@ def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: Grid | N
         return _call(attention, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     if layout == "NCDHW":
         return _per_frame(attention, x)
-    return _on_tokens(attention, x, grid or Grid(None, None))
+    if layout == "NDHWC":
+        return _per_frame(attention, x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
+    tokens = x.flatten(1, -2)  # windows of tokens become one sequence
+    return _on_tokens(attention, tokens, grid or Grid(None, None)).reshape(x.shape)
 
 
 def _call(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:

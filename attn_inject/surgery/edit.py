@@ -18,7 +18,7 @@ class Splice:
         options: The constructor's options as they were used, after adapting them to the site.
         placement: A key of `plan.PLACEMENTS`.
         start: `identity` or `paper`.
-        layout: `NCHW`, `NHWC`, `NLC` or `NCDHW`, at the tapped point.
+        layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`, at the tapped point.
         channels: C at the tapped point.
         height: Rows of the map, in positions; None for tokens without a grid.
         width: Columns of the map, in positions; None for tokens without a grid.

@@ -21,12 +21,12 @@ class AttnInject(nn.Module):
 
     Args:
         attention: Any module (N, C, H, W) -> (N, C, H, W).
-        layout: `NCHW`, `NHWC`, `NLC` or `NCDHW`.
+        layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
         grid: Size of the grid and number of prefix tokens (NLC only).
         identity: Whether to start as the identity.
 
     Shape:
-        Input and output: (N, C, H, W), (N, H, W, C), (N, L, C) or (N, C, T, H, W).
+        Input and output: (N, C, H, W), (N, H, W, C), (N, L, C), (N, C, T, H, W) or (N, T, H, W, C).
     """
 
     alpha: nn.Parameter | None

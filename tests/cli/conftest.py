@@ -1,0 +1,79 @@
+"""The program run in this process, with a stand-in for the API that notes how it was called."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+from attn_inject.cli.main import main
+from tests.report.samples import resnet_report, resnet_stats, saved_content, vit_sites
+
+
+class Outcome(NamedTuple):
+    """What one run of the program left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+class FakeApi:
+    """Answers with samples; raises `failure` instead if there is one."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.failure: BaseException | None = None
+        self.noise = ""
+        self.warning = ""
+
+    def _note(self, name: str, *args: Any, **kwargs: Any) -> None:
+        self.calls.append((name, args, kwargs))
+        if self.noise:
+            print(self.noise)
+        if self.warning:
+            warnings.warn(self.warning, UserWarning, stacklevel=2)
+        if self.failure is not None:
+            raise self.failure
+
+    def inject(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("inject", *args, **kwargs)
+        return SimpleNamespace(report=resnet_report(file=str(kwargs["out"]) if kwargs["out"] else None))
+
+    def find_sites(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("find_sites", *args, **kwargs)
+        return vit_sites()
+
+    def stats(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("stats", *args, **kwargs)
+        return resnet_stats()
+
+    def describe(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("describe", *args, **kwargs)
+        return saved_content()
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    fake = FakeApi()
+    monkeypatch.setitem(sys.modules, "attn_inject.api", fake)  # type: ignore[arg-type]
+    return fake
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    def run(*arguments: str) -> Outcome:
+        code = main(list(arguments))
+        out, err = capsys.readouterr()
+        return Outcome(code, out, err)
+
+    return run

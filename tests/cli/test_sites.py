@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from attn_inject.plan import ModelRequest
+
+
+def test_the_page(program, api):
+    outcome = program("sites", "vit_tiny", "--at", "blocks.[01]", "--blocks", "family", "--input-size", "64")
+    assert outcome.code == 0
+    assert outcome.out.startswith("3 sites in vit_tiny, 1 candidate rejected\n")
+    [(name, (request,), options)] = api.calls
+    assert (name, options) == ("find_sites", {"blocks": "family", "at": ("blocks.[01]",)})
+    assert request == ModelRequest(name="vit_tiny", input_size=(3, 64, 64))
+
+
+def test_the_document(program, api):
+    document = program("sites", "vit[tiny]", "--json").document
+    assert document["model"] == "vit[tiny]"
+    assert document["sites"][2] == {
+        "name": "blocks.2",
+        "block": "Block",
+        "layout": "NCHW",
+        "channels": 8,
+        "height": 7,
+        "width": 7,
+        "prefix": 0,
+        "stage": 2,
+        "calls": 2,
+        "element": 1,
+    }
+    assert set(document["rejected"][0]) == {"name", "reason"}

@@ -1,0 +1,234 @@
+"""Outcomes as the rooms below would hand them up, small and awkward enough to lay out."""
+
+from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site, Sites, Stats, StatsRow
+from attn_inject.registry import Entry
+
+SHAPES = {1: (256, 56, 3), 2: (512, 28, 4), 3: (1024, 14, 6), 4: (2048, 7, 3)}
+VERSIONS = {
+    "attn-inject": "0.1.0",
+    "torch": "2.15.0",
+    "torchvision": "0.29.2",
+    "timm": "1.0.31",
+    "fvcore": "0.1.5",
+}
+
+
+def resnet_sites() -> tuple[Site, ...]:
+    """The 16 bottlenecks of a ResNet-50."""
+    return tuple(
+        Site(
+            name=f"layer{stage}.{index}",
+            block="Bottleneck",
+            layout="NCHW",
+            channels=channels,
+            height=side,
+            width=side,
+            stage=stage,
+        )
+        for stage, (channels, side, count) in SHAPES.items()
+        for index in range(count)
+    )
+
+
+def resnet_report(**changes: object) -> Report:
+    """ELA-L in a ResNet-50, checked and saved."""
+    insertions = tuple(
+        Insertion(
+            site=site,
+            attention="ela-l",
+            module=f"{site.name}.attn_inject",
+            cost=Cost(params=site.channels * 58, flops=site.channels * 2 * (site.height or 0) * 57),
+        )
+        for site in resnet_sites()
+    )
+    values: dict[str, object] = {
+        "model": "resnet50",
+        "source": "timm",
+        "attention": ("ela-l",),
+        "placement": "after",
+        "start": "paper",
+        "input_size": (3, 224, 224),
+        "insertions": insertions,
+        "rejected": (),
+        "base": Cost(params=25_557_032, flops=4_111_514_624, activations=11_114_016),
+        "result": Cost(params=26_433_064, flops=4_136_000_512, activations=11_464_000),
+        "uncounted": {"aten::add": 16, "aten::mul": 32},
+        "checks": (
+            Check(name="structure", passed=True, detail="320 keys unchanged, 64 added"),
+            Check(name="outputs", passed=True, detail="(2, 1000), finite"),
+            Check(name="reopened", passed=True),
+        ),
+        "file": "model.pt",
+        "versions": VERSIONS,
+        "notes": ("torchvision has a resnet50 too; write torchvision/resnet50 for it.",),
+    }
+    return Report(**(values | changes))  # type: ignore[arg-type]
+
+
+def awkward_report() -> Report:
+    """Globs in names, long names, modules adapted to a site, a failed check, many rejections."""
+    site = Site(
+        name="backbone.body.layer[34].0", block="Block", layout="NLC", channels=24, height=None, width=None
+    )
+    other = Site(
+        name="features.denseblock3.denselayer12.branch",
+        block="B",
+        layout="NHWC",
+        channels=6,
+        height=7,
+        width=9,
+    )
+    note = "groups=64 does not divide 24 channels: 8 used"
+    return resnet_report(
+        model="package.module:[red]factory[/red]",
+        source="factory",
+        attention=("layer[34].*=sa:groups=64", "se"),
+        input_size=None,
+        insertions=(
+            Insertion(site=site, attention="sa:groups=8", module="x", cost=Cost(params=12), note=note),
+            Insertion(site=other, attention="se", module="y", cost=Cost(params=1_000_000, flops=999_960_000)),
+        ),
+        rejected=(
+            *(
+                Rejection(name=f"blocks.{i}.attn", reason="an inner sum of an attention layer")
+                for i in range(38)
+            ),
+            Rejection(
+                name="head", reason="two projections of one vector are added (heads), no shortcut [in] it"
+            ),
+        ),
+        base=Cost(params=0, flops=10_000_000_000, activations=500),
+        result=Cost(params=1_000_012, flops=10_000_000_001, activations=500),
+        uncounted={},
+        checks=(Check(name="outputs", passed=False, detail="logits[0, 3] is nan"),),
+        file=None,
+        notes=(),
+    )
+
+
+def vit_sites() -> Sites:
+    """A ViT with class tokens and a rejected candidate; one block called twice, one with a tuple."""
+    blocks = [
+        Site(name=f"blocks.{i}", block="Block", layout="NLC", channels=192, height=14, width=14, prefix=1)
+        for i in range(2)
+    ]
+    odd = Site(
+        name="blocks.2",
+        block="Block",
+        layout="NCHW",
+        channels=8,
+        height=7,
+        width=7,
+        stage=2,
+        calls=2,
+        element=1,
+    )
+    reasons = [Rejection(name="patch_embed", reason="a position embedding is added, no branch with a weight")]
+    return Sites(sites=(*blocks, odd), rejected=tuple(reasons))
+
+
+def resnet_stats() -> Stats:
+    """A base, three modules, one that does not fit, and a second model."""
+    base = {"params": 25_557_032, "flops": 4_111_514_624, "activations": 11_114_016}
+
+    def row(attention: str, params: int, flops: int, activations: int) -> StatsRow:
+        return StatsRow(
+            model="resnet50",
+            source="timm",
+            attention=attention,
+            placement="after",
+            sites=16,
+            params=base["params"] + params,
+            flops=base["flops"] + flops,
+            activations=base["activations"] + activations,
+            delta_params=params,
+            delta_flops=flops,
+            delta_activations=activations,
+        )
+
+    return Stats(
+        rows=(
+            StatsRow(model="resnet50", source="timm", attention=None, placement=None, **base),
+            row("se", 2_530_992, 2_515_968, 16_080),
+            row("eca", 80, 86_016, 0),
+            row("sa:groups=32", 3_840, 5_117_952, 0),
+            StatsRow(
+                model="resnet50",
+                source="timm",
+                attention="nam",
+                placement="after",
+                reason="layer1.0: channels | rows differ",
+            ),
+            StatsRow(
+                model="vit_tiny",
+                source="timm",
+                attention=None,
+                placement=None,
+                params=5_717_416,
+                flops=1_080_000_000,
+                activations=4_000_000,
+            ),
+        ),
+        uncounted={"aten::mul": 64},
+        versions=VERSIONS,
+    )
+
+
+ENTRIES = (
+    Entry(
+        name="se",
+        target="a.b:C",
+        options={"reduction": 16, "bias": True},
+        authors="Hu et al.",
+        year=2017,
+        arxiv="1709.01507",
+        summary="gates each channel by a two-layer perceptron of the channel means",
+    ),
+    Entry(name="my-gate", target="a.b:D", owner="my-package", summary="from my-package"),
+)
+
+
+def saved_content() -> dict[str, object]:
+    """What `describe` returns of a ResNet-18 with two kinds of modules."""
+
+    def site(
+        name: str, channels: int, attention: str, options: dict[str, object], note: str = ""
+    ) -> dict[str, object]:
+        return {
+            "name": name,
+            "module": f"{name}.attn_inject",
+            "block": "BasicBlock",
+            "attention": attention,
+            "options": options,
+            "placement": "after",
+            "start": "identity",
+            "layout": "NCHW",
+            "channels": channels,
+            "height": 56,
+            "width": 56,
+            "elements": channels * 58,
+            "note": note,
+        }
+
+    ela: dict[str, object] = {"kernel_size": 7, "groups": "C/8", "shared": True}
+    return {
+        "file": "models/[bold]m.pt",
+        "bytes": 47_299_737,
+        "model": "resnet18",
+        "source": "timm",
+        "arguments": {"num_classes": 10},
+        "input_size": [3, 224, 224],
+        "sites": [
+            site("layer1.0", 64, "ela-l", ela),
+            site("layer1.1", 64, "ela-l", ela),
+            site("layer2.0", 24, "sa", {"groups": 8}, "groups=64 does not divide 24 channels: 8 used"),
+        ],
+        "tensors": 146,
+        "elements": 11_810_000,
+        "inserted_tensors": 24,
+        "inserted_elements": 111_360,
+        "witness": True,
+        "digest": "c7efc43f5705c38f",
+        "plan": {},
+        "versions": VERSIONS,
+    }
