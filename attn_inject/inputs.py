@@ -22,10 +22,12 @@ class InputSpec:
         size: (C, H, W) of one image, in pixels; (C, T, H, W) of one video; None when only an example
             is known.
         example: Arguments as the user gave them, `(args, kwargs)`; batch size and device are theirs.
+        training_example: The same for a forward in training mode, where it wants targets too.
     """
 
     size: tuple[int, ...] | None = None
     example: Arguments | None = field(default=None, compare=False)
+    training_example: Arguments | None = field(default=None, compare=False)
 
     @classmethod
     def from_example(cls, example: Any) -> InputSpec:
@@ -47,10 +49,13 @@ class InputSpec:
         images = [leaf for leaf in pytree.tree_leaves(self.example) if is_image(leaf)]
         return (images[0].shape[-2], images[0].shape[-1]) if images else None
 
-    def make(self, batch_size: int = 1, *, device: str = "cpu", seed: int = 0) -> Arguments:
+    def make(
+        self, batch_size: int = 1, *, device: str = "cpu", seed: int = 0, training: bool = False
+    ) -> Arguments:
         """Arguments of one forward: normal random numbers from `seed`, or the example moved to `device`."""
-        if self.example is not None:
-            moved = pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), self.example)
+        example = self.training_example if training and self.training_example else self.example
+        if example is not None:
+            moved = pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), example)
             return moved[0], moved[1]
         if self.size is None:
             raise ValueError("an input needs a size or an example")

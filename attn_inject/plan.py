@@ -79,7 +79,8 @@ class AttentionSpec:
 
     def __str__(self) -> str:
         options = ",".join(f"{key}={_option_text(value)}" for key, value in self.options.items())
-        return f"{self.name}:{options}" if options else self.name
+        name = f"{self.name}:{options}" if options else self.name
+        return name if self.where == "*" else f"{self.where}={name}"
 
     def serves(self, site: str) -> bool:
         """Whether this spec's glob matches the site called `site`."""

@@ -18,6 +18,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import warnings
@@ -145,6 +146,9 @@ def load(entry: Entry) -> Callable[..., Any]:
     """
     if entry.owner == "timm" and entry.target.startswith("timm:"):
         return _load_timm(entry)
+    if entry.name == entry.target and not {"", os.getcwd()} & set(sys.path):
+        # `python -m` finds modules in the current directory; a console script does not.
+        sys.path.insert(0, os.getcwd())
     module, _, path = entry.target.partition(":")
     found: Any = _import(module, entry)
     for attribute in path.split("."):

@@ -178,6 +178,7 @@ def test_several_specs_and_selection():
         build("resnet50", meta=True), ["layer4.*=sa:groups=32", "ela-l"], stage=(3, 4), skip="*.0", dry_run=True
     )
     placed = {i.site.name: i.attention for i in result.report.insertions}
+    assert result.report.attention == ("layer4.*=sa:groups=32", "ela-l")
     assert placed == {
         **{f"layer3.{i}": "ela-l" for i in range(1, 6)},
         **{f"layer4.{i}": "sa:groups=32" for i in range(1, 3)},

@@ -20,6 +20,7 @@ from attn_inject.attention.contract import needs_size
 from attn_inject.errors import FitError, UnknownNameError, UsageError
 from attn_inject.plan import AttentionSpec, Option
 
+_PLAIN = bool | int | float | str
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
@@ -29,7 +30,7 @@ class Resolved:
 
     Attributes:
         entry: The module by name.
-        options: Every option of the constructor with its value; enough to build the same again.
+        options: Every option with its value, as far as plain data can tell it; enough to build the same again.
         changed: Those that differ from what the name stands for.
         note: What was replaced to serve the channel count, or "".
     """
@@ -60,8 +61,9 @@ def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
     own = registry.options_of(entry)
     _check_names(entry, spec.options, own)
     _check_kinds(entry, spec.options, module)
-    asked = {name: value for name, value in {**own, **spec.options}.items() if not _is_missing(value)}
-    if missing := [name for name in own if name not in asked]:
+    # A default that no file can keep, None or a class, is left to the constructor.
+    asked = {name: value for name, value in own.items() if isinstance(value, _PLAIN)} | dict(spec.options)
+    if missing := [name for name, value in own.items() if _is_missing(value) and name not in asked]:
         raise UsageError(
             f"{entry.name} needs {_listed(missing)}.", hint=f"Write {entry.name}:{missing[0]}=VALUE."
         )

@@ -111,20 +111,20 @@ def _own_blocks(
             refused[name] = "it belongs to a downsampler or side branch between the blocks"
         elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
             refused[name] = "it sums the outputs of other residual blocks"
-        elif is_position_encoding(frame, verdict):
-            refused[name] = "it is a position-encoding convolution"
         elif is_multi_branch_convolution(frame, verdict):
             branches[name] = None
-        elif name not in plain and (owner := _owner(name, calls, plain)):
+        elif is_position_encoding(frame, verdict):
+            refused[name] = "it is a position-encoding convolution"
+        elif name not in plain and (owner := _owner(name, calls, inner, plain)):
             blocks[owner] = None
             owners[owner] = calls[owner][0]
             if owner != name:
                 refused[name] = "it is part of a residual block"
         else:
             blocks[name] = None
-    for first, second in first_halves(owners).items():
+    for first in first_halves(owners):
         del blocks[first]
-        refused[first] = f"it is the first half of a block that ends with {second}"
+        refused[first] = "it is the first half of a block that ends with the next module"
     repeated = {name: None for name in branches if name.rpartition(".")[0] in _lists(calls)}
     if blocks:
         refused |= {name: "it becomes one convolution after training" for name in branches}
@@ -149,12 +149,13 @@ def _has_ancestor(name: str, names: Container[str]) -> bool:
     return any(".".join(parts[:end]) in names for end in range(1, len(parts)))
 
 
-def _owner(name: str, calls: dict[str, list[Frame]], plain: list[str]) -> str:
+def _owner(name: str, calls: dict[str, list[Frame]], inner: list[str], plain: list[str]) -> str:
     """The block that a wrapper belongs to: its parent, unless that is a list or a stage; "" if none."""
     parent = name.rpartition(".")[0]
     if not parent or parent not in calls or isinstance(calls[parent][0].module, LISTS):
         return ""
-    is_stage = any(other.startswith(f"{parent}.") for other in plain)
+    inside = [other for other in inner if other.startswith(f"{parent}.")]
+    is_stage = any(other in plain and not _has_ancestor(other, inside) for other in inside)
     return "" if is_stage else parent
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from attn_inject.blocks.probe import Frame, Node
-from attn_inject.blocks.residual import Verdict
+from attn_inject.blocks.residual import MULTIPLICATIONS, Verdict
 
 LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 BETWEEN = re.compile(r"(^|\.)(downsample|down|global_block)(\.|$)")
@@ -44,7 +44,7 @@ def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
 
 
 def _scales(node: Node) -> bool:
-    return node.name in ("mul", "__mul__", "__rmul__", "mul_") and any(i.kind == "const" for i in node.inputs)
+    return node.name in MULTIPLICATIONS and any(i.kind == "const" for i in node.inputs)
 
 
 def is_position_encoding(frame: Frame, verdict: Verdict) -> bool:
@@ -84,20 +84,20 @@ def _count_convolutions(module: nn.Module) -> int:
     return sum(isinstance(leaf, (*CONVOLUTIONS, nn.Linear)) for leaf in module.modules())
 
 
-def first_halves(names: Mapping[str, Frame]) -> dict[str, str]:
-    """Blocks that the next module of their list completes, and that module's name.
+def first_halves(names: Mapping[str, Frame]) -> set[str]:
+    """Blocks that the next module of their list completes.
 
     The second half is an MLP, two layers that treat every position by itself; the first is none.
 
     Args:
         names: Blocks that were found through a wrapper, with their frames.
     """
-    halves = {}
+    halves = set()
     for name, frame in names.items():
         parent, _, index = name.rpartition(".")
         before = f"{parent}.{int(index) - 1}" if index.isdigit() else ""
         if before in names and _is_mlp(frame.module) and not _is_mlp(names[before].module):
-            halves[before] = name
+            halves.add(before)
     return halves
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from attn_inject.errors import AttnInjectError, ModelError
+from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
-from attn_inject.shadow import to_meta
+from attn_inject.shadow import shadow, to_meta
 
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
@@ -109,18 +109,32 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
         ModelError: The model cannot be copied or refuses the input.
     """
     try:
-        copy = to_meta(model).eval()
+        return _record(to_meta, model, inputs, "meta", keep)
+    except NotImplementedError:
+        # Detectors choose boxes by value, which meta tensors do not have.
+        return _record(_zeros, model, inputs, "cpu", keep)
+
+
+def _record(
+    copied: Callable[[nn.Module], nn.Module],
+    model: nn.Module,
+    inputs: InputSpec,
+    device: str,
+    keep: tuple[str, ...],
+) -> Recording:
+    try:
+        copy = copied(model).eval()
     except Exception as error:
         raise ModelError(f"The model cannot be copied: {_first_line(error)}.") from error
-    args, kwargs = inputs.make(1, device="meta")
+    args, kwargs = inputs.make(1, device=device)
     recorder = _Recorder()
     handles = recorder.watch(copy, frozenset(keep))
     try:
         with torch.no_grad(), recorder:
             copy(*args, **kwargs)
-    except AttnInjectError:
-        raise
     except Exception as error:
+        if device == "meta" and isinstance(error, NotImplementedError):
+            raise
         raise ModelError(
             f"The model does not run on an input of {inputs.size}: {type(error).__name__}: "
             f"{_first_line(error)}.",
@@ -130,6 +144,11 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
         for handle in handles:
             handle.remove()
     return Recording(copy, tuple(recorder.frames), recorder.maps, inputs.image_size)
+
+
+def _zeros(model: nn.Module) -> nn.Module:
+    """A copy on the CPU whose tensors are zeros that take no memory."""
+    return shadow(model, lambda t: torch.zeros((), dtype=t.dtype).expand(t.shape))
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from attn_inject.blocks.probe import ADDITIONS, Frame, Node
 
 # A projection is one convolution, or a depthwise and a pointwise one.
 PROJECTION_WEIGHTS = 2
+MULTIPLICATIONS = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def _judge_one(
     shortcut = _shortcut_side(left, right)
     if shortcut is None:
         return "adds two branches of equal weight, none of which is a shortcut"
+    if _is_gated(node.inputs[shortcut]):
+        return "the shortcut is gated by a learned gate, as in a recurrent cell"
     passed = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
     trunk = frozenset(child for child in passed if child.name not in residual)
     apart = not left.sources & right.sources
@@ -110,6 +113,16 @@ def _shortcut_side(left: Node, right: Node) -> int | None:
     if heavy_left == heavy_right:
         return None
     return 0 if heavy_left < heavy_right else 1
+
+
+def _is_gated(shortcut: Node) -> bool:
+    """Whether the shortcut was multiplied by what a layer made of the input."""
+    return (
+        shortcut.name in MULTIPLICATIONS
+        and len(shortcut.inputs) == 2
+        and all(factor.kind != "const" for factor in shortcut.inputs)
+        and bool(shortcut.children)
+    )
 
 
 def _heaviness(children: frozenset[Node]) -> tuple[int, int]:

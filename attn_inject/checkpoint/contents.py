@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
 
 from attn_inject.checkpoint import plain
 from attn_inject.checkpoint.recipe import Recipe, check_words
@@ -40,9 +43,14 @@ def to_payload(contents: Contents) -> dict[str, Any]:
     Raises:
         FileError: Something in it cannot be kept; it is named.
     """
-    kept: dict[str, Any] = plain.to_plain(contents, "the file", tensors=True)
-    kept["state_dict"] = storable(kept["state_dict"])
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, **kept}
+    # An output may look at a part of something larger, or hang on a graph.
+    witness = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().cpu().clone(), contents.witness)
+    kept = replace(contents, state_dict=storable(contents.state_dict), witness=witness)
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **plain.to_plain(kept, "the file", tensors=True),
+    }
 
 
 def from_payload(payload: Any, path: str) -> Contents:

@@ -40,7 +40,7 @@ def run(
     """
     model.train(training)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    args, kwargs = inputs.make(batch_size, device=str(device), seed=seed)
+    args, kwargs = inputs.make(batch_size, device=str(device), seed=seed, training=training)
     with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
         torch.manual_seed(seed if forward_seed is None else forward_seed)
         try:

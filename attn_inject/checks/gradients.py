@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from attn_inject.checks.outputs import count_calls
+from attn_inject.checks.forward import run
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 HALF_WAY = 0.5
+DRAWS = 3
 
 
 def inserted_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -30,8 +31,10 @@ def check_gradients(
 ) -> Check:
     """Gradients of the inserted parameters, in evaluation mode so that no norm removes a bias's.
 
+    Models with inputs of their own for training (detectors and their losses) are asked in that mode.
+
     Args:
-        at_start: The operated model's output, recorded with a graph.
+        at_start: The operated model's output in evaluation mode, recorded with a graph.
         model: The operated model.
         inputs: How to call it.
         seed: Of the input.
@@ -39,15 +42,50 @@ def check_gradients(
     parameters = inserted_parameters(model)
     trainable = {key: p for key, p in parameters.items() if p.requires_grad}
     alphas = {key for key in trainable if key.endswith(".alpha")}
+    if inputs.training_example is not None:
+        at_start = _run(model, inputs, seed=seed)
     if not any(t.requires_grad for t in at_start):
         return Check(name="gradients", passed=False, detail="the output has no gradient")
     if not alphas:
-        return _verdict(_without_gradient(at_start, trainable), len(trainable), "")
+        dead = _alive_elsewhere(_without_gradient(at_start, trainable), model, inputs, seed=seed)
+        return _verdict(dead, len(trainable), "")
     early = _without_gradient(at_start, {key: trainable[key] for key in alphas})
     with _alphas_at(model, HALF_WAY):
-        output, _ = count_calls(model, inputs, seed=seed, grad=True)
-        dead = _without_gradient(output, trainable)
+        output = _run(model, inputs, seed=seed)
+        dead = _alive_elsewhere(_without_gradient(output, trainable), model, inputs, seed=seed)
     return _verdict(early or dead, len(trainable), f" (alpha {HALF_WAY}); at 0 every alpha has one")
+
+
+def _run(model: nn.Module, inputs: InputSpec, *, seed: int) -> tuple[torch.Tensor, ...]:
+    return run(model, inputs, seed=seed, training=inputs.training_example is not None, grad=True)
+
+
+def _alive_elsewhere(dead: list[str], model: nn.Module, inputs: InputSpec, *, seed: int) -> list[str]:
+    """Those of `dead` that stay without a gradient when the inserted matrices are drawn anew.
+
+    A bottleneck of two or three hidden units may be drawn with all its ReLUs closed; that is bad luck of
+    the initialisation, and no fault of the operation.
+    """
+    if not dead:
+        return []
+    parameters = inserted_parameters(model)
+    matrices = {key: p for key, p in parameters.items() if p.ndim > 1}
+    kept = {key: p.detach().clone() for key, p in matrices.items()}
+    try:
+        for draw in range(DRAWS):
+            generator = torch.Generator().manual_seed(seed + draw)
+            with torch.no_grad():
+                for p in matrices.values():
+                    p.copy_(torch.rand(p.shape, generator=generator) * 0.2 - 0.05)
+            output = _run(model, inputs, seed=seed)
+            dead = _without_gradient(output, {key: parameters[key] for key in dead})
+            if not dead:
+                break
+        return dead
+    finally:
+        with torch.no_grad():
+            for key, p in matrices.items():
+                p.copy_(kept[key])
 
 
 def _verdict(dead: list[str], count: int, circumstance: str) -> Check:

@@ -98,7 +98,7 @@ class _WithoutValues(TorchFunctionMode):
         if all(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)
         # torch itself lets many an operation on the CPU read garbage from an operand on meta, silently.
-        if False:
+        if "out" in kwargs or (_writes(name) and not tensors[0].is_meta):
             raise RuntimeError(f"{name} would write values that are not there")
         args, kwargs = pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), (args, kwargs))
         return func(*args, **kwargs)

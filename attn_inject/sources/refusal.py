@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from attn_inject.errors import ModelError
+from attn_inject.errors import MissingExtraError, ModelError
 
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _LONGEST = 300
@@ -44,12 +44,12 @@ def library(name: str) -> ModuleType:
     """Import timm or torchvision.
 
     Raises:
-        ModelError: It is missing, or broken; a torchvision built for another torch dies in its import.
+        MissingExtraError: It is missing, or broken; a torchvision built for another torch dies in its import.
     """
     try:
         return importlib.import_module(name)
     except Exception as error:
-        raise ModelError(
+        raise MissingExtraError(
             f"{name} cannot be imported: {one_line(error)}",
             hint="`attn-inject doctor` says which versions fit together.",
         ) from error

@@ -6,7 +6,7 @@ Legend: N batch, C channels, T frames, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,9 +37,25 @@ class InputKind:
             return InputSpec(size=size)
         generator = torch.Generator().manual_seed(0)
         if self.form == "list":
-            return InputSpec.from_example(([torch.rand(size, generator=generator)],))
+            image = torch.rand(size, generator=generator)
+            return replace(
+                InputSpec.from_example(([image],)), training_example=(([image], [_target(size)]), {})
+            )
         first, second = (torch.rand(1, *size, generator=generator) for _ in range(2))
         return InputSpec.from_example((first, second))
+
+
+def _target(size: Size) -> dict[str, torch.Tensor]:
+    """One object in the middle of the image, with all that any detector asks for."""
+    rows, columns = size[-2:]
+    box = torch.tensor([columns / 4, rows / 4, columns * 3 / 4, rows * 3 / 4])
+    keypoints = torch.tensor([[columns / 2, rows / 2, 1.0]]).repeat(17, 1)
+    return {
+        "boxes": box[None],
+        "labels": torch.tensor([1]),
+        "masks": torch.ones(1, rows, columns, dtype=torch.uint8),
+        "keypoints": keypoints[None],
+    }
 
 
 _VIDEO = InputKind(size=(3, 16, 224, 224))

@@ -32,6 +32,33 @@ def test_any_program_can_open_it_as_plain_data(tmp_path, small):
     assert torch.equal(data["state_dict"]["layer1.0.conv1.weight"], small.state_dict["layer1.0.conv1.weight"])
 
 
+def test_parameters_and_outputs_that_hang_on_a_graph_are_written_as_values(tmp_path, small):
+    weight = torch.nn.Parameter(torch.randn(3))
+    output = (weight * 2).expand(4, 3)
+    contents = dataclasses.replace(small, state_dict={"w": weight}, witness={"outputs": [output]})
+    pt.write(tmp_path / "model.pt", contents)
+    read = pt.read(tmp_path / "model.pt")
+    assert torch.equal(read.state_dict["w"], weight)
+    assert torch.equal(read.witness["outputs"][0], output)
+    assert not read.witness["outputs"][0].requires_grad
+
+
+def test_who_looks_at_the_complete_file_can_refuse_it(tmp_path, small, same):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"old")
+    seen = []
+
+    def look(hidden):
+        seen.append(same(pt.read(hidden), small))
+        raise RuntimeError("refused")
+
+    with pytest.raises(RuntimeError, match="refused"):
+        pt.write(path, small, force=True, before_publishing=look)
+    assert seen == [True]
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["model.pt"]
+
+
 AGAIN = """
 import sys
 from attn_inject.checkpoint import pt

@@ -173,3 +173,15 @@ def test_the_generic_position_gives_everything_back():
         raise ZeroDivisionError
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert modes == [module.training for module in model.modules()]
+
+
+def test_closed_relus_of_a_small_bottleneck_are_no_fault():
+    """At 32 channels and reduction 16 SE has two hidden units; here both start closed."""
+
+    def close(model):
+        for module in inserted_modules(model).values():
+            nn.init.constant_(module.attention.fc1.weight, -1.0)
+
+    passed, failed = outcome(close, attention="se:bias=false")
+    assert failed == {}
+    assert "gradients" in passed

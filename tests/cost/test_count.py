@@ -188,6 +188,7 @@ def test_counting_is_silent(capfd, caplog, recwarn):
 
 MEASURE = """
 import timm, torch
+torch.set_num_threads(1)
 from attn_inject.cost.count import count
 from attn_inject.inputs import InputSpec
 with torch.device("meta"):

@@ -58,10 +58,10 @@ def blocks(page: Path) -> Iterator[Block]:
         for _, inner in lines:
             if inner == "```":
                 break
-            text.append(inner)
+            text.append(f"{inner}\n")
         else:
             raise ValueError(f"{name_of(page)}:{number}: the fence is never closed")
-        yield Block(page, number + 1, opening["language"], opening["title"] or "", "\n".join(text) + "\n")
+        yield Block(page, number + 1, opening["language"], opening["title"] or "", "".join(text))
 
 
 def regions(text: str) -> list[str]:

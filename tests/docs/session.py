@@ -29,12 +29,25 @@ SET_UP = re.compile(r"pip install (\.|-e '\.\[dev\]')|pytest")
 
 @dataclass(frozen=True)
 class Shown:
-    """Something that a page says is printed, and what was."""
+    """Something that a page says is printed, and what was.
 
-    place: str
+    Attributes:
+        page: The file.
+        line: Number of the first line of what is shown, from 1.
+        what: The command.
+        expected: As the page shows it; `...` stands for what may differ.
+        printed: As it was printed.
+    """
+
+    page: Path
+    line: int
     what: str
     expected: str
     printed: str
+
+    @property
+    def is_true(self) -> bool:
+        return agrees(self.expected, self.printed)
 
 
 class Session:
@@ -73,7 +86,9 @@ class Session:
         return []
 
     def _compare(self, block: Block) -> list[Shown]:
-        return [Shown(block.place, "the block before", block.text, self.printed)] if block.title == "output" else []
+        if block.title != "output":
+            return []
+        return [Shown(block.page, block.line, "the block before", block.text, self.printed)]
 
     def _write_file(self, block: Block) -> None:
         path = self.folder / block.title
@@ -93,24 +108,32 @@ class Session:
         for command in re.split(r" && |\n", block.text.strip()):
             if not SET_UP.fullmatch(command):
                 self.printed += self._run(command, block.place)
-                assert self.exit_code == 0, f"{block.place}: {command} ended with exit code {self.exit_code}"
+                if self.exit_code != 0:
+                    raise ValueError(f"{block.place}: {command} ended with {self.exit_code}\n{self.printed}")
 
     def _type(self, block: Block) -> list[Shown]:
         shown: list[Shown] = []
+        line = block.line
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             command, _, expected = part.partition("\n")
-            if shown and command != "echo $?":
-                assert self.exit_code == 0, f"{block.place}: exit code {self.exit_code} is not shown"
-            shown.append(Shown(block.place, command, expected, self._run(command, block.place)))
-            if command == "echo $?":
-                self.exit_code = 0
-        assert self.exit_code == 0, f"{block.place}: exit code {self.exit_code} is not shown:\n{shown[-1].printed}"
+            if command != "echo $?":
+                self._require_success(block, shown)
+            printed = self._run(command, block.place)
+            shown.append(Shown(block.page, line + 1, command, expected, printed))
+            line += part.count("\n")
+        self._require_success(block, shown)
         return shown
+
+    def _require_success(self, block: Block, shown: list[Shown]) -> None:
+        """A page that shows a failing command shows its exit code, too."""
+        if self.exit_code != 0:
+            raise ValueError(f"{block.place}: exit code {self.exit_code} is not shown\n{shown[-1].printed}")
 
     def _run(self, command: str, place: str) -> str:
         words = shlex.split(command)
         if command == "echo $?":
-            return f"{self.exit_code}\n"
+            told, self.exit_code = f"{self.exit_code}\n", 0
+            return told
         if command == "pip install -e .":
             self._install()
             return ""

@@ -21,7 +21,7 @@ def session(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_a_page_shows_what_happens(page, session):
-    wrong = [shown for block in blocks(page) for shown in session.follow(block) if not agrees(shown.expected, shown.printed)]
+    wrong = [shown for block in blocks(page) for shown in session.follow(block) if not shown.is_true]
     assert not wrong, "\n\n".join(map(difference, wrong))
 
 
@@ -29,7 +29,7 @@ def difference(shown: Shown) -> str:
     lines = difflib.unified_diff(
         shown.expected.splitlines(), shown.printed.splitlines(), "shown", "printed", lineterm="", n=1
     )
-    return f"{shown.place}: {shown.what}\n" + "\n".join(lines)
+    return f"{name_of(shown.page)}:{shown.line}: {shown.what}\n" + "\n".join(lines)
 
 
 @pytest.mark.parametrize(

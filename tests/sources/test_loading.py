@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from attn_inject.errors import FileError, ModelError, UnknownNameError, UsageError
+from attn_inject.errors import FileError, MissingExtraError, ModelError, UnknownNameError, UsageError
 from attn_inject.plan import ModelRequest
 from attn_inject.sources import Provenance, load, rebuild, refusal
 
@@ -129,7 +129,7 @@ def test_a_broken_library_names_the_doctor(monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(refusal.importlib, "import_module", broken)
-    with pytest.raises(ModelError, match="torchvision cannot be imported: RuntimeError: operator") as caught:
+    with pytest.raises(MissingExtraError, match="torchvision cannot be imported: RuntimeError: operator") as caught:
         load(ModelRequest(name="torchvision/resnet18"))
     assert "attn-inject doctor" in caught.value.hint
 

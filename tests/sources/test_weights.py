@@ -54,13 +54,15 @@ def test_wrappers_and_prefixes_are_undone(name, tmp_path):
     assert any("averaged weights" in note for note in notes) == ("ema" in name)
 
 
-def test_a_child_called_module_keeps_its_name(tmp_path):
+@pytest.mark.parametrize("name", ["module", "_orig_mod"])
+def test_a_child_named_like_a_prefix_keeps_its_name(name, tmp_path):
     model = nn.Module()
-    model.module = net()
+    model.add_module(name, net())
     torch.save(model.state_dict(), tmp_path / "w.pt")
-    nn.init.zeros_(model.module[0].weight)
+    child = model.get_submodule(name)
+    nn.init.zeros_(child[0].weight)
     assert put_weights(read_weights(str(tmp_path / "w.pt")), model) == ()
-    assert torch.equal(model.module[0].weight, net()[0].weight)
+    assert torch.equal(child[0].weight, net()[0].weight)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
