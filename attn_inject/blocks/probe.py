@@ -110,8 +110,8 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
     """
     try:
         return _record(to_meta, model, inputs, "meta", keep)
-    except NotImplementedError:
-        # Detectors choose boxes by value, which meta tensors do not have.
+    except _NoValueError:
+        # Detectors choose boxes by value, and other models read sizes from tensors.
         return _record(_zeros, model, inputs, "cpu", keep)
 
 
@@ -127,14 +127,14 @@ def _record(
     except Exception as error:
         raise ModelError(f"The model cannot be copied: {_first_line(error)}.") from error
     args, kwargs = inputs.make(1, device=device)
-    recorder = _Recorder()
+    recorder = _Recorder(is_meta=device == "meta")
     handles = recorder.watch(copy, frozenset(keep))
     try:
         with torch.no_grad(), recorder:
             copy(*args, **kwargs)
     except Exception as error:
-        if device == "meta" and isinstance(error, NotImplementedError):
-            raise
+        if device == "meta" and (isinstance(error, NotImplementedError) or "meta tensor" in str(error)):
+            raise _NoValueError from error
         raise ModelError(
             f"The model does not run on an input of {inputs.size}: {type(error).__name__}: "
             f"{_first_line(error)}.",
@@ -144,6 +144,10 @@ def _record(
         for handle in handles:
             handle.remove()
     return Recording(copy, tuple(recorder.frames), recorder.maps, inputs.image_size)
+
+
+class _NoValueError(Exception):
+    """A forward asked a meta tensor for its value."""
 
 
 def _zeros(model: nn.Module) -> nn.Module:
@@ -178,8 +182,9 @@ def has_weight(module: nn.Module) -> bool:
 class _Recorder(TorchFunctionMode):
     """Keeps the stack of open frames; `TorchFunctionMode` shows it every operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_meta: bool) -> None:
         super().__init__()
+        self._is_meta = is_meta
         self.frames: list[Frame] = []
         self.maps: dict[tuple[int, int], str] = {}
         self._stack: list[Frame | None] = []
@@ -259,6 +264,8 @@ class _Recorder(TorchFunctionMode):
         try:
             output = func(*args, **kwargs)
         except RuntimeError:
+            if not self._is_meta:
+                raise
             # A tensor that the forward made itself may sit on the CPU among the meta ones.
             args, kwargs = _on_meta(args), _on_meta(kwargs)
             output = func(*args, **kwargs)

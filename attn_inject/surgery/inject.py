@@ -117,9 +117,12 @@ def _decide_one(
 def _layout_at(tap: Tap, found: Found, findings: Findings) -> Layout | str:
     """The layout of the tapped tensor: the block's own, unless the tap is inside."""
     site = found.site
-    if tap.node is None or found.addition is None:
+    if tap.node is None:
         return Layout(site.layout, site.channels, site.height, site.width, site.prefix)
-    return layouts.infer(tap.shape, found.addition.node, findings.recording, found.frame)
+    made = found.addition.node if found.addition else dict(found.frame.output_nodes).get(site.element)
+    if made is None:
+        return "its recorded run does not show what made its output"
+    return layouts.infer(tap.shape, made, findings.recording, found.frame)
 
 
 def _misfit(resolved: Resolved, layout: Layout, found: Found) -> str | None:

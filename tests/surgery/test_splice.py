@@ -142,6 +142,14 @@ def test_family_block_without_an_addition_takes_before_add_at_its_end():
     assert len(inserted_modules(model)) == 16
 
 
+def test_an_inner_placement_in_a_block_without_an_addition_sees_the_channels_there():
+    model = make_generic(build("mobilenetv2_100"))
+    splices = operate_on(model, "se", blocks="family", placement="after-conv")
+    assert [splice.channels for splice in splices[:2]] == [96, 144]
+    with torch.no_grad():
+        model(image_for(model))
+
+
 def test_an_opaque_block_takes_after_only():
     model = build("tiny_vit_5m_224", meta=True)
     with pytest.raises(FitError, match=r"only --placement after works"):

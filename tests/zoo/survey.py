@@ -22,6 +22,7 @@ from attn_inject.plan import PLACEMENTS
 from attn_inject.surgery.placements import find_tap
 
 warnings.simplefilter("ignore")
+torch.set_num_threads(1)  # two processes share two cores
 
 
 def every_architecture() -> list[str]:

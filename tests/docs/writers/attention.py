@@ -17,8 +17,8 @@ from tests.docs.writers.markdown import code, sections, table
 def overview() -> str:
     """One row a name."""
     return table(
-        "name|acts on|parameters, for C channels|paper",
-        [(f"`{row.name}`", row.acts_on, code(row.parameters), _paper(row)) for row in ROWS],
+        "name|what it does|paper",
+        [(code(row.name), row.summary, _paper(row)) for row in ROWS],
     )
 
 

@@ -1,0 +1,5 @@
+"""One thread per test process: several of them share two cores, and threads that wait for each other cost more."""
+
+import torch
+
+torch.set_num_threads(1)
