@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         load,
         remove,
         save,
+        sparsity_penalty,
         stats,
     )
     from attn_inject.attention.contract import AttentionModule
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "remove",
     "save",
+    "sparsity_penalty",
     "stats",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from attn_inject.attention.factory import create_attention
+from attn_inject.attention.nam import sparsity_penalty
 from attn_inject.blocks.finder import find
 from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.keeping import describe, load, save, save_checked
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "remove",
     "save",
+    "sparsity_penalty",
     "stats",
 ]
 
@@ -107,7 +109,7 @@ def inject(
     if out is not None and not dry_run:
         check_writable(out, force=force)
     say("building the model")
-    loaded = take(model, empty=dry_run, example_input=example_input, input_size=input_size, seed=seed)
+    loaded = take(model, outline=dry_run, example_input=example_input, input_size=input_size, seed=seed)
     if isinstance(model, nn.Module) and not inplace and not dry_run:
         loaded = copied(loaded)
     result = operate(loaded, plan, name=_name_of(model), dry_run=dry_run, say=say)
@@ -139,7 +141,7 @@ def find_sites(
         ModelError: The model cannot be built or run.
         NoSiteError: A glob of `at` matches no module.
     """
-    loaded = take(model, empty=True, example_input=example_input, input_size=input_size)
+    loaded = take(model, outline=True, example_input=example_input, input_size=input_size)
     return find(loaded.model, loaded.inputs, blocks=blocks, at=as_globs(at)).sites
 
 

@@ -76,7 +76,7 @@ class Injected:
 def take(
     model: nn.Module | str | ModelRequest,
     *,
-    empty: bool = False,
+    outline: bool = False,
     example_input: Any = None,
     input_size: Sequence[int] | None = None,
     seed: int = 0,
@@ -85,7 +85,7 @@ def take(
 
     Args:
         model: What to take.
-        empty: Whether parameters may stay on the meta device (names and requests only).
+        outline: Whether shapes are enough, for planning and counting (names and requests only).
         example_input: A tensor, a tuple of arguments or a dictionary of keywords, where the input
             cannot be guessed.
         input_size: (C, H, W) in pixels.
@@ -100,7 +100,7 @@ def take(
     if is_saved_file(model.name):
         return _reopened(model)
     with _seeded(seed):
-        return sources.load(model, empty=empty)
+        return sources.load(model, outline=outline)
 
 
 def is_saved_file(name: str) -> bool:

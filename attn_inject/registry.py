@@ -50,9 +50,14 @@ class Entry:
             catalogue, see `options_of`.
         title: Of the paper.
         authors: First author and others.
-        year: In which the paper appeared on arXiv.
-        arxiv: The paper's arXiv id.
-        placement: Where the authors put it, a key of `plan.PLACEMENTS`.
+        year: In which the paper appeared first.
+        arxiv: The paper's arXiv id, or "".
+        venue: Where it appeared, for a paper that is not known on arXiv.
+        url: Of the paper; by default that of its arXiv id.
+        placement: Where the authors put it: a key of `plan.PLACEMENTS`, or `replace-conv`, in the place
+            of a spatial convolution.
+        stages: Where the authors put it, numbers from 1; empty means in all.
+        blocks: In which blocks of such a stage: `all`, `last`, or `second`, every second one.
         acts_on: `channel` or `spatial`, as in `attention.contract`.
         summary: One line.
         parameters: How many it has, a formula in C, H, W and the letters that the summary explains.
@@ -67,7 +72,11 @@ class Entry:
     authors: str = ""
     year: int | None = None
     arxiv: str = ""
+    venue: str = ""
+    url: str = ""
     placement: str = "after"
+    stages: tuple[int, ...] = ()
+    blocks: str = "all"
     acts_on: str = "spatial"
     summary: str = ""
     parameters: str = ""
@@ -77,6 +86,16 @@ class Entry:
     def is_built_in(self) -> bool:
         """Whether it is one of the catalogue's."""
         return self.owner == "attn-inject"
+
+    @property
+    def source(self) -> str:
+        """`arXiv:1709.01507`, or the venue of a paper that is not there."""
+        return f"arXiv:{self.arxiv}" if self.arxiv else self.venue
+
+    @property
+    def paper_url(self) -> str:
+        """Where the paper can be read, or ""."""
+        return self.url or (f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else "")
 
 
 @dataclass(frozen=True, kw_only=True)

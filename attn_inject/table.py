@@ -75,7 +75,7 @@ def stats(
     uncounted: Counter[str] = Counter()
     rows: list[StatsRow] = []
     for model in [models] if isinstance(models, str | nn.Module | ModelRequest) else models:
-        loaded = take(model, empty=True)
+        loaded = take(model, outline=True)
         rows.extend(_rows(_name_of(model, loaded), loaded, plans, uncounted))
     return Stats(rows=tuple(rows), uncounted=dict(uncounted.most_common()), versions=sources.versions())
 

@@ -175,7 +175,11 @@ def test_a_failed_check_leaves_nothing(tmp_path):
 
 def test_several_specs_and_selection():
     result = attn_inject.inject(
-        build("resnet50", meta=True), ["layer4.*=sa:groups=32", "ela-l"], stage=(3, 4), skip="*.0", dry_run=True
+        build("resnet50", meta=True),
+        ["layer4.*=sa:groups=32", "ela-l"],
+        stage=(3, 4),
+        skip="*.0",
+        dry_run=True,
     )
     placed = {i.site.name: i.attention for i in result.report.insertions}
     assert result.report.attention == ("layer4.*=sa:groups=32", "ela-l")

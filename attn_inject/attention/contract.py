@@ -13,7 +13,7 @@ Legend: N batch, C channels, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,8 +30,10 @@ class AttentionModule(nn.Module):
         options: The values of the subclass's own named options; kept to be shown by `repr`.
 
     Attributes:
-        acts_on: `channel` if only `gate`'s (N, C, 1, 1) multiplies the map, else `spatial`.
-        needs_size: Whether the constructor takes `size=(H, W)`, the only map it then serves.
+        acts_on: `channel` if only `gate`'s (N, C, 1, 1) multiplies the map, else `spatial`; an instance
+            whose options make it the other kind says so.
+        needs_size: Whether the constructor takes `size=(H, W)`, the only map it then serves; an instance
+            whose options make it serve any map says so.
         channels: C of the map; 0 if the subclass did not say.
         options: Values by name, as the subclass gave them.
 
@@ -39,8 +41,8 @@ class AttentionModule(nn.Module):
         ValueError: `channels` is no whole number from 1.
     """
 
-    acts_on: ClassVar[str] = "spatial"
-    needs_size: ClassVar[bool] = False
+    acts_on: str = "spatial"
+    needs_size: bool = False
 
     def __init__(self, channels: int | None = None, **options: Any) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ class Resolved:
 
     Attributes:
         entry: The module by name.
-        options: Every option with its value, as far as plain data can tell it; enough to build the same again.
+        options: Every option whose value plain data can tell; enough to build the same again.
         changed: Those that differ from what the name stands for.
         note: What was replaced to serve the channel count, or "".
     """
@@ -111,7 +111,8 @@ def build(resolved: Resolved, *, channels: int, size: tuple[int, int] | None = N
     module = registry.load(resolved.entry)
     arguments: dict[str, Any] = dict(resolved.options)
     if needs_size(module):
-        if size is None:
+        required = inspect.signature(module).parameters["size"].default is inspect.Parameter.empty
+        if size is None and required:
             raise FitError(
                 f"{resolved.entry.name} serves maps of one size only, and none is known here.",
                 hint="Give size=(H, W).",

@@ -8,12 +8,16 @@ Legend: N batch, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 import torch.fx
 from torch import nn
+
+from attn_inject.plan import Option
 
 
 def check_map(x: torch.Tensor, module: str, channels: int, size: tuple[int, int] | None = None) -> None:
@@ -83,6 +87,34 @@ def peak(x: torch.Tensor, dim: int) -> torch.Tensor:
     return x.amax(dim, keepdim=True)
 
 
+def spread(squares: torch.Tensor) -> torch.Tensor:
+    """Squared distances from the mean, summed over H, W and divided by one less than their number.
+
+    0 for a map of one position, (N, C, H, W) -> (N, C, 1, 1).
+    """
+    # The mean is summed in float32, where a sum of squares overflows float16.
+    return squares.mean((2, 3), keepdim=True) * to_sample(squares)
+
+
+def standardise(x: torch.Tensor) -> torch.Tensor:
+    """(x - mean) / (std + 1e-5) over H, W, in float32 at least, (N, C, H, W) -> (N, C, H, W).
+
+    A flat map gives zeros, and zeros for a gradient where a bare square root would give NaN.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)  # (N, C, 1, 1)
+    std = (variance * to_sample(x)).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+    return (x - mean) / (std + 1e-5)
+
+
+def to_sample(x: torch.Tensor) -> float:
+    """L / (L - 1) for L positions, which makes a sample variance of a mean of squares; 1 for one position."""
+    positions = x.shape[2] * x.shape[3]
+    if is_jit_tracing():
+        return positions / (positions - 1)
+    return positions / max(positions - 1, 1)
+
+
 def is_jit_tracing() -> bool:
     """Whether this call is recorded by torch.jit.trace, as fvcore does to count."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
@@ -92,6 +124,8 @@ def is_jit_tracing() -> bool:
 torch.fx.wrap("check_map")
 torch.fx.wrap("strip_means")
 torch.fx.wrap("strip_gate")
+torch.fx.wrap("spread")
+torch.fx.wrap("standardise")
 
 
 def require(accepted: bool, module: str, option: str, value: object, accepts: str) -> None:
@@ -108,6 +142,23 @@ def require_count(module: str, option: str, value: object) -> None:
 def require_odd(module: str, option: str, value: object) -> None:
     """Refuse everything but odd whole numbers, whose kernels keep the length of what they run over."""
     require(is_odd(value), module, option, value, "an odd whole number from 1")
+
+
+def require_word(module: str, option: str, value: object, words: tuple[str, ...]) -> None:
+    """Refuse everything but a few words."""
+    require(value in words, module, option, value, f"{', '.join(words[:-1])} or {words[-1]}")
+
+
+def require_positive(module: str, option: str, value: object) -> None:
+    """Refuse everything but finite numbers above 0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    require(is_number and 0 < float(str(value)) < math.inf, module, option, value, "a finite number above 0")
+
+
+def require_size(module: str, size: object) -> None:
+    """Refuse everything but (H, W), in positions."""
+    accepted = isinstance(size, tuple | list) and len(size) == 2 and all(is_count(side) for side in size)
+    require(accepted, module, "size", size, "(H, W), two whole numbers from 1")
 
 
 def is_count(value: object) -> bool:
@@ -137,6 +188,14 @@ def require_divisor(module: str, option: str, value: int, channels: int) -> None
     """Refuse a number of groups that does not divide C."""
     divides = is_count(value) and channels % value == 0
     require(divides, module, option, value, f"a divisor of the {channels} channels")
+
+
+def adapt_divisor(channels: int, options: Mapping[str, Option], option: str) -> dict[str, Option]:
+    """The options with `option` as the largest divisor of C that is at most what was asked for."""
+    asked = options[option]
+    if not is_count(asked):
+        return dict(options)
+    return {**options, option: largest_divisor(channels, int(asked))}
 
 
 def init_he_(*layers: nn.Conv1d | nn.Conv2d, mode: Literal["fan_in", "fan_out"]) -> None:

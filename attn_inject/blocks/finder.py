@@ -25,7 +25,6 @@ from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Rejection, Site
 
 
-
 def find(
     model: nn.Module, inputs: InputSpec, *, blocks: str = "residual", at: Sequence[str] = ()
 ) -> Findings:

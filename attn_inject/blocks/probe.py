@@ -87,7 +87,7 @@ class Recording:
     Attributes:
         model: The meta copy that ran.
         frames: The model's own frame first.
-        maps: (H, W) of every rank-4 tensor that a module returned, with the last module that did.
+        maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that did.
         image_size: (H, W) of the input in pixels, or None.
     """
 
@@ -136,8 +136,7 @@ def _record(
         if device == "meta" and (isinstance(error, NotImplementedError) or "meta tensor" in str(error)):
             raise _NoValueError from error
         raise ModelError(
-            f"The model does not run on an input of {inputs.size}: {type(error).__name__}: "
-            f"{_first_line(error)}.",
+            f"The model does not run on {_input_of(inputs)}: {type(error).__name__}: {_first_line(error)}.",
             hint="Give the size it was built for with --input-size C,H,W (example_input= in Python).",
         ) from error
     finally:
@@ -153,6 +152,10 @@ class _NoValueError(Exception):
 def _zeros(model: nn.Module) -> nn.Module:
     """A copy on the CPU whose tensors are zeros that take no memory."""
     return shadow(model, lambda t: torch.zeros((), dtype=t.dtype).expand(t.shape))
+
+
+def _input_of(inputs: InputSpec) -> str:
+    return f"an input of {inputs.size}" if inputs.size else "its example input"
 
 
 def _first_line(error: Exception) -> str:
@@ -251,11 +254,16 @@ class _Recorder(TorchFunctionMode):
             node.children = children | {node}
         for tensor in produced:
             frame.env[id(tensor)] = node
-            if kind == "call" and tensor.ndim == 4:
-                self.maps[tensor.shape[2], tensor.shape[3]] = name
+            if module is not None and tensor.ndim == 4:
+                self._note_map(name, module, tensor)
         self._alive.append(output)
         frame.nodes.append(node)
         return node
+
+    def _note_map(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
+        size = (tensor.shape[2], tensor.shape[3])
+        if size not in self.maps or next(module.children(), None) is None:
+            self.maps[size] = name
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -74,7 +74,8 @@ def _require(glob: str, names: Sequence[str], what: str) -> None:
 
 def _suggest_at(findings: Findings) -> str:
     """Modules whose output is the last map of its size, as `--at` would take them."""
-    names = list(findings.recording.maps.values())[-4:]
+    ends = [name for size, name in findings.recording.maps.items() if min(size) > 1 and "head" not in name]
+    names = ends[-4:]
     if not names:
         return "Name modules yourself with --at GLOB."
     return f"Name modules yourself, for example --at {' --at '.join(names)} (the ends of its stages)."

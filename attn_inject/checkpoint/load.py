@@ -29,7 +29,8 @@ def load(
 
     The recorded sites are operated again; nothing is searched. A verified model owns its memory. An
     unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the
-    file must not be cut short in place meanwhile (our own writing never does that).
+    file must not be cut short in place meanwhile (our own writing never does that). The global random
+    state is left as it was.
 
     Args:
         path: A file that attn-inject wrote.
@@ -48,8 +49,9 @@ def load(
     _check_trust(contents.recipe, path, trust)
     if verify:
         check_digest(contents, path)
-    model = _empty(contents, base, trust)
-    _operate(model, contents, path)
+    with torch.random.fork_rng(devices=[]):
+        model = _empty(contents, base, trust)
+        _operate(model, contents, path)
     _assign(model, contents.state_dict, path)
     return model.eval()
 
@@ -97,8 +99,7 @@ def _operate(model: nn.Module, contents: Contents, path: _Path) -> None:
     """Repeat the edits, and make sure that the result is the model that was saved."""
     splices = contents.recipe.splices
     try:
-        with torch.random.fork_rng(devices=[]):
-            splicing.apply(model, splices)
+        splicing.apply(model, splices)
         _fill_own_buffers(model, splices, contents.state_dict)
     except AttnInjectError:
         raise

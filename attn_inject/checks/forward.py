@@ -47,7 +47,8 @@ def run(
             output = model(*args, **kwargs)
         except Exception as error:
             raise ModelError(
-                f"The model does not run on an input of {inputs.size}: {type(error).__name__}: {error}",
+                f"The model does not run on {inputs.size or 'its example input'} in {'training' if training else 'evaluation'} mode: "
+                f"{type(error).__name__}: {error}",
                 hint="Give the size it was built for with --input-size C,H,W.",
             ) from error
     return tuple(leaf for leaf in pytree.tree_leaves(output) if _is_float(leaf))

@@ -21,7 +21,7 @@ EXAMPLE = "attn-inject resnet50 --attn ela-l --out model.pt"
 EPILOG = options.examples(
     EXAMPLE,
     "attn-inject resnet50 --attn 'layer[34].*=sa' --attn se:reduction=8 --dry-run",
-    "attn-inject convnext_tiny --attn eca --stage 3,4 --placement before-add --out model.pt --json",
+    "attn-inject convnext_tiny --attn eca --stage 3,4 --placement before-add --out convnext.pt --json",
 )
 
 

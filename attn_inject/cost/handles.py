@@ -1,6 +1,6 @@
 """Our additions to fvcore's rules: a rule says what one operation of a traced graph costs.
 
-Legend: N batch, H heads, L query tokens, S key tokens, E query and key width, V value width,
+Legend: N batch, H heads, L query tokens, S key tokens, E query and key width, V value width, k window side,
 O and I output and input channels, G groups.
 """
 
@@ -14,6 +14,7 @@ Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node, 
 
 _ATTENTION = "aten::scaled_dot_product_attention"
 _CONVOLUTION = "aten::_convolution_mode"  # a convolution whose padding is a word, "same" or "valid"
+_WINDOWS = "prim::PythonOp._WindowAttention"  # of attention.sasa
 
 
 def flop_handles() -> dict[str, Handle]:
@@ -21,12 +22,12 @@ def flop_handles() -> dict[str, Handle]:
 
     Pass them to `FlopCountAnalysis(model, inputs).set_op_handle(**flop_handles())` to get our figures.
     """
-    return {_ATTENTION: _attention_flops, _CONVOLUTION: _convolution_flops}
+    return {_ATTENTION: _attention_flops, _CONVOLUTION: _convolution_flops, _WINDOWS: _window_flops}
 
 
 def activation_handles() -> dict[str, Handle]:
     """The same for `ActivationCountAnalysis`."""
-    return {_ATTENTION: _attention_activations, _CONVOLUTION: _output_elements}
+    return {_ATTENTION: _attention_activations, _CONVOLUTION: _output_elements, _WINDOWS: _window_activations}
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
@@ -48,6 +49,18 @@ def _attention_sizes(inputs: list[Any]) -> tuple[int, int, int, int]:
     """N * H * L, S, E and V."""
     query, key, value = (_shape(item) for item in inputs[:3])  # (N, H, L, E) (N, H, S, E) (N, H, S, V)
     return math.prod(query[:-1]), key[-2], query[-1], value[-1]
+
+
+def _window_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Each position meets the k k keys and then the k k values of its window."""
+    query, offsets = _shape(inputs[0]), _shape(inputs[3])  # (N, H, E, rows, columns) (N, H, k, rows, columns)
+    return 2 * offsets[2] ** 2 * math.prod(query)
+
+
+def _window_activations(inputs: list[Any], outputs: list[Any]) -> int:
+    """The weights of the windows and what they make of the values."""
+    query, offsets = _shape(inputs[0]), _shape(inputs[3])  # (N, H, E, rows, columns) (N, H, k, rows, columns)
+    return offsets[2] * math.prod(offsets) + math.prod(query)
 
 
 def _convolution_flops(inputs: list[Any], outputs: list[Any]) -> int:

@@ -27,7 +27,7 @@ def _text(value: object) -> str:
 def _origin(entry: Entry) -> str:
     if not entry.authors:
         return entry.owner
-    return f"{entry.authors} {entry.year}, arXiv:{entry.arxiv}"
+    return f"{entry.authors} {entry.year}, {entry.source}"
 
 
 def attention_document(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -57,6 +57,22 @@ def build_empty(build: Callable[[], nn.Module]) -> nn.Module:
         return emptied(build())
 
 
+def build_outline(build: Callable[[], nn.Module]) -> nn.Module:
+    """The model that `build` makes, with its buffers on the meta device too where that is possible.
+
+    Enough to find blocks and to count, and all that very large position indices leave room for.
+
+    Args:
+        build: As in `build_empty`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except Exception:
+            return build_empty(build)
+
+
 def emptied(model: nn.Module) -> nn.Module:
     """A copy of a real model with its parameters on the meta device; `model` is not changed.
 

@@ -9,7 +9,7 @@ from torch import nn
 from attn_inject.errors import FileError, UsageError
 from attn_inject.plan import ModelRequest
 from attn_inject.sources import from_factory, from_timm, from_torchvision, names
-from attn_inject.sources.empty import build_empty, emptied
+from attn_inject.sources.empty import build_empty, build_outline, emptied
 from attn_inject.sources.loaded import LoadedModel, Provenance
 from attn_inject.sources.weights import put_weights, read_weights
 
@@ -20,13 +20,16 @@ _SOURCES: dict[str, Any] = {
 }
 
 
-def load(request: ModelRequest, *, empty: bool = False, trust: bool = True) -> LoadedModel:
+def load(
+    request: ModelRequest, *, empty: bool = False, outline: bool = False, trust: bool = True
+) -> LoadedModel:
     """Build the model that `request` describes, in eval mode.
 
     Args:
         request: Name, weights, and arguments of the architecture.
         empty: Leave all parameters on the meta device; buffers are real. Published weights are not
             fetched then, and a file of weights is only compared; `has_weights` is as without `empty`.
+        outline: As `empty`, and leave buffers on meta too: enough to find blocks and to count.
         trust: Whether code may run that `package.module:factory` names.
 
     Raises:
@@ -43,7 +46,7 @@ def load(request: ModelRequest, *, empty: bool = False, trust: bool = True) -> L
     arguments = source.builder_arguments(found.name, request)
     weights = read_weights(request.weights) if request.weights is not None else None
     name = source.published(found.name, arguments) if request.pretrained else found.name
-    model = _build(found.source, name, arguments, empty=empty, pretrained=request.pretrained)
+    model = _build(found.source, name, arguments, empty=empty, outline=outline, pretrained=request.pretrained)
     notes = [found.note] if found.note else []
     if weights is not None:
         notes += put_weights(weights, model)
@@ -94,16 +97,22 @@ def rebuild(provenance: Provenance, *, empty: bool = True, trust: bool = False) 
 
 
 def _build(
-    source: str, name: str, arguments: dict[str, Any], *, empty: bool, pretrained: bool = False
+    source: str,
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    empty: bool,
+    outline: bool = False,
+    pretrained: bool = False,
 ) -> nn.Module:
     build = _SOURCES[source].build
-    if not empty:
+    if not (empty or outline):
         model: nn.Module = build(name, arguments, pretrained=pretrained)
     elif source == "factory":
         # A person's own code is run once, as it is: it may keep the model that it made.
         model = emptied(build(name, arguments))
     else:
-        model = build_empty(lambda: build(name, arguments))
+        model = (build_outline if outline else build_empty)(lambda: build(name, arguments))
     return model.eval()
 
 

@@ -38,9 +38,9 @@ class InputKind:
         generator = torch.Generator().manual_seed(0)
         if self.form == "list":
             image = torch.rand(size, generator=generator)
-            return replace(
-                InputSpec.from_example(([image],)), training_example=(([image], [_target(size)]), {})
-            )
+            # Two, since a batch norm in training mode refuses a single value per channel.
+            training = ([image, image.flip(-1)], [_target(size), _target(size)])
+            return replace(InputSpec.from_example(([image],)), training_example=(training, {}))
         first, second = (torch.rand(1, *size, generator=generator) for _ in range(2))
         return InputSpec.from_example((first, second))
 

@@ -94,7 +94,7 @@ def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
             f"No tensor of {weights.file!r} fits the model. {' '.join(match.notes(name))}",
             hint="It seems to be another architecture's.",
         )
-    if not all(parameter.is_meta for parameter in model.parameters()):
+    if not any(parameter.is_meta for parameter in model.parameters()):
         try:
             model.load_state_dict(match.fitting, strict=False)
         except RuntimeError as error:

@@ -14,12 +14,14 @@ Formula = Callable[[Tensors, torch.Tensor, bool], torch.Tensor]
 
 
 def randomize(module: nn.Module, seed: int = 0) -> None:
-    """Give every tensor of one dimension a value that shows in the output; fresh norms hide faults."""
+    """Give every tensor of one dimension, and every one of zeros, a value that shows in the output."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
-            if tensor.ndim == 1 and tensor.is_floating_point():
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+            if tensor.is_floating_point() and (tensor.ndim == 1 or not tensor.any()):
+                drawn = torch.rand(tensor.shape, generator=generator)
+                # Layers of zeros get small weights, as a layer has, and vectors get gains.
+                tensor.copy_(drawn + 0.5 if tensor.ndim == 1 else (drawn - 0.5) / tensor[0].numel() ** 0.5)
 
 
 def assert_agrees(module: nn.Module, formula: Formula, shape: tuple[int, ...]) -> None:
@@ -72,6 +74,59 @@ def conv1d(x: torch.Tensor, weight: torch.Tensor, groups: int = 1) -> torch.Tens
                     row = row + torch.nn.functional.one_hot(torch.tensor(at), length) * step[:, None]
         rows.append(row)
     return torch.stack(rows, 1)
+
+
+def padded(x: torch.Tensor, margin: int) -> torch.Tensor:
+    """Zeros around the map, (N, C, H, W) -> (N, C, H + 2 margin, W + 2 margin)."""
+    n, c, h, w = x.shape
+    wider = torch.zeros(n, c, h + 2 * margin, w + 2 * margin, dtype=x.dtype)
+    wider[:, :, margin : margin + h, margin : margin + w] = x
+    return wider
+
+
+def conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
+    stride: int = 1,
+) -> torch.Tensor:
+    """(N, C, H, W), (D, C / groups, k, k) -> (N, D, H, W), with zeros outside; one offset at a time."""
+    outputs, inputs, k = weight.shape[:3]
+    wider, (h, w) = padded(x, dilation * (k // 2)), x.shape[2:]
+    each = outputs // groups
+    parts = []
+    for group in range(groups):
+        part = torch.zeros(x.shape[0], each, h, w, dtype=x.dtype)
+        for row in range(k):
+            for column in range(k):
+                top, left = row * dilation, column * dilation
+                seen = wider[:, group * inputs : (group + 1) * inputs, top : top + h, left : left + w]
+                kernel = weight[group * each : (group + 1) * each, :, row, column]
+                part = part + torch.einsum("nchw,dc->ndhw", seen, kernel)
+        parts.append(part)
+    y = torch.cat(parts, 1)[:, :, ::stride, ::stride]
+    return y if bias is None else y + bias[None, :, None, None]
+
+
+def layer(tensors: Tensors, name: str, x: torch.Tensor, **options: int) -> torch.Tensor:
+    """The convolution called `name`, on (N, C, H, W) or, for one position, on (N, C)."""
+    weight, bias = tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
+    if x.ndim == 2:
+        return conv2d(x[:, :, None, None], weight, bias)[:, :, 0, 0]
+    return conv2d(x, weight, bias, **options)
+
+
+def rectified(x: torch.Tensor) -> torch.Tensor:
+    """max(x, 0)."""
+    return torch.where(x > 0, x, torch.zeros_like(x))
+
+
+def means(x: torch.Tensor) -> torch.Tensor:
+    """Of each channel, (N, C, H, W) -> (N, C)."""
+    return x.sum((2, 3)) / (x.shape[2] * x.shape[3])
 
 
 def batch_norm(tensors: Tensors, name: str, x: torch.Tensor, training: bool) -> torch.Tensor:

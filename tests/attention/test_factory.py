@@ -39,6 +39,8 @@ def test_keywords_overrule_the_spec():
     assert create_attention("se:reduction=8,bias=false", channels=64, reduction=4).options == {
         "reduction": 4,
         "bias": False,
+        "squeeze": "avg",
+        "gate": "sigmoid",
     }
 
 
@@ -96,7 +98,11 @@ def test_resolved_options_are_complete():
     ("spec", "error", "message"),
     [
         ("see", UnknownNameError, "There is no attention module called 'see'. Did you mean se"),
-        ("se:reductio=8", UnknownNameError, "its options are reduction and bias. Did you mean reduction?"),
+        (
+            "se:reductio=8",
+            UnknownNameError,
+            "its options are reduction, bias, squeeze and gate. Did you mean reduction?",
+        ),
         ("eca:zzz=8", UnknownNameError, "its options are kernel_size. Leave 'zzz' out."),
         ("nam:size=7", UnknownNameError, "nam has no option 'size'; it takes no options."),
         ("se:reduction=many", UsageError, "se: reduction=many is not accepted; reduction is a whole number."),

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from attn_inject.attention.nam import NAM, NAMChannel, NAMSpatial, share
+from attn_inject.attention.nam import NAM, NAMChannel, NAMSpatial, share, sparsity_penalty
 from tests.attention.agreement import Tensors, assert_agrees, batch_norm, logistic
 
 
@@ -65,3 +66,25 @@ def test_another_size_is_refused_in_one_line(kind):
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match=r"size is \(H, W\), two whole numbers from 1"):
         NAMSpatial(8, size=size)
+
+
+def test_the_penalty_is_the_sum_of_the_attention_norms_scales():
+    attention = nn.Sequential(NAMChannel(4), NAM(4, size=(3, 2)))
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), attention)
+    with torch.no_grad():
+        attention[0].bn.weight.copy_(torch.tensor([1.0, -2.0, 3.0, 0.5]))
+    penalty = sparsity_penalty(model, weight=0.1)
+    assert penalty.item() == pytest.approx(0.1 * (6.5 + 4 + 6))
+    penalty.backward()
+    torch.testing.assert_close(attention[0].bn.weight.grad, torch.tensor([0.1, -0.1, 0.1, 0.1]))
+    assert model[1].weight.grad is None
+
+
+def test_the_penalty_of_a_model_without_nam_is_nothing():
+    assert sparsity_penalty(nn.BatchNorm2d(4), weight=1.0).item() == 0
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_penalty_that_is_none_is_refused(weight):
+    with pytest.raises(ValueError, match=r"sparsity_penalty: weight=.* give a number from 0"):
+        sparsity_penalty(NAMChannel(4), weight)

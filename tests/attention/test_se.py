@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from attn_inject.attention.se import SE
-from tests.attention.agreement import Tensors, assert_agrees, logistic
+from tests.attention.agreement import Tensors, assert_agrees, layer, logistic, means, rectified
 
 
 def formula(tensors: Tensors, x: torch.Tensor, training: bool) -> torch.Tensor:
@@ -32,3 +32,32 @@ def test_starts_with_he_weights_and_no_bias():
     assert module.fc2.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.02)
     assert not module.fc1.bias.any()
     assert not module.fc2.bias.any()
+
+
+def formula_of(squeeze: str, gate: str):
+    activation = {"sigmoid": logistic, "tanh": lambda x: 2 * logistic(2 * x) - 1, "relu": rectified}[gate]
+
+    def formula(tensors: Tensors, x: torch.Tensor, training: bool) -> torch.Tensor:
+        z = x
+        if squeeze != "none":
+            z = means(x) if squeeze == "avg" else torch.stack(list(x.flatten(2).unbind(2))).max(0).values
+            z = z[:, :, None, None]
+        return x * activation(layer(tensors, "fc2", rectified(layer(tensors, "fc1", z))))
+
+    return formula
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("squeeze", ["avg", "max", "none"])
+def test_agrees_with_the_formulas_of_the_ablations(squeeze, gate):
+    module = SE(32, reduction=4, squeeze=squeeze, gate=gate)
+    assert module.acts_on == ("spatial" if squeeze == "none" else "channel")
+    assert_agrees(module, formula_of(squeeze, gate), (3, 32, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("option", "accepted"), [("squeeze", "avg, max or none"), ("gate", "sigmoid, tanh or relu")]
+)
+def test_refuses_other_words(option, accepted):
+    with pytest.raises(ValueError, match=f"SE: {option}=mean is not accepted; {option} is {accepted}"):
+        SE(32, **{option: "mean"})

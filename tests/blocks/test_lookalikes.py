@@ -88,16 +88,16 @@ def test_reasons_by_name(name):
     ],
 )
 def test_models_with_inputs_of_their_own(name, blocks):
-    loaded = take(name, empty=True)
+    loaded = take(name, outline=True)
     findings = find(loaded.model, loaded.inputs)
     assert Counter(item.site.block for item in findings.found) == blocks
 
 
 def test_recurrent_cells_and_fusions_say_so():
-    loaded = take("torchvision/raft_small", empty=True)
+    loaded = take("torchvision/raft_small", outline=True)
     rejected = {item.name: item.reason for item in find(loaded.model, loaded.inputs).rejected}
     assert "recurrent cell" in rejected["update_block.recurrent_block.convgru1"]
-    loaded = take("torchvision/lraspp_mobilenet_v3_large", empty=True)
+    loaded = take("torchvision/lraspp_mobilenet_v3_large", outline=True)
     rejected = {item.name: item.reason for item in find(loaded.model, loaded.inputs).rejected}
     assert "fusion" in rejected["classifier"]
 
@@ -118,7 +118,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_by_name(name):
-    loaded = take(name, empty=True)
+    loaded = take(name, outline=True)
     site = find(loaded.model, loaded.inputs).found[0].site
     assert (site.layout, site.channels, site.height, site.width, site.prefix) == LAYOUTS[name]
 

@@ -123,6 +123,15 @@ def test_what_is_not_ours_is_refused_and_nothing_of_it_runs(tmp_path, make, mess
     assert not marker.exists()
 
 
+def test_torch_refuses_a_payload_too(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    path.write_bytes(saved(FORMAT | {"a": Payload(tmp_path / "ran")}))
+    monkeypatch.setattr("attn_inject.checkpoint.archive._check_names", lambda pickled, path: None)
+    with pytest.raises(FileError):
+        pt.read(path)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_payload_would_run_without_us(tmp_path):
     torch.load(io.BytesIO(saved(Payload(tmp_path / "ran"))), weights_only=False)
     assert (tmp_path / "ran").exists()

@@ -99,7 +99,7 @@ def folder_without_permission(tmp_path):
         pytest.param(lambda tmp: tmp / "file" / "m.pt", "/file is a file", id="below a file"),
         pytest.param(lambda tmp: tmp / "file" / "a" / "m.pt", "/file is a file", id="far below a file"),
         pytest.param(lambda tmp: tmp, "is a folder", id="a folder"),
-        pytest.param(lambda tmp: "/dev/null", "no regular file", id="a device"),
+        pytest.param(lambda tmp: tmp / "pipe", "no regular file", id="a pipe"),
         pytest.param(lambda tmp: tmp / ("m" * 300), "File name too long", id="a name too long"),
         pytest.param(
             lambda tmp: f"{folder_without_permission(tmp)}/m.pt", "cannot be written", id="permission"
@@ -108,15 +108,22 @@ def folder_without_permission(tmp_path):
 )
 def test_a_target_that_cannot_be_one_is_refused_before_any_work(tmp_path, target, message):
     (tmp_path / "file").write_bytes(b"kept")
+    os.mkfifo(tmp_path / "pipe")  # never a device of the machine: as root, a fault here would replace it
     with pytest.raises(FileError, match=message):
         write(target(tmp_path), force=True)
     assert (tmp_path / "file").read_bytes() == b"kept"
-    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == ["file", "pipe"]
 
 
 def test_the_check_alone_writes_nothing(tmp_path):
-    assert check_writable(tmp_path / "model.pt") == tmp_path / "model.pt"
+    target = tmp_path / "model.pt"
+    assert check_writable(target) == target
     assert names(tmp_path) == []
+    target.write_bytes(b"old")
+    assert check_writable(target, force=True) == target
+    with pytest.raises(FileError, match="exists already"):
+        check_writable(target)
 
 
 @pytest.mark.parametrize("old", [b"old", None])

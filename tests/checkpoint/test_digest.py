@@ -68,6 +68,7 @@ def test_names_count_and_their_order_does_not():
     one, two = torch.zeros(2), torch.ones(2)
     assert state_digest({"a": one, "b": two}) == state_digest({"b": two, "a": one})
     assert state_digest({"a": one, "b": two}) != state_digest({"a": two, "b": one})
+    assert state_digest({"a": one}) != state_digest({"b": one})
     assert state_digest({"a": one}) != state_digest({"a": one, "b": one})
     assert tensor_digests({"a": one, "b": two}).keys() == {"a", "b"}
 

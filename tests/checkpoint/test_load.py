@@ -227,11 +227,10 @@ def test_a_state_dict_that_does_not_fit_its_recipe_is_named(tmp_path, lost):
         load(path)
 
 
-def test_loading_leaves_the_random_numbers_alone(tmp_path):
-    _, contents = operated()
-    path = saved(tmp_path / "model.pt", contents)
+def test_loading_leaves_the_random_numbers_alone(tmp_path, tied):
+    path = saved(tmp_path / "model.pt", tied[2])
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    load(path)
+    load(path, trust=True)
     assert torch.equal(torch.rand(2), expected)

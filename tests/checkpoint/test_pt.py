@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import io
 import resource
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attn_inject.checkpoint import pt
+from attn_inject.checkpoint import atomic, pt
 from attn_inject.checkpoint.digest import state_digest
 from attn_inject.errors import FileError
 
@@ -131,11 +132,17 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial_one(tmp_path, small):
 def test_an_interruption_inside_torch_stays_what_it_was(tmp_path, small, monkeypatch, raised):
     """torch.save turns whatever a write raises into a RuntimeError."""
 
-    def fail(self, data):
-        self.failure = raised
-        raise raised
+    class Failing(io.BytesIO):
+        writes = 0
 
-    monkeypatch.setattr("attn_inject.checkpoint.atomic._Remembering.write", fail)
+        def write(self, data):
+            self.writes += 1
+            if self.writes == 3:
+                raise raised
+            return super().write(data)
+
+    original = atomic._create
+    monkeypatch.setattr(atomic, "_create", lambda target: (original(target)[0], Failing()))
     expected = FileError if isinstance(raised, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         pt.write(tmp_path / "model.pt", small)

@@ -22,8 +22,14 @@ def test_each_tensor_brings_exactly_its_own_memory():
 
 def test_shared_memory_stays_shared():
     weight = torch.randn(4, 3)
-    stored = storable({"one": weight, "two": weight.t(), "three": weight.detach()})
+    stored = storable({"one": weight, "two": weight.t(), "half": weight[:2]})
     assert len({tensor.data_ptr() for tensor in stored.values()}) == 1
+
+
+def test_an_expanded_tensor_is_written_out_even_if_its_memory_is_shared():
+    one = torch.ones(1)
+    stored = storable({"one": one, "expanded": one.expand(5)})
+    assert memories(stored) == [4, 20]
 
 
 def test_parameters_become_tensors_and_other_values_stay():

@@ -86,10 +86,11 @@ def test_a_block_that_runs_twice_pays_twice_but_has_its_parameters_once(counted)
     assert site_costs([(module, (1, 32, 4, 4), 2)]) == [
         Cost(params=once.params, flops=2 * once.flops, activations=2 * once.activations)
     ]
-    twice = with_sites(count(nn.Identity(), InputSpec(size=(1, 1, 1))), [(module, (1, 32, 4, 4), 2)])
-    assert twice.uncounted == {
-        kind: 2 * times for kind, times in module_count(module, (1, 32, 4, 4)).uncounted.items()
-    }
+    base = count(nn.Identity(), InputSpec(size=(1, 1, 1)))
+    twice = with_sites(base, [(module, (1, 32, 4, 4), 2)])
+    assert twice.cost == once.times(2)
+    uncounted = module_count(module, (1, 32, 4, 4)).uncounted
+    assert twice.uncounted == {kind: 2 * times for kind, times in uncounted.items()}
 
 
 @pytest.mark.parametrize(

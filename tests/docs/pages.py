@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 MANUAL = ROOT / "docs" / "pages"
+REFERENCE = MANUAL / "reference"
 
 _OPENING = re.compile(r"(?P<indent>\s*)```(?P<language>[\w-]*)(?: title=\"(?P<title>[^\"]+)\")?\s*")
 _REGION = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -53,7 +54,9 @@ def blocks(page: Path) -> Iterator[Block]:
             continue
         opening = _OPENING.fullmatch(line)
         if opening is None or opening["indent"]:
-            raise ValueError(f"{name_of(page)}:{number}: a fence is indented or says more than a language and a title")
+            raise ValueError(
+                f"{name_of(page)}:{number}: a fence is indented or says more than a language and a title"
+            )
         text = []
         for _, inner in lines:
             if inner == "```":

@@ -1,4 +1,4 @@
-"""`python -m tests.docs.refresh [PAGE ...]` runs pages and writes what is printed where they show something else.
+"""`python -m tests.docs.refresh [PAGE ...]` runs pages and puts right what they show wrongly.
 
 An output with `...` in it is left alone and named, since a person has to choose what it leaves out.
 """

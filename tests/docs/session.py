@@ -6,6 +6,7 @@ script has. What a stranger's shell shows is what is compared: stdout and stderr
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -21,7 +22,7 @@ from typing import Any
 
 from attn_inject import registry
 from attn_inject.cli.main import main
-from tests.docs.pages import Block
+from tests.docs.pages import Block, blocks, name_of
 
 # `.ci/run` runs these in an environment of their own.
 SET_UP = re.compile(r"pip install (\.|-e '\.\[dev\]')|pytest")
@@ -152,7 +153,10 @@ class Session:
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
         groups = project.get("entry-points", {}).items()
-        points = (f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in rows.items()) for group, rows in groups)
+        points = (
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in rows.items())
+            for group, rows in groups
+        )
         (info / "entry_points.txt").write_text("\n".join(points))
         self.installed = [str(target), str(self.folder)]
         registry.refresh()
@@ -187,6 +191,19 @@ class Session:
             if str(getattr(module, "__file__", None) or "").startswith(f"{self.folder}{os.sep}")
         ]
         return {name: sys.modules.pop(name) for name in own}
+
+
+def untrue(page: Path, session: Session) -> str:
+    """What a page shows and what is printed instead, as text; "" for a page that is true."""
+    wrong = [shown for block in blocks(page) for shown in session.follow(block) if not shown.is_true]
+    return "\n\n".join(map(_difference, wrong))
+
+
+def _difference(shown: Shown) -> str:
+    lines = difflib.unified_diff(
+        shown.expected.splitlines(), shown.printed.splitlines(), "shown", "printed", lineterm="", n=1
+    )
+    return f"{name_of(shown.page)}:{shown.line}: {shown.what}\n" + "\n".join(lines)
 
 
 def agrees(expected: str, printed: str) -> bool:

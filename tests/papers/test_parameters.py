@@ -45,6 +45,14 @@ def parameters(spec: str, channels: int, side: int = 7) -> int:
         ("nam-channel", 25_587_240),
         ("nam-spatial", 25_584_766),
         ("nam", 25_614_974),
+        ("sge", 25_559_080),
+        ("tam", 25_561_832),
+        ("tam:kernel_size=3", 25_557_992),
+        ("gc", 28_105_032),
+        ("ge-theta-minus", 25_557_032),
+        ("ge-theta", 31_106_600),
+        ("ge-theta-plus", 33_637_592),
+        ("simam", 25_557_032),
     ],
 )
 def test_resnet50_with_a_module_after_each_block(spec, total):
@@ -66,6 +74,42 @@ def test_squeeze_and_excitation_before_each_block_and_after_each_3x3():
     inside = sum(parameters("se:bias=false", channels // 4) for channels, _ in BLOCKS)
     assert round((RESNET50 + before) / 1e6, 3) == 27.548
     assert round((RESNET50 + inside) / 1e6, 3) == 25.714
+
+
+def test_gc_in_the_last_three_stages_and_in_one_place():
+    assert RESNET50 + sum(parameters("gc", channels) for channels, _ in BLOCKS[3:]) == 28_078_773
+    assert round((RESNET50 + parameters("gc", 1024)) / 1e6, 3) == 25.690
+
+
+@pytest.mark.parametrize(("spec", "total"), [("bam", 25_915_099), ("bam:literal=true", 25_917_793)])
+def test_bam_behind_the_first_three_stages(spec, total):
+    assert RESNET50 + sum(parameters(spec, channels) for channels in (256, 512, 1024)) == total
+
+
+def test_one_non_local_block():
+    assert RESNET50 + parameters("nl", 1024) == 27_658_792
+
+
+@pytest.mark.parametrize(("spec", "millions"), [("ge-theta", 31.19), ("ge-theta-plus", 33.72)])
+def test_gather_excite_with_the_norms_running_statistics(spec, millions):
+    """As its paper prints them: 53,120 of the network's own norms and 2 C of each module's."""
+    added = sum(parameters(spec, channels, side) + 2 * channels for channels, side in BLOCKS)
+    assert round((RESNET50 + 53_120 + added) / 1e6, 2) == millions
+
+
+def test_stand_alone_self_attention_in_the_place_of_each_3x3():
+    """3 d d + 7 d / 8 for 9 d d, d being the channels of the 3x3."""
+    inside = [channels // 4 for channels, _ in BLOCKS]
+    total = RESNET50 + sum(parameters("sasa", d) - 9 * d * d for d in inside)
+    assert total == 18_015_504
+
+
+@pytest.mark.parametrize(
+    ("spec", "mebi"), [("se:bias=false", 26.77), ("cbam:bias=false", 26.77), ("eca", 24.37)]
+)
+def test_rows_of_the_paper_of_eca_in_units_of_two_to_the_twenty(spec, mebi):
+    added = sum(parameters(spec, channels) for channels, _ in BLOCKS)
+    assert round((RESNET50 + added) / 2**20, 2) == mebi
 
 
 def test_eca_with_the_kernels_of_the_released_resnet50():

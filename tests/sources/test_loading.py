@@ -55,9 +55,11 @@ def test_weights_from_a_file_are_loaded_and_the_mismatch_is_noted(tmp_path):
 
 def test_planning_compares_weights_without_reading_them_in(tmp_path):
     file = tmp_path / "trained.pth"
-    torch.save(load(ModelRequest(name="test_resnet")).model.state_dict(), file)
+    state = load(ModelRequest(name="test_resnet")).model.state_dict()
+    torch.save({name: value + 1 for name, value in state.items()}, file)
     loaded = load(ModelRequest(name="test_resnet", weights=str(file), num_classes=7), empty=True)
     assert loaded.has_weights
+    assert all(torch.equal(buffer, state[name]) for name, buffer in loaded.model.named_buffers())
     assert "fc.weight" in loaded.notes[0]
     assert loaded.model.fc.weight.is_meta
 
@@ -129,7 +131,9 @@ def test_a_broken_library_names_the_doctor(monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(refusal.importlib, "import_module", broken)
-    with pytest.raises(MissingExtraError, match="torchvision cannot be imported: RuntimeError: operator") as caught:
+    with pytest.raises(
+        MissingExtraError, match="torchvision cannot be imported: RuntimeError: operator"
+    ) as caught:
         load(ModelRequest(name="torchvision/resnet18"))
     assert "attn-inject doctor" in caught.value.hint
 

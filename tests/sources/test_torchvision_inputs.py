@@ -2,6 +2,8 @@ import pytest
 import torch
 import torchvision
 
+from attn_inject.plan import ModelRequest
+from attn_inject.sources.loading import load
 from attn_inject.sources.torchvision_inputs import InputKind, kind_of
 
 
@@ -47,6 +49,13 @@ def test_a_detector_gets_a_list_of_images():
     ((images,), _) = spec.make()
     assert [image.shape for image in images] == [(3, 8, 9)]
     assert spec.image_size == (8, 9)
+
+
+def test_a_detector_that_trains_gets_targets():
+    loaded = load(ModelRequest(name="fasterrcnn_mobilenet_v3_large_320_fpn", input_size=(3, 64, 96)))
+    losses = loaded.model.train()(*loaded.inputs.make(training=True)[0])
+    assert {"loss_classifier", "loss_box_reg"} <= losses.keys()
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 def test_optical_flow_gets_two_different_batches():

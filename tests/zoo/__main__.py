@@ -1,10 +1,10 @@
 """Sweep all architectures, or those that match globs; one JSON line each, resumable.
 
-    python -m tests.zoo                         every architecture, without weights
-    python -m tests.zoo 'timm/resnet*' --compare  the time of merely building each on meta beside it
-    python -m tests.zoo --full                  real weights, identity start, all checks, reopened file:
-                                                the smallest of each timm module, torchvision, 60 more
-    python -m tests.zoo --table                 write docs/reference/models.md from the sweep's lines
+python -m tests.zoo                         every architecture, without weights
+python -m tests.zoo 'timm/resnet*' --compare  the time of merely building each on meta beside it
+python -m tests.zoo --full                  real weights, identity start, all checks, reopened file:
+                                            the smallest of each timm module, torchvision, 60 more
+python -m tests.zoo --table                 write docs/reference/models.md from the sweep's lines
 """
 
 from __future__ import annotations

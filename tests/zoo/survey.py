@@ -40,7 +40,7 @@ def survey(name: str, *, placements: bool = False) -> dict[str, Any]:
     line: dict[str, Any] = {"name": name}
     try:
         began = time.perf_counter()
-        loaded = take(name, empty=True)
+        loaded = take(name, outline=True)
         line["build"] = round(time.perf_counter() - began, 3)
         began = time.perf_counter()
         findings = find(loaded.model, loaded.inputs)

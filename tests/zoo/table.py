@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-TABLE = Path("docs/reference/models.md")
+TABLE = Path(__file__).parents[2] / "docs/pages/reference/models.md"
 HEAD = """# Models
 
 Every architecture of timm {timm} and torchvision {torchvision}: its residual blocks, their layout, and the

@@ -43,12 +43,19 @@ def _section(file: str, rows: list[Entry]) -> str:
 
 
 def _paper(row: Entry) -> str:
-    return f"[{row.authors} {row.year}](https://arxiv.org/abs/{row.arxiv})"
+    return f"[{row.authors} {row.year}, arXiv:{row.arxiv}](https://arxiv.org/abs/{row.arxiv})"
 
 
 def _row(row: Entry) -> tuple[str, ...]:
     aliases = ", ".join(map(code, row.aliases))
-    return (code(row.name), row.summary, row.acts_on, code(option_text(row.options)), code(row.parameters), aliases)
+    return (
+        code(row.name),
+        row.summary,
+        row.acts_on,
+        code(option_text(row.options)),
+        code(row.parameters),
+        aliases,
+    )
 
 
 def _options(rows: list[Entry]) -> list[str]:

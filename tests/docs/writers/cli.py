@@ -56,7 +56,9 @@ def _tables(parameters: Iterable[Any]) -> Iterator[str]:
 
 
 def _panel(parameter: Any) -> str:
-    return parameter.rich_help_panel or ("Arguments" if parameter.param_type_name == "argument" else "Options")
+    return parameter.rich_help_panel or (
+        "Arguments" if parameter.param_type_name == "argument" else "Options"
+    )
 
 
 def _row(parameter: Any) -> tuple[str, str, str]:

@@ -22,7 +22,9 @@ def cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    if "|" in text:  # which ends a table's cell in one dialect of markdown or the other, however it is escaped
+    if (
+        "|" in text
+    ):  # which ends a table's cell in one dialect of markdown or the other, however it is escaped
         return f"<code>{text.replace('|', '&#124;')}</code>"
     return f"`{text}`" if text else ""
 

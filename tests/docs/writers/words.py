@@ -34,14 +34,17 @@ def _meanings(title: str, words: Mapping[str, str]) -> str:
 def exit_codes() -> str:
     rows = [("0", "done", "", "")]
     rows += [
-        (str(error.exit_code), _first_line(error), code(error.__name__), code(error.code)) for error in error_classes()
+        (str(error.exit_code), _first_line(error), code(error.__name__), code(error.code))
+        for error in error_classes()
     ]
     return table("exit code|meaning|in Python|`code` in JSON", rows)
 
 
 def error_classes() -> Iterator[type[AttnInjectError]]:
     """Every error of the program, by exit code."""
-    found = {item for item in vars(errors).values() if inspect.isclass(item) and issubclass(item, AttnInjectError)}
+    found = {
+        item for item in vars(errors).values() if inspect.isclass(item) and issubclass(item, AttnInjectError)
+    }
     yield from sorted(found, key=lambda error: error.exit_code)
 
 

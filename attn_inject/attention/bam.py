@@ -1,0 +1,83 @@
+"""BAM: Bottleneck Attention Module (arXiv 1807.06514): a channel and a spatial branch make one gate.
+
+    M_c = W1 relu(BN(W0 z))                     z = mean over H, W of x; W0: C -> C/r, W1: C/r -> C
+    M_s = V3 f(V2 f(V1 f(V0 x)))                f = relu BN; V0: 1x1, C -> C/r; V1, V2: 3x3 of dilation d;
+                                                V3: 1x1, C/r -> 1
+    y = x * (1 + sigmoid(M_c * M_s))
+
+`literal=True` is the equations of the paper as they are written, without a nonlinearity in between:
+
+    M_c = BN(W1 (W0 z))      M_s = BN(V3 V2 V1 V0 x)      y = x + x * sigmoid(M_c + M_s)
+
+Parameters: 3 C h + C + 18 h h + 13 h + 1 with h = max(1, C // r); 3 C h + 3 C + 18 h h + 5 h + 3 if literal.
+
+Deviations: by default the authors' code, which multiplies both branches where the paper adds them, and has
+its norms and ReLUs after every layer but the last; all its layers have biases, and so have ours. It stands
+behind the last block of the first three stages, and not in every block.
+
+Legend: N batch, C channels, H rows, W columns, h hidden channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from attn_inject.attention import parts
+from attn_inject.attention.contract import AttentionModule
+
+
+class BAM(AttentionModule):
+    """BAM: Bottleneck Attention Module, Park et al., arXiv 1807.06514.
+
+    Args:
+        channels: C of the map.
+        reduction: r, how many channels share one hidden channel.
+        dilation: d of both 3x3 convolutions, in positions.
+        literal: Whether to follow the paper's equations instead of the authors' code.
+
+    Shape:
+        (N, C, H, W) -> (N, C, H, W).
+
+    Raises:
+        ValueError: `reduction` or `dilation` is no whole number from 1.
+    """
+
+    def __init__(
+        self, channels: int, *, reduction: int = 16, dilation: int = 4, literal: bool = False
+    ) -> None:
+        super().__init__(channels, reduction=reduction, dilation=dilation, literal=literal)
+        parts.require_count("BAM", "reduction", reduction)
+        parts.require_count("BAM", "dilation", dilation)
+        hidden = max(1, channels // reduction)
+
+        def wide() -> nn.Conv2d:
+            return nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation)
+
+        channel = [nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)]
+        spatial = [nn.Conv2d(channels, hidden, 1), wide(), wide(), nn.Conv2d(hidden, 1, 1)]
+        normed = _normed_at_the_end if literal else _normed_in_between
+        self.channel = nn.Sequential(*normed(channel))
+        self.spatial = nn.Sequential(*normed(spatial))
+        self.literal = literal
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Gate the map by channel and position, (N, C, H, W) -> (N, C, H, W)."""
+        parts.check_map(x, "BAM", self.channels)
+        m_c = self.channel(x.mean((2, 3), keepdim=True))  # (N, C, 1, 1)
+        m_s = self.spatial(x)  # (N, 1, H, W)
+        m = m_c + m_s if self.literal else m_c * m_s  # (N, C, H, W)
+        return x + x * torch.sigmoid(m).to(x.dtype)
+
+
+def _normed_in_between(layers: list[nn.Conv2d]) -> Iterator[nn.Module]:
+    for layer in layers[:-1]:
+        yield from (layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU())
+    yield layers[-1]
+
+
+def _normed_at_the_end(layers: list[nn.Conv2d]) -> Iterator[nn.Module]:
+    yield from layers
+    yield nn.BatchNorm2d(layers[-1].out_channels)

@@ -1,0 +1,24 @@
+import torch
+
+from attn_inject.attention.gc import GC
+from tests.attention.agreement import Tensors, assert_agrees, layer, rectified
+
+
+def formula(tensors: Tensors, x: torch.Tensor, training: bool) -> torch.Tensor:
+    likely = torch.exp(layer(tensors, "mask", x)[:, 0])
+    alpha = likely / likely.sum((1, 2), keepdim=True)
+    hidden = layer(tensors, "fc1", torch.einsum("nchw,nhw->nc", x, alpha))
+    hidden = hidden - hidden.sum(1, keepdim=True) / hidden.shape[1]
+    spread = torch.sqrt(hidden.square().sum(1, keepdim=True) / hidden.shape[1] + 1e-5)
+    gain, shift = tensors["norm.weight"].flatten(), tensors["norm.bias"].flatten()
+    hidden = rectified(hidden / spread * gain + shift)
+    return x + layer(tensors, "fc2", hidden)[:, :, None, None]
+
+
+def test_agrees_with_its_formula():
+    assert_agrees(GC(12, reduction=3), formula, (3, 12, 5, 4))
+
+
+def test_starts_as_the_identity():
+    x = torch.randn(2, 32, 5, 4)
+    assert torch.equal(GC(32)(x), x)

@@ -1,0 +1,95 @@
+"""The manual leaves nothing out: commands, names, exit codes, JSON keys, links."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+
+import pytest
+
+import attn_inject
+from attn_inject import outcome
+from attn_inject.cli.boundary import EXIT_CODES
+from tests.docs.pages import MANUAL, README, ROOT, blocks, by_hand, name_of, pages
+from tests.docs.writers.cli import commands, examples
+from tests.docs.writers.words import error_classes
+
+WRITTEN_BY_HAND = "\n".join(by_hand(page) for page in pages())
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
+    command = commands()[name]
+    assert command.help
+    assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
+    typed = rf"^(\$ )?attn-inject {'(?!list|show|sites|stats|doctor)' if name == 'inject' else name}"
+    assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
+
+
+def test_every_public_name_has_an_entry():
+    reference = (MANUAL / "reference" / "python.md").read_text(encoding="utf-8")
+    missing = [
+        name for name in attn_inject.__all__ if not name.startswith("_") and f"### `{name}`" not in reference
+    ]
+    assert missing == []
+    assert "`attn_inject.__version__`" in reference
+
+
+def test_every_exit_code_has_a_row():
+    page = (MANUAL / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    rows = {int(found) for found in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert rows == set(EXIT_CODES) == {0, *(error.exit_code for error in error_classes())}
+
+
+def keys_of(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return {str(key) for key in value} | {key for item in value.values() for key in keys_of(item)}
+    return {key for item in value for key in keys_of(item)} if isinstance(value, list) else set()
+
+
+def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
+    page = (MANUAL / "reference" / "json.md").read_text(encoding="utf-8")
+    site = outcome.Site(name="", block="", layout="", channels=1, height=1, width=1)
+    report = outcome.Report(
+        model="",
+        source="",
+        attention=(),
+        placement="",
+        start="",
+        input_size=None,
+        insertions=(outcome.Insertion(site=site, attention="", module=""),),
+        rejected=(outcome.Rejection(name="", reason=""),),
+        checks=(outcome.Check(name="", passed=True),),
+    )
+    row = outcome.StatsRow(model="", source="", attention=None, placement=None)
+    documents = [report.to_json(), outcome.Stats(rows=(row,)).to_json(), dataclasses.asdict(site)]
+    explained = set(re.findall(r"`(\w+)`", page))
+    assert keys_of(documents) - explained == set()
+
+
+def test_the_readme_has_two_set_up_commands_and_each_stands_alone():
+    commands = [block.text.strip() for block in blocks(README) if block.language == "bash"]
+    assert len(commands) == 2
+    assert all("\n" not in command for command in commands)
+    assert commands[0].startswith("pip install . && attn-inject ")
+    assert commands[1].endswith(" && pytest")
+
+
+def test_the_readme_tells_the_oldest_versions_that_the_installation_accepts():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = dict(re.fullmatch(r"([\w-]+)>=([\w.]+)", need).groups() for need in project["dependencies"])
+    text = README.read_text(encoding="utf-8")
+    for name in ("torch", "torchvision", "timm"):
+        assert f"{name} {oldest[name]}" in text
+    assert f"Python {project['requires-python'].removeprefix('>=')}" in text
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_links_within_the_repository_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_reaches_its_first_command_at_once():
+    assert next(blocks(README)).line <= 20

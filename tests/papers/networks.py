@@ -1,0 +1,76 @@
+"""torchvision's residual networks without memory, with an attention module where a paper has it."""
+
+from collections.abc import Callable
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.resnet import Bottleneck
+
+from attn_inject.attention.factory import create_attention
+from attn_inject.attention.sasa import SASA
+
+SIDES = {1: 56, 2: 28, 3: 14, 4: 7}
+
+
+def bare(name: str = "resnet50", *, stride_first: bool = False) -> nn.Module:
+    """`stride_first` moves a block's stride from its 3x3 to its first 1x1 convolution, as Caffe had it."""
+    with torch.device("meta"):
+        model: nn.Module = getattr(torchvision.models, name)(weights=None)
+    for module in model.modules():
+        if stride_first and isinstance(module, Bottleneck):
+            module.conv1.stride, module.conv2.stride = module.conv2.stride, (1, 1)
+    return model
+
+
+def with_attention(model: nn.Module, spec: str, *, stages: tuple[int, ...] = (1, 2, 3, 4)) -> nn.Module:
+    """A module on each branch of these stages, after its last norm."""
+    for stage in stages:
+        for block in getattr(model, f"layer{stage}"):
+            block.bn3 = nn.Sequential(block.bn3, attention(spec, block.bn3.num_features, SIDES[stage]))
+    return model
+
+
+def with_attention_after_stages(model: nn.Module, spec: str) -> nn.Module:
+    """A module behind each of the first three stages."""
+    for stage in (1, 2, 3):
+        blocks = getattr(model, f"layer{stage}")
+        blocks.append(attention(spec, blocks[-1].bn3.num_features, SIDES[stage]))
+    return model
+
+
+def with_self_attention(model: nn.Module) -> nn.Module:
+    """In the place of each 3x3 of the blocks; where one had a stride, 2x2 average pooling follows."""
+    for module in model.modules():
+        if isinstance(module, Bottleneck):
+            layers: list[nn.Module] = [attention("sasa", module.conv2.in_channels, 7)]
+            if module.conv2.stride != (1, 1):
+                layers.append(nn.AvgPool2d(2))
+            module.conv2 = nn.Sequential(*layers)
+    return model
+
+
+def attention(spec: str, channels: int, side: int) -> nn.Module:
+    with torch.device("meta"):
+        return create_attention(spec, channels=channels, size=(side, side))
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_running_statistics(model: nn.Module) -> int:
+    """Means and variances that batch norms keep, which some papers take for parameters."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return sum(2 * norm.num_features for norm in norms)
+
+
+def positions_of(model: nn.Module) -> Callable[[], list[tuple[SASA, int]]]:
+    """Records, at the next forward, how many positions each self-attention layer serves."""
+    seen: list[tuple[SASA, int]] = []
+    for module in model.modules():
+        if isinstance(module, SASA):
+            module.register_forward_hook(
+                lambda m, args, _: seen.append((m, args[0].shape[2] * args[0].shape[3]))
+            )
+    return lambda: seen
