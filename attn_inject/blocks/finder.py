@@ -9,8 +9,6 @@ from torch import nn
 
 from attn_inject.blocks import layout as layouts
 from attn_inject.blocks.findings import Findings, Found
-from attn_inject.blocks.probe import Frame, Node, Recording, record, tensors_of
-from attn_inject.blocks.readers import grid_is_read
 from attn_inject.blocks.lookalikes import (
     LISTS,
     first_halves,
@@ -19,6 +17,8 @@ from attn_inject.blocks.lookalikes import (
     is_position_encoding,
     is_wrapper,
 )
+from attn_inject.blocks.probe import Frame, Node, Recording, record, tensors_of
+from attn_inject.blocks.readers import grid_is_read
 from attn_inject.blocks.residual import Addition, Verdict, judge
 from attn_inject.blocks.selection import match_modules
 from attn_inject.inputs import InputSpec
@@ -126,7 +126,7 @@ def _own_blocks(
         refused[first] = "it is the first half of a block that ends with the next module"
     repeated = {name: None for name in branches if name.rpartition(".")[0] in _lists(calls)}
     if blocks:
-        refused |= {name: "it becomes one convolution after training" for name in branches}
+        refused |= dict.fromkeys(branches, "it becomes one convolution after training")
         return blocks, refused
     return repeated, refused | {name: "it stands alone" for name in branches if name not in repeated}
 

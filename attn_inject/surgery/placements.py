@@ -17,7 +17,7 @@ from torch import fx, nn
 from attn_inject.blocks.findings import Found
 from attn_inject.blocks.probe import has_weight
 from attn_inject.blocks.residual import Addition, tensor_additions
-from attn_inject.surgery.tracer import Body, recorded_values, node_values, trace_body
+from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
 
 ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
 ADD_METHODS = ("add", "add_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable
 from contextlib import nullcontext
 
@@ -16,7 +17,7 @@ from attn_inject.surgery.code import after_graph, source
 from attn_inject.surgery.edit import Splice
 from attn_inject.surgery.generated import PREFIX, generated_class
 from attn_inject.surgery.inserted import AttnInject
-from attn_inject.surgery.tracer import trace
+from attn_inject.surgery.tracer import FIXABLE, trace
 
 
 def refusal(block: nn.Module) -> str | None:
@@ -50,7 +51,7 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
     """
     for splice in splices:
         block = model.get_submodule(splice.name)
-        if reason := refusal(block):
+        if reason := refusal(block) or _unfit_for_code(splice):
             raise FitError(f"{splice.name} cannot be operated: {reason}.")
         like = next((p for p in block.parameters() if p.is_floating_point()), None)
         # An empty copy gets an empty module; the trace below must not run on the meta device too.
@@ -62,6 +63,16 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
         inserted.splice = splice
         block.add_module(splice.module, inserted.train(block.training))
         block.__class__ = cls
+
+
+def _unfit_for_code(splice: Splice) -> str | None:
+    """Why a splice may not be written into source code: its names must be names and its values literals."""
+    names = [splice.module, *splice.fixed]
+    if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
+        return f"{wrong[0]!r} is no name"
+    if wrong := [name for name, value in splice.fixed.items() if not isinstance(value, FIXABLE)]:
+        return f"the value of {wrong[0]} is no literal"
+    return None
 
 
 def build(splice: Splice) -> AttnInject:

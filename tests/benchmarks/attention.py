@@ -29,7 +29,7 @@ TIMM = {
     "eca": "timm:eca",
     "ca": "timm:coord",
     "cbam": "timm:cbam:rd_ratio=0.0625,rd_divisor=1",
-    "nl": "timm:nl",
+    "nl": "timm:nl:rd_ratio=0.5",
     "gc": "timm:gca:rd_ratio=0.0625,rd_divisor=1",
     "sk": "timm:sk:rd_ratio=0.0625,rd_divisor=1",
 }
@@ -101,6 +101,8 @@ def in_turn(calls: list[Callable[[], None]], rounds: int, device: str) -> list[f
 
 def peak(call: Call, x: torch.Tensor, grad: torch.Tensor, device: str) -> int:
     """Bytes that one run allocates above what was there before it, at its highest."""
+    run(call, x, grad)  # so that every parameter has its gradient already
+    x.grad = None
     if device != "cpu":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()

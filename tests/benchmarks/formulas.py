@@ -1,4 +1,4 @@
-"""The attention modules as their formulas read, with torch's own layers and whole maps, to be measured against.
+"""The attention modules as their formulas read, with torch's own layers, to be measured against.
 
 Each takes our module, for its tensors, and a map (N, C, H, W); what a careful author would write first.
 """

@@ -63,6 +63,7 @@ FOREIGN = "was not written by attn-inject"
 FORMAT = {"format": "attn-inject", "format_version": 1}
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("mmap", [True, False])
 @pytest.mark.parametrize(
     ("make", "message"),

@@ -246,3 +246,20 @@ def test_dtype_and_mode_follow_the_block():
     inserted = next(iter(inserted_modules(model).values()))
     assert inserted.training
     assert {p.dtype for p in inserted.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"module": "x) or print(1"},
+        {"module": "class"},
+        {"fixed": {"x): pass  #": None}},
+        {"fixed": {"x": print}},
+    ],
+)
+def test_a_crafted_edit_never_becomes_code(change):
+    splices = operate_on(build("test_resnet"), "se")
+    model = build("test_resnet")
+    with pytest.raises(FitError, match=r"is no name|is no literal"):
+        splicing.apply(model, [dataclasses.replace(splices[0], **change)])
+    assert type(model.get_submodule(splices[0].name)).__name__ == "BasicBlock"

@@ -1,4 +1,4 @@
-"""Which architectures stand for all: the smallest of each timm module, each torchvision family, a drawn rest."""
+"""Which architectures stand for all: the smallest of each module, and a drawn rest."""
 
 from __future__ import annotations
 
