@@ -1,4 +1,4 @@
-"""One thread per test process: several of them share two cores, and threads that wait for each other cost more."""
+"""One thread per test process: several share two cores, and threads that wait for each other cost more."""
 
 import torch
 

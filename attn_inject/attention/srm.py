@@ -41,8 +41,8 @@ class SRM(AttentionModule):
 
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, C, 1, 1)."""
-        variance, mean = torch.var_mean(x, (2, 3), correction=0)  # (N, C)
-        std = torch.sqrt(variance + 1e-5)  # (N, C)
+        mean = x.mean((2, 3))  # (N, C)
+        std = torch.sqrt(x.var((2, 3), correction=0) + 1e-5)  # (N, C)
         z = mean * self.weight[:, 0] + std * self.weight[:, 1]  # (N, C)
         return torch.sigmoid(self.bn(z)).to(x.dtype).unsqueeze(2).unsqueeze(3)
 

@@ -1,7 +1,7 @@
 """The layout of a block's tensor: which axis is channels, which are the grid, what stands before it.
 
-Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the image,
-so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
+Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the
+image, so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
 Tokens are a grid that some earlier layer made as a map, behind a short prefix of extra tokens.
 """
 

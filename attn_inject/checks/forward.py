@@ -46,8 +46,9 @@ def run(
         try:
             output = model(*args, **kwargs)
         except Exception as error:
+            mode = "training" if training else "evaluation"
             raise ModelError(
-                f"The model does not run on {inputs.size or 'its example input'} in {'training' if training else 'evaluation'} mode: "
+                f"The model does not run on {inputs.size or 'its example input'} in {mode} mode: "
                 f"{type(error).__name__}: {error}",
                 hint="Give the size it was built for with --input-size C,H,W.",
             ) from error

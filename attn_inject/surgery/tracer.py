@@ -114,6 +114,7 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a recorded call by parameter, defaults included."""
     bound = inspect.signature(block.forward).bind(*args, **kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)

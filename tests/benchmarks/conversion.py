@@ -58,7 +58,8 @@ def memory(rounds: int) -> None:
         allowed = (weights + median_peak(runs["imports"])) * 1.2
         peak = median_peak(runs["off"])
         print(
-            f"{name}: weights {weights / 2**20:.0f} MiB, imports {median_peak(runs['imports']) / 2**20:.0f} MiB, "
+            f"{name}: weights {weights / 2**20:.0f} MiB, "
+            f"imports {median_peak(runs['imports']) / 2**20:.0f} MiB, "
             f"peak of --check off {peak / 2**20:.0f} MiB: {peak / allowed:.2f} x of what is allowed"
         )
 

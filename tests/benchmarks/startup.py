@@ -26,9 +26,8 @@ def main() -> None:
     )
     base = median_seconds(runs["import torch"])
     for name, finished in runs.items():
-        print(
-            f"{name:<16} {median_seconds(finished):5.2f} s  {median_seconds(finished) / base:5.2f} x import torch"
-        )
+        seconds = median_seconds(finished)
+        print(f"{name:<16} {seconds:5.2f} s  {seconds / base:5.2f} x import torch")
 
 
 if __name__ == "__main__":

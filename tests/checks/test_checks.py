@@ -167,10 +167,15 @@ def test_the_generic_position_gives_everything_back():
     model.layer1.train()
     state = {key: value.clone() for key, value in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
-    with pytest.raises(ZeroDivisionError), generic_position(model, 0):
-        assert not torch.equal(model.layer1[0].bn1.weight, state["layer1.0.bn1.weight"])
-        model.train()(torch.randn(2, *SIZE))
-        raise ZeroDivisionError
+
+    def fail_inside():
+        with generic_position(model, 0):
+            assert not torch.equal(model.layer1[0].bn1.weight, state["layer1.0.bn1.weight"])
+            model.train()(torch.randn(2, *SIZE))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert modes == [module.training for module in model.modules()]
 

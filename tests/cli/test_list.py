@@ -44,7 +44,7 @@ def test_documents(program, models, topic):
 
 def test_attention_document_is_complete(program):
     [se] = program("list", "attention", "se", "--json").document["attention"]
-    assert se["options"] == {"reduction": 16, "bias": True}
+    assert se["options"] == {"reduction": 16, "bias": True, "squeeze": "avg", "gate": "sigmoid"}
     assert (se["arxiv"], se["year"], se["acts_on"]) == ("1709.01507", 2017, "channel")
 
 

@@ -1,1 +1,1 @@
-"""Every architecture that timm and torchvision list: sites, reasons, proofs. Opt-in: `python -m tests.zoo`."""
+"""Every architecture of timm and torchvision: sites, reasons, proofs. Opt-in: `python -m tests.zoo`."""
