@@ -30,7 +30,13 @@ def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
     """
     chosen = {name: p for name, p in model.named_parameters() if _is_changed(name, p)}
     kept = {name: p.detach().clone() for name, p in chosen.items()}
-    buffers = {name: b.clone() for name, b in model.named_buffers()}
+    # The objects as well as the values: a forward may put another tensor in a buffer's place (ConViT).
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     modes = {module: module.training for module in model.modules()}
     alphas = {id(m.alpha) for m in model.modules() if isinstance(m, AttnInject)}
     try:
@@ -43,8 +49,8 @@ def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
         with torch.no_grad():
             for name, parameter in chosen.items():
                 parameter.copy_(kept[name])
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer.copy_(value)
         for module, training in modes.items():
             module.training = training
 

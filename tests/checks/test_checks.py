@@ -190,3 +190,25 @@ def test_closed_relus_of_a_small_bottleneck_are_no_fault():
     passed, failed = outcome(close, attention="se:bias=false")
     assert failed == {}
     assert "gradients" in passed
+
+
+def test_a_buffer_that_a_forward_replaces_is_put_back():
+    """ConViT keeps its position indices in a buffer that grows with the first image."""
+
+    class Grows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+            self.register_buffer("cache", torch.zeros(1, 3), persistent=False)
+
+        def forward(self, x):
+            if len(self.cache) != len(x):
+                self.cache = torch.arange(float(len(x)))[:, None].expand(-1, 3)
+            return x * self.weight + self.cache
+
+    model = Grows()
+    cache = model.cache
+    with generic_position(model, 0):
+        model(torch.zeros(2, 3))
+    assert model.cache is cache
+    assert torch.equal(model.cache, torch.zeros(1, 3))

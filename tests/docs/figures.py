@@ -1,11 +1,14 @@
 """Figures of the attention modules' data flow, drawn from a few words each, as SVG.
 
-A figure is a main line from x to y, and lanes below it: a lane starts at a box of the main line, runs through its
-own boxes and ends at another box of the main line. Two lanes that end at one box meet there.
+A figure is a main line from x to y, and lanes below it: a lane starts at a box of the main line, runs through
+its own boxes and ends at another box of the main line. Two lanes that end at one box meet there.
 """
+
+# ruff: noqa: RUF001 - the signs of formulas are meant
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from html import escape
 
@@ -100,8 +103,8 @@ FIGURES: dict[str, Figure] = {
         ((0, "gather: mean or depthwise | excite: none or C → C/r → C | nearest to H × W | σ", 1),),
     ),
     "gc": Figure(
-        "x | Σ over H, W | W₁: C → C/r | LN, ReLU | W₂: C/r → C | + | y",
-        ((0, "w · x + b | softmax over H, W", 1), (0, "x", 5)),
+        "x | × | Σ over H, W | W₁: C → C/r | LN, ReLU | W₂: C/r → C | + | y",
+        ((0, "w · x + b | softmax over H, W", 1), (0, "x", 6)),
     ),
     "scse": Figure(
         "x | + | × | y",
@@ -167,8 +170,8 @@ def draw(figure: Figure) -> str:
     lanes = [_boxes(boxes) for _, boxes, _ in figure.lanes]
     places = _main_places(figure, lanes)
     parts: list[str] = []
-    for left, right in zip(places, places[1:], strict=False):
-        if not _is_bypassed(figure, places.index(left)):
+    for at, (left, right) in enumerate(itertools.pairwise(places)):
+        if not _is_bypassed(figure, at):
             parts.append(_arrow(left[1], _row(0), right[0], _row(0)))
     for at, ((start, _, end), boxes) in enumerate(zip(figure.lanes, lanes, strict=True), start=1):
         parts.extend(_lane(boxes, at, places[start], places[end]))
@@ -184,7 +187,6 @@ def draw(figure: Figure) -> str:
 
 
 def _boxes(text: str) -> list[str]:
-    # |γ| stands between bars of its own, without spaces.
     return [part.strip() for part in text.split(" | ")]
 
 
@@ -210,15 +212,12 @@ def _main_places(figure: Figure, lanes: list[list[str]]) -> list[tuple[float, fl
 
 
 def _is_bypassed(figure: Figure, at: int) -> bool:
-    """Whether the main line itself does not run from a box to the next, only lanes do."""
-    into = [end for _, _, end in figure.lanes]
-    meets = figure.boxes[at + 1]
-    return at + 1 in into and meets != "×" and not meets.startswith("[")
+    """Whether only lanes run from a box of the main line to the next, and not the main line itself."""
+    has_lane = any((start, end) == (at, at + 1) for start, _, end in figure.lanes)
+    return has_lane and figure.boxes[at + 1] != "×"
 
 
-def _lane(
-    boxes: list[str], at: int, start: tuple[float, float], end: tuple[float, float]
-) -> list[str]:
+def _lane(boxes: list[str], at: int, start: tuple[float, float], end: tuple[float, float]) -> list[str]:
     y, out, into = _row(at), (start[0] + start[1]) / 2, (end[0] + end[1]) / 2
     parts, left = [], start[1] + GAP
     previous = f"M{out:.1f},{_row(0) + BOX_HEIGHT / 2:.1f} V{y:.1f}"

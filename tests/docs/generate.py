@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.pages import name_of, pages, regions, with_regions
+from tests.docs.figures import FIGURES, draw
+from tests.docs.pages import MANUAL, name_of, pages, regions, with_regions
 from tests.docs.writers import api, attention, cli, words
 
 WRITERS: dict[str, Callable[[], str]] = {
@@ -20,7 +22,10 @@ WRITERS: dict[str, Callable[[], str]] = {
     "functions": api.functions,
     "classes": api.classes,
     "values": api.values,
+    **{f"attention-{file}": functools.partial(attention.page, file) for file in attention.FILES},
 }
+ATTENTION_PAGES = MANUAL / "reference" / "attention"
+FIGURE_FILES = {ATTENTION_PAGES / "figures" / f"{file}.svg": figure for file, figure in FIGURES.items()}
 
 
 def renewed(page: Path) -> str:
@@ -30,7 +35,11 @@ def renewed(page: Path) -> str:
 
 
 def main() -> None:
-    """Write every page that is stale, and say which."""
+    """Write every page and figure that is stale, and say which."""
+    for file, figure in FIGURE_FILES.items():
+        if not file.exists() or file.read_text(encoding="utf-8") != draw(figure):
+            file.write_text(draw(figure), encoding="utf-8")
+            print(f"drew {name_of(file)}")
     for page in pages():
         text = renewed(page)
         if text != page.read_text(encoding="utf-8"):

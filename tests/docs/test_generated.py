@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs.generate import WRITERS, renewed
+from tests.docs.figures import FIGURES, draw
+from tests.docs.generate import ATTENTION_PAGES, FIGURE_FILES, WRITERS, renewed
 from tests.docs.pages import name_of, pages, regions, with_regions
+from tests.docs.writers.attention import FILES
 
 GENERATED = [page for page in pages() if regions(page.read_text(encoding="utf-8"))]
 
@@ -27,3 +29,16 @@ def test_a_region_is_written_between_its_marks():
     written = with_regions(page, {"x": "new"})
     assert written == "a\n<!-- generated: x -->\n\nnew\n\n<!-- end -->\nb\n"
     assert with_regions(written, {"x": "new"}) == written
+
+
+@pytest.mark.parametrize("file", FIGURE_FILES, ids=lambda file: file.stem)
+def test_no_figure_is_stale(file):
+    assert file.read_text(encoding="utf-8") == draw(FIGURE_FILES[file]), "run `python -m tests.docs.generate`"
+
+
+def test_every_attention_module_has_a_page_and_a_figure():
+    assert set(FIGURES) == set(FILES) == {page.stem for page in ATTENTION_PAGES.glob("*.md")}
+    for figure in FIGURES.values():
+        assert figure.boxes[0].startswith("x")
+        assert figure.boxes[-1] == "y"
+        assert all(start < end < len(figure.boxes) for start, _, end in figure.lanes)

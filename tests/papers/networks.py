@@ -59,12 +59,6 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_running_statistics(model: nn.Module) -> int:
-    """Means and variances that batch norms keep, which some papers take for parameters."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-    return sum(2 * norm.num_features for norm in norms)
-
-
 def positions_of(model: nn.Module) -> Callable[[], list[tuple[SASA, int]]]:
     """Records, at the next forward, how many positions each self-attention layer serves."""
     seen: list[tuple[SASA, int]] = []
@@ -74,3 +68,12 @@ def positions_of(model: nn.Module) -> Callable[[], list[tuple[SASA, int]]]:
                 lambda m, args, _: seen.append((m, args[0].shape[2] * args[0].shape[3]))
             )
     return lambda: seen
+
+
+def with_attention_inside(model: nn.Module, spec: str) -> nn.Module:
+    """MobileNetV2 with a module behind the depthwise convolution of each block that expands."""
+    for block in model.features:
+        layers = getattr(block, "conv", None)
+        if isinstance(layers, nn.Sequential) and len(layers) == 4:  # expand, depthwise, project, norm
+            layers.insert(2, attention(spec, layers[1][0].out_channels, 7))
+    return model

@@ -35,4 +35,5 @@ def for_proof(names: list[str], lines: Mapping[str, Mapping[str, Any]]) -> list[
     small = [name for name in names if params.get(name, LARGEST) < LARGEST]
     chosen = smallest(small, params)
     rest = sorted(set(small) - set(chosen))
-    return sorted([*chosen, *random.Random(0).sample(rest, min(DRAWN, len(rest)))])
+    drawn = random.Random(0).sample(rest, min(DRAWN, len(rest)))
+    return sorted([*chosen, *drawn], key=lambda name: params.get(name, LARGEST))

@@ -10,18 +10,16 @@ from tests.zoo.selection import module_of, smallest
 from tests.zoo.survey import every_architecture
 from tests.zoo.test_zoo import TABLE
 
-# timm's blocks are fewer, because its groups are stages or pairs of blocks here.
+# timm's groups are whole stages, or pairs of blocks, in these modules.
 COARSE = {
-    "cait", "coat", "cpubone", "crossvit", "davit", "dla", "efficientformer", "efficientformer_v2", "gcvit",
-    "hrnet", "maxxvit", "mobilevit", "mvitv2", "nasnet", "pnasnet", "pvt_v2", "vision_transformer_hybrid",
-    "byoanet", "byobnet", "vitamin", "volo", "xcit",
+    "cait", "cpubone", "crossvit", "davit", "dla", "efficientformer", "efficientformer_v2", "gcvit",
+    "hrnet", "maxxvit", "mobilevit", "mvitv2", "nasnet", "pnasnet", "pvt_v2", "vitamin",
 }  # fmt: skip
-# timm's blocks are more, because not every one has a shortcut or because it lists other layers as blocks.
+# timm also lists blocks without a shortcut, and other layers between them, in these.
 NOT_ALL_RESIDUAL = {
-    "densenet", "efficientnet", "efficientvit_mit", "ghostnet", "hardcorenas", "hgnet", "iformer",
-    "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2", "lowformer", "mobilenetv3", "mobilenetv5",
-    "rdnet", "repghost", "rexnet", "selecsls", "starnet", "vgg", "vovnet", "xception", "cspnet",
-    "xception_aligned", "tresnet", "resnet", "regnet",
+    "coat", "densenet", "efficientnet", "efficientvit_mit", "hardcorenas", "hgnet", "iformer",
+    "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2", "lowformer", "mobilenetv3",
+    "mobilenetv5", "rdnet", "rexnet", "selecsls", "starnet", "vgg", "vovnet",
 }  # fmt: skip
 
 SIZES = {name: int(row["params"]) for name, row in TABLE.items()}
@@ -32,8 +30,7 @@ CHOSEN = smallest([name for name in every_architecture() if name.startswith("tim
 def test_sites_are_timms_blocks(name):
     model = build(name.removeprefix("timm/"), meta=True)
     if not hasattr(model, "group_matcher"):
-        assert name.removeprefix("timm/").split("_")[0].rstrip("0123456789") != "resnet"
-        return
+        pytest.skip("timm does not group this model's parameters")
     groups = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     sites = [item.site.name for item in find_in(model).found]
     of_site = {site: {groups[key] for key in groups if key.startswith(f"{site}.")} for site in sites}
@@ -43,4 +40,4 @@ def test_sites_are_timms_blocks(name):
     if module not in COARSE:
         assert len({min(found) for found in of_site.values()}) == len(sites), "two sites share a block"
     if module not in COARSE | NOT_ALL_RESIDUAL:
-        assert len(sites) == pytest.approx(blocks, abs=1)
+        assert len(sites) in (blocks, blocks + 1), "one more where the model has no head"

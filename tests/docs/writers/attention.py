@@ -12,6 +12,7 @@ from attn_inject.attention.catalog import ROWS
 from attn_inject.registry import Entry
 from attn_inject.report.listing import option_text
 from tests.docs.writers.markdown import code, sections, table
+from tests.papers.published import PUBLISHED, on_resnet50
 
 
 def overview() -> str:
@@ -23,27 +24,71 @@ def overview() -> str:
 
 
 def modules() -> str:
-    """One section a file, which is one paper."""
-    by_file = groupby(ROWS, key=lambda row: row.target.partition(":")[0])
-    return "\n\n".join(_section(file, list(rows)) for file, rows in by_file)
+    """One row a file, which is one paper and has one page."""
+    rows = [
+        (
+            f"[{', '.join(map(code, names(file)))}](attention/{file}.md)",
+            first(file).title,
+            _paper(first(file)),
+        )
+        for file in FILES
+    ]
+    return table("name|title|paper", rows)
 
 
-def _section(file: str, rows: list[Entry]) -> str:
-    first = rows[0]
-    names = ", ".join(f"`{row.name}`" for row in rows)
+def page(file: str) -> str:
+    """The page of one paper: its figure, names, options, formulas, and published rows beside ours."""
+    rows = FILES[file]
     return "\n\n".join(
         [
-            f"## {names}",
-            f"{first.title}. {_paper(first)}. The authors place it `{first.placement}`.",
+            f"{first(file).title}. {_paper(first(file))}. {_place(first(file))}",
+            f"![Data flow of {', '.join(names(file))}](figures/{file}.svg)",
             table("name|what it does|acts on|options|parameters|other names", map(_row, rows)),
             *_options(rows),
-            _formulas(file),
+            "## Formulas",
+            _formulas(rows[0].target.partition(":")[0]),
+            "## Beside the paper",
+            _beside_the_paper(file),
         ]
     )
 
 
+def names(file: str) -> list[str]:
+    return [row.name for row in FILES[file]]
+
+
+def first(file: str) -> Entry:
+    return FILES[file][0]
+
+
+def _by_file() -> dict[str, list[Entry]]:
+    by_file = groupby(ROWS, key=lambda row: row.target.partition(":")[0].rpartition(".")[2])
+    return {file: list(rows) for file, rows in by_file}
+
+
+FILES = _by_file()
+
+
+def _place(row: Entry) -> str:
+    """`The authors place it ...`, in a sentence."""
+    which = {"all": "every block", "last": "the last block", "second": "every second block"}[row.blocks]
+    where = f" of stages {', '.join(map(str, row.stages))}" if row.stages else ""
+    return f"The authors place it `{row.placement}`, in {which}{where}."
+
+
+def _beside_the_paper(file: str) -> str:
+    rows = [row for row in PUBLISHED if row.file == file]
+    told = [(row.spec, row.where, row.unit, row.printed, row.figure(), row.source) for row in rows]
+    text = table("module|network|unit|printed|ours|printed in", [(code(r[0]), *r[1:]) for r in told])
+    if not rows:
+        text = "The paper prints no figure that we could hold these modules against to its last digit."
+    added = [(code(row.name), f"{on_resnet50(row.name):,}") for row in FILES[file]]
+    ours = table("module|parameters of ResNet-50 with one in each of its 16 blocks", added)
+    return f"{text}\n\n{ours}"
+
+
 def _paper(row: Entry) -> str:
-    return f"[{row.authors} {row.year}, arXiv:{row.arxiv}](https://arxiv.org/abs/{row.arxiv})"
+    return f"[{row.authors} {row.year}, {row.source}]({row.paper_url})"
 
 
 def _row(row: Entry) -> tuple[str, ...]:
