@@ -15,7 +15,7 @@ from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.keeping import describe, load, save, save_checked
 from attn_inject.operation import Injected, copied, operate, take
 from attn_inject.outcome import Sites, Stats
-from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_globs, as_specs
+from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, make_plan
 from attn_inject.surgery.removal import remove
 from attn_inject.table import stats
 
@@ -61,50 +61,26 @@ def inject(
     """Write an attention module into a model, after each residual block, and prove that it survived.
 
     Args:
-        model: A module, a name (`resnet50`, `torchvision/resnet50`, `package.module:factory`) or a request.
-        attention: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several of them; the first that matches
-            a site serves it.
-        placement: `after`, `before-add`, `before-block`, `on-shortcut` or `after-conv`.
-        where: Globs of sites to keep.
-        skip: Globs of sites to leave out.
-        stage: Stage numbers to keep, from 1.
-        blocks: `residual`, or `family` to add sibling blocks of the same class without a shortcut.
+        model: A module, a name (`resnet50`, `package.module:factory`, a saved file) or a request.
+        attention: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several; the first that matches serves.
+        placement: A key of `plan.PLACEMENTS`.
+        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
+        blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
         at: Globs of modules to take instead of residual blocks.
-        start: `identity` (output bit-equal until trained), `paper`, or `auto`: identity when weights
-            were loaded or a module was given.
+        start: `identity` (bit-equal until trained), `paper`, or `auto`: identity if there are weights.
         strict: Whether a site that cannot take its module is an error instead of a skip.
-        check: `full`, `structure` or `off`.
-        seed: Of new parameters and of the checks.
+        check: `full`, `structure` or `off`; `seed` is of the checks and of new parameters.
         inplace: Whether to edit the given module itself instead of a copy.
-        example_input: A tensor, a tuple of arguments or a dictionary of keywords, for models whose
-            input cannot be guessed.
-        input_size: (C, H, W) in pixels.
-        out: File to save to, after the checks.
-        force: Whether an existing `out` may be replaced.
-        dry_run: Whether to stop before anything is touched; the report is complete but for the checks.
-        progress: Told what happens next.
+        example_input: A tensor, a tuple of arguments or a dictionary of keywords; or `input_size`,
+            (C, H, W) in pixels.
+        out: File to save to, after the checks; `force` lets it replace another.
+        dry_run: Whether to stop before anything is touched; `progress` is told what happens next.
 
     Raises:
-        UnknownNameError: No such model, module, option or placement.
-        ModelError: The model cannot be built or run.
-        NoSiteError: Nothing in the model matches.
-        FitError: Nothing that matches can take its module.
-        CheckFailedError: The operated model failed a check; nothing was saved.
-        FileError: `out` cannot be written.
+        AttnInjectError: Its subclasses say what could not be had, found, fitted, proven or written.
     """
-    plan = Plan(
-        attention=as_specs(attention),
-        placement=placement,
-        where=as_globs(where),
-        skip=as_globs(skip),
-        stages=(stage,) if isinstance(stage, int) else tuple(stage),
-        blocks=blocks,
-        at=as_globs(at),
-        start=start,
-        strict=strict,
-        check=check,
-        seed=seed,
-    )
+    more = {"strict": strict, "check": check, "seed": seed}
+    plan = make_plan(attention, placement, where, skip, stage, blocks, at, start, **more)
     say = progress or (lambda _: None)
     if out is not None and not dry_run:
         check_writable(out, force=force)

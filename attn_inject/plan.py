@@ -180,6 +180,31 @@ class Plan:
             )
 
 
+def make_plan(
+    attention: str | AttentionSpec | Sequence[str | AttentionSpec],
+    placement: str,
+    where: str | Sequence[str],
+    skip: str | Sequence[str],
+    stage: int | Sequence[int],
+    blocks: str,
+    at: str | Sequence[str],
+    start: str,
+    **more: Any,
+) -> Plan:
+    """A plan from what Python callers may write: one value where several are possible."""
+    return Plan(
+        attention=as_specs(attention),
+        placement=placement,
+        where=as_globs(where),
+        skip=as_globs(skip),
+        stages=(stage,) if isinstance(stage, int) else tuple(stage),
+        blocks=blocks,
+        at=as_globs(at),
+        start=start,
+        **more,
+    )
+
+
 def as_specs(attention: str | AttentionSpec | Sequence[str | AttentionSpec]) -> tuple[AttentionSpec, ...]:
     """One spec or several, as text or as values, to a tuple of values."""
     items = [attention] if isinstance(attention, str | AttentionSpec) else list(attention)

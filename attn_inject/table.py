@@ -17,7 +17,7 @@ from attn_inject.cost.sites import with_sites
 from attn_inject.errors import FitError, NoSiteError
 from attn_inject.operation import take
 from attn_inject.outcome import Cost, Stats, StatsRow
-from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_globs, as_specs
+from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, make_plan
 from attn_inject.sources.loaded import LoadedModel
 from attn_inject.surgery import splice as splicing
 from attn_inject.surgery.inject import decide
@@ -59,19 +59,7 @@ def stats(
     specs = as_specs(attention if attention is not None else list(registry.entries()))
     for spec in specs:
         registry.find(spec.name)
-    plans = [
-        Plan(
-            attention=(spec,),
-            placement=placement,
-            where=as_globs(where),
-            skip=as_globs(skip),
-            stages=(stage,) if isinstance(stage, int) else tuple(stage),
-            blocks=blocks,
-            at=as_globs(at),
-            start=start,
-        )
-        for spec in specs
-    ]
+    plans = [make_plan(spec, placement, where, skip, stage, blocks, at, start) for spec in specs]
     uncounted: Counter[str] = Counter()
     rows: list[StatsRow] = []
     for model in [models] if isinstance(models, str | nn.Module | ModelRequest) else models:

@@ -198,7 +198,7 @@ def _describe(frames: list[Frame], addition: Addition | None, recording: Recordi
         element=place,
     )
     return Found(
-        site, frame, shape, addition, layout.prefix == 0 or grid_is_read(recording, frame, layout.prefix)
+        site, frame, shape, addition, layout.prefix == 0 or grid_is_read(frame, place, layout.prefix)
     )
 
 

@@ -9,7 +9,7 @@ which weighted children it came through. Control flow of any kind has already ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ class Frame:
         output: What it returned.
         output_nodes: `(place, node)` for each tensor it returned; the place is None for a bare tensor,
             else the index or key in the returned tuple or dictionary.
-        result: The node of its first output in the parent's frame.
+        results: The node in the parent's frame of each tensor it returned, by place.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Frame:
     nodes: list[Node] = field(default_factory=list)
     output: Any = None
     output_nodes: list[tuple[int | str | None, Node]] = field(default_factory=list)
-    result: Node | None = None
+    results: dict[int | str | None, Node] = field(default_factory=dict)
     env: dict[int, Node] = field(default_factory=dict)
 
 
@@ -214,9 +214,10 @@ class _Recorder(TorchFunctionMode):
             if frame is not None:
                 self._close(frame, output)
             if self._stack and self._stack[-1] is not None:
-                node = self._note(self._stack[-1], "call", name, (args, kwargs), output, module)
+                above = self._stack[-1]
+                self._note(above, "call", name, (args, kwargs), output, module)
                 if frame is not None:
-                    frame.result = node
+                    frame.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
 
         return enter, leave
 
@@ -253,7 +254,10 @@ class _Recorder(TorchFunctionMode):
         if module is not None and self._weighted.get(module, False):
             node.children = children | {node}
         for tensor in produced:
-            frame.env[id(tensor)] = node
+            # Each tensor that a child returned is a node of its own; `node` stands for the call.
+            of_tensor = node if kind != "call" or tensor is produced[0] else replace(node)
+            of_tensor.shape = tuple(tensor.shape)
+            frame.env[id(tensor)] = of_tensor
             if module is not None and tensor.ndim == 4:
                 self._note_map(name, module, tensor)
         self._alive.append(output)

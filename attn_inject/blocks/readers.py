@@ -8,49 +8,50 @@ from __future__ import annotations
 
 from torch import nn
 
-from attn_inject.blocks.probe import Frame, Node, Recording
+from attn_inject.blocks.probe import Frame, Node
 
 # Layers that treat every token by itself.
 PER_TOKEN = (nn.LayerNorm, nn.Identity, nn.Dropout)
 PER_TOKEN_OPS = frozenset({"add", "mul", "layer_norm", "contiguous", "to", "float", "dropout"})
 
 
-def grid_is_read(recording: Recording, frame: Frame, prefix: int) -> bool:
-    """Whether anything after this call of a block reads tokens behind the first `prefix`."""
-    above, node = frame.parent, frame.result
-    while above is not None and node is not None:
-        if _is_read_in(above, node, prefix):
-            return True
-        if not _is_returned(above, node):
-            return False
-        if above.parent is None:
-            return True
-        above, node = above.parent, above.result
-    return True
+def grid_is_read(frame: Frame, place: int | str | None, prefix: int) -> bool:
+    """Whether tokens behind the first `prefix` of a block's output reach the model's output.
+
+    Args:
+        frame: A call of the block.
+        place: Which element of its output holds the tokens; None if it is a tensor.
+        prefix: Tokens before the grid.
+    """
+    return frame.parent is None or _flows(frame.parent, frame.results.get(place), prefix, apart=True)
 
 
-def _is_returned(frame: Frame, node: Node) -> bool:
-    reached = _per_token_closure(frame, node)
-    return any(id(output) in reached for _, output in frame.output_nodes)
+def _flows(frame: Frame, start: Node | None, prefix: int, *, apart: bool) -> bool:
+    """Whether a node of a frame reaches the model's output.
 
-
-def _is_read_in(frame: Frame, node: Node, prefix: int) -> bool:
-    reached = _per_token_closure(frame, node)
+    Args:
+        frame: The call of the module that holds the block, or of one further out.
+        start: The node; None if it is unknown, which counts as read.
+        prefix: Tokens before the grid.
+        apart: Whether its tokens are still apart, so that taking the prefix leaves the grid unread.
+    """
+    if start is None:
+        return True
+    reached = {id(start): apart}
     for user in frame.nodes:
-        if id(user) in reached or not any(id(item) in reached for item in user.inputs):
+        states = [reached[id(item)] for item in user.inputs if id(item) in reached]
+        if user is start or not states:
             continue
-        if not _takes_prefix_only(user, prefix):
+        if all(states) and _takes_prefix_only(user, prefix):
+            continue
+        reached[id(user)] = all(states) and _is_per_token(user)
+    for place, output in frame.output_nodes:
+        if id(output) in reached and (
+            frame.parent is None
+            or _flows(frame.parent, frame.results.get(place), prefix, apart=reached[id(output)])
+        ):
             return True
     return False
-
-
-def _per_token_closure(frame: Frame, node: Node) -> set[int]:
-    """The node and all that was made from it one token at a time."""
-    reached = {id(node)}
-    for user in frame.nodes:
-        if any(id(item) in reached for item in user.inputs) and _is_per_token(user):
-            reached.add(id(user))
-    return reached
 
 
 def _is_per_token(node: Node) -> bool:

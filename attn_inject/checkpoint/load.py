@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def check_digest(contents: Contents, path: _Path) -> None:
     if state_digest(contents.state_dict) != contents.digest:
         raise FileError(
             f"{path} is damaged: its tensors are not those that were written.",
-            hint="Copy or write it again. --no-verify (verify=False) loads it as it is.",
+            hint="Copy or write it again. verify=False loads it as it is.",
         )
 
 
@@ -74,7 +75,7 @@ def _check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
     if named and not trust:
         raise FileError(
             f"{path} needs the class {named[0]}, and loading it would run that code.",
-            hint="Say --trust (trust=True) if you know where the file comes from.",
+            hint="Load it in Python with trust=True if you know where the file comes from.",
         )
 
 
@@ -130,8 +131,11 @@ def _fill_own_buffers(model: nn.Module, splices: Iterable[Splice], state: Mappin
 def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
     """Make the file's tensors the model's own, without a copy; what was one parameter stays one."""
     tied = _tied(model)
+    named = OrderedDict(state)
+    # Some modules look up their version there (MNASNet); the file's is the one built now.
+    named._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
     try:
-        model.load_state_dict(dict(state), strict=True, assign=True)
+        model.load_state_dict(named, strict=True, assign=True)
     except (RuntimeError, AttributeError) as error:
         lines = " ".join(line.strip() for line in str(error).splitlines())
         raise FileError(f"{path} does not fit its own recipe. {lines:.500}", hint="It is damaged.") from error

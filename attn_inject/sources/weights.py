@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -96,7 +97,10 @@ def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
         )
     if not any(parameter.is_meta for parameter in model.parameters()):
         try:
-            model.load_state_dict(match.fitting, strict=False)
+            fitting = OrderedDict(match.fitting)
+            # Some modules look up their version there (MNASNet) and refuse a state dict without.
+            fitting._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+            model.load_state_dict(fitting, strict=False)
         except RuntimeError as error:
             raise FileError(f"{weights.file!r} cannot be copied into the model: {one_line(error)}") from error
     averaged = "ema" in weights.wrapper

@@ -101,7 +101,7 @@ def test_one_changed_value_is_noticed_unless_asked_not_to(tmp_path):
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, state_dict=state))
     with pytest.raises(FileError, match="its tensors are not those that were written") as failure:
         load(path)
-    assert "--no-verify" in failure.value.hint
+    assert "verify=False" in failure.value.hint
     loaded = load(path, verify=False)
     assert torch.equal(loaded.layer1[0].conv1.weight, state["layer1.0.conv1.weight"])
 
@@ -146,7 +146,7 @@ def test_code_that_a_file_names_is_not_run_without_trust(tmp_path, tied, provena
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, recipe=recipe))
     with pytest.raises(FileError) as failure:
         load(path, base=base)
-    assert "--trust" in failure.value.hint
+    assert "trust=True" in failure.value.hint
     assert not ran
 
 

@@ -132,7 +132,7 @@ def test_a_saved_file_may_not_name_a_factory_unless_trusted(module):
     provenance = Provenance(source="factory", name=f"{module}:small")
     with pytest.raises(FileError, match="runs the code") as caught:
         rebuild(provenance)
-    assert "--trust" in caught.value.hint
+    assert "trust=True" in caught.value.hint
     with pytest.raises(FileError, match="runs the code"):
         load(ModelRequest(name=f"{module}:small"), trust=False)
     assert module not in sys.modules, "not even imported"

@@ -100,7 +100,7 @@ def test_bad_requests_are_refused(case, empty):
 
 FOREIGN = {
     "object": (Provenance(source="object", name="my.Net"), FileError, "base="),
-    "factory": (Provenance(source="factory", name="os:getcwd"), FileError, "--trust"),
+    "factory": (Provenance(source="factory", name="os:getcwd"), FileError, "trust=True"),
     "source": (Provenance(source="keras", name="resnet50"), FileError, "'keras'"),
     "name": (Provenance(source="timm", name="resnt18"), UnknownNameError, "resnt18"),
     "other library": (Provenance(source="timm", name="raft_small"), UnknownNameError, "raft_small"),
