@@ -7,7 +7,7 @@
 Parameters: 2 C h + 2 C + 1 + 3 h with h = max(1, C // r).
 
 Deviations: none. As in the authors' code all three layers have biases and W2 starts at zero, so that y = x
-at first; b changes nothing that a softmax sees, and is kept for the sake of the published counts.
+at first. A softmax does not see b: it stays for the sake of the published counts, and does not learn.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels, L = H W positions.
 """
@@ -47,6 +47,7 @@ class GC(AttentionModule):
         parts.init_he_(self.mask, mode="fan_in")
         nn.init.zeros_(self.fc2.weight)
         parts.zero_bias_(self.fc2)
+        parts.freeze_bias_(self.mask)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add one vector to every position, (N, C, H, W) -> (N, C, H, W)."""

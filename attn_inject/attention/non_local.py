@@ -8,7 +8,8 @@ Parameters: 4 C m + 3 m + 3 C with m = max(1, C // r).
 
 Deviations: none from the authors' code: biases, weights of standard deviation 0.01, pooled keys and values,
 the square root that the paper's embedded Gaussian does not have (`scale=False` leaves it out), and a norm
-whose scale starts at zero, so that y = x at first. A side of one position is not pooled.
+whose scale starts at zero, so that y = x at first. A softmax does not see the bias of W_p: it stays for the
+sake of the published counts, and does not learn. A side of one position is not pooled.
 
 Legend: N batch, C channels, H rows, W columns, m inner channels, L = H W positions, S pooled positions.
 """
@@ -54,6 +55,7 @@ class NonLocal(AttentionModule):
             nn.init.normal_(conv.weight, std=0.01)
             parts.zero_bias_(conv)
         nn.init.zeros_(self.bn.weight)
+        parts.freeze_bias_(self.phi)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add to each position what it finds elsewhere, (N, C, H, W) -> (N, C, H, W)."""

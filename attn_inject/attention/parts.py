@@ -210,3 +210,11 @@ def zero_bias_(*layers: nn.Conv1d | nn.Conv2d) -> None:
     for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def freeze_bias_(*layers: nn.Conv1d | nn.Conv2d) -> None:
+    """Biases at zero for good, where what follows does not see them and no gradient would reach them."""
+    for layer in layers:
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+            layer.bias.requires_grad_(False)

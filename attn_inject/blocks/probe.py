@@ -9,7 +9,7 @@ which weighted children it came through. Control flow of any kind has already ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -253,15 +253,17 @@ class _Recorder(TorchFunctionMode):
         node = Node(kind, name, tuple(inputs), tuple(produced[0].shape), sources, children, module)
         if module is not None and self._weighted.get(module, False):
             node.children = children | {node}
-        for tensor in produced:
-            # Each tensor that a child returned is a node of its own; `node` stands for the call.
-            of_tensor = node if kind != "call" or tensor is produced[0] else replace(node)
-            of_tensor.shape = tuple(tensor.shape)
-            frame.env[id(tensor)] = of_tensor
-            if module is not None and tensor.ndim == 4:
-                self._note_map(name, module, tensor)
         self._alive.append(output)
         frame.nodes.append(node)
+        for tensor in produced:
+            frame.env[id(tensor)] = node
+            if module is not None and len(produced) > 1:
+                # Who reads one of a child's outputs need not read the others.
+                part = Node("op", "output", (node,), tuple(tensor.shape), sources, node.children)
+                frame.env[id(tensor)] = part
+                frame.nodes.append(part)
+            if module is not None and tensor.ndim == 4:
+                self._note_map(name, module, tensor)
         return node
 
     def _note_map(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:

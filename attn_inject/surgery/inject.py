@@ -127,16 +127,19 @@ def _layout_at(tap: Tap, found: Found, findings: Findings) -> Layout | str:
 
 def _misfit(resolved: Resolved, layout: Layout, found: Found) -> str | None:
     """Why a module cannot act on a tensor of this layout, or None if it can."""
-    module = registry.load(resolved.entry)
-    spatial = getattr(module, "acts_on", "spatial") != "channel"
-    if layout.height is None and (spatial or needs_size(module)):
-        return "its tokens form no grid, and this module needs one"
-    if spatial and not found.grid_is_read:
-        return "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect"
+    no_grid = "its tokens form no grid, and this module needs one"
+    if layout.height is None and needs_size(registry.load(resolved.entry)):
+        return no_grid
     size = None if layout.height is None or layout.width is None else (layout.height, layout.width)
     try:
         with torch.device("meta"):
-            build(resolved, channels=layout.channels, size=size)
+            module = build(resolved, channels=layout.channels, size=size)
     except FitError as error:
         return error.message.rstrip(".")
+    # The class does not tell, since an option may turn a channel gate into a spatial one.
+    spatial = getattr(module, "acts_on", "spatial") != "channel"
+    if layout.height is None and spatial:
+        return no_grid
+    if spatial and not found.grid_is_read:
+        return "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect"
     return None

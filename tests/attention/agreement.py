@@ -32,7 +32,7 @@ def assert_agrees(module: nn.Module, formula: Formula, shape: tuple[int, ...]) -
     x, weights = torch.randn(shape, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
     for training in (True, False):
         module.train(training).zero_grad()
-        parameters = dict(module.named_parameters())
+        parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         tensors = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
         for name in parameters:
             tensors[name].requires_grad_()

@@ -22,3 +22,9 @@ def test_agrees_with_its_formula():
 def test_starts_as_the_identity():
     x = torch.randn(2, 32, 5, 4)
     assert torch.equal(GC(32)(x), x)
+
+
+def test_the_bias_that_a_softmax_does_not_see_is_counted_and_does_not_learn():
+    module = GC(32)
+    assert [name for name, p in module.named_parameters() if not p.requires_grad] == ["mask.bias"]
+    assert not module.mask.bias.any()

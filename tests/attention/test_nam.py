@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from attn_inject.attention.ca import CA
 from attn_inject.attention.nam import NAM, NAMChannel, NAMSpatial, share, sparsity_penalty
 from tests.attention.agreement import Tensors, assert_agrees, batch_norm, logistic
 
@@ -70,7 +71,7 @@ def test_a_size_that_is_none_is_refused(size):
 
 def test_the_penalty_is_the_sum_of_the_attention_norms_scales():
     attention = nn.Sequential(NAMChannel(4), NAM(4, size=(3, 2)))
-    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), attention)
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), CA(4), attention)
     with torch.no_grad():
         attention[0].bn.weight.copy_(torch.tensor([1.0, -2.0, 3.0, 0.5]))
     penalty = sparsity_penalty(model, weight=0.1)

@@ -45,3 +45,9 @@ def test_starts_as_the_identity():
 )
 def test_a_side_of_one_position_is_not_pooled(size, halved):
     assert halve(torch.randn(1, 2, *size)).shape[2:] == halved
+
+
+def test_the_bias_that_a_softmax_does_not_see_is_counted_and_does_not_learn():
+    module = NonLocal(8)
+    assert [name for name, p in module.named_parameters() if not p.requires_grad] == ["phi.bias"]
+    assert not module.phi.bias.any()

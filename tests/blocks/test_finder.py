@@ -190,3 +190,17 @@ def test_calls_of_a_shared_block():
         pytest.fail("this block cannot be called twice")
     assert [i.site.calls for i in find(model, InputSpec((3, 32, 32))).found] == [2]
     assert size_of(model) == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        # The last stage hands map and class token on apart, and only the token is read.
+        ("pit_ti_224", [True] * 11 + [False]),
+        ("tnt_s_patch16_224", [True] * 11 + [False]),
+        ("xcit_nano_12_p8_224", [True] * 13 + [False]),
+        ("deit_tiny_distilled_patch16_224", [True] * 11 + [False]),
+    ],
+)
+def test_who_reads_the_grid_through_tuples(name, read):
+    assert [i.grid_is_read for i in find_in(build(name, meta=True)).found] == read

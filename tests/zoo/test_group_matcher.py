@@ -17,9 +17,11 @@ COARSE = {
 }  # fmt: skip
 # timm also lists blocks without a shortcut, and other layers between them, in these.
 NOT_ALL_RESIDUAL = {
-    "coat", "densenet", "efficientnet", "efficientvit_mit", "hardcorenas", "hgnet", "iformer",
+    "coat", "cspnext", "densenet", "efficientnet", "efficientvit_mit", "ghostnet", "hardcorenas",
+    "hgnet", "iformer",
     "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2", "lowformer", "mobilenetv3",
-    "mobilenetv5", "rdnet", "rexnet", "selecsls", "starnet", "vgg", "vovnet",
+    "mobilenetv5", "rdnet", "repghost", "rexnet", "selecsls", "starnet", "vgg", "volo", "vovnet", "xception",
+    "xception_aligned",
 }  # fmt: skip
 
 SIZES = {name: int(row["params"]) for name, row in TABLE.items()}
