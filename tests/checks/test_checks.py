@@ -56,6 +56,12 @@ def test_a_paper_start_and_the_structure_level():
     assert set(passed) == {"keys", "tensors", "outputs", "calls", "identity in eval()"}
 
 
+def test_what_has_no_parameter_has_nothing_to_learn():
+    passed, failed = outcome(attention="simam", start="paper")
+    assert failed == {}
+    assert passed["gradients"].detail == "nothing that was inserted learns"
+
+
 def first_inserted(model):
     return next(iter(inserted_modules(model).values()))
 

@@ -161,7 +161,7 @@ def test_reparameterised_blocks_keep_working():
     model = make_generic(build("fastvit_t8"))
     image = image_for(model)
     with pytest.raises(FitError, match="another of its methods changes"):
-        operate_on(model, "se", placement="before-add", where=["final_conv"])
+        operate_on(build("repvgg_a0"), "se", placement="before-add")
     operate_on(model, "se")
     set_alphas(model, 0.5)
     with torch.no_grad():
