@@ -7,7 +7,8 @@ Nothing is pooled, so both gates are of the map's own size.
 
 Parameters: 2 C h + 2 k k C h + 4 C + 4 h with h = max(1, C // r).
 
-Deviations: none. On ResNet-50 the authors cut the k x k convolutions into groups and shuffle the channels
+Deviations: none known; not compared with the authors' numbers. On ResNet-50 the authors
+cut the k x k convolutions into groups and shuffle the channels
 after the first one, to have fewer parameters; `groups` does both.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.

@@ -13,7 +13,7 @@ Parameters, with the extent of the whole map: 0; C H W + 2 C; C H W + 3 C + 2 C 
 With e: 0; 11 C log2(e); 11 C log2(e) + C + 2 C h + h.
 
 Deviations: none that is known; the authors' code shows the extent of the whole map, and the smaller extents
-are from memory of the paper's text. Over the whole map theta and theta-plus serve one map size only.
+were not compared with anything. Over the whole map theta and theta-plus serve one map size only.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels; H', W' gathered rows and columns.
 """

@@ -6,7 +6,7 @@
 
 Parameters: 2 C h + h + 2 C + 1 with h = max(1, C // r), without bias 2 C h + C.
 
-Deviations: none. The equations have no biases, the authors' code has, and so have we: `bias=False`.
+Deviations: none known. The equations have no biases, the authors' code has, and so have we: `bias=False`.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """

@@ -6,7 +6,8 @@
 
 Parameters: 2 k C C + C C + 5 C.
 
-Deviations: none from the authors' code: the equations leave the norms and the ReLU out.
+Deviations: none known; the equations leave the norms and the ReLU out, and ours were not compared with the
+authors' code.
 
 Legend: N batch, C channels, H rows, W columns.
 """
