@@ -16,7 +16,7 @@ from torch import nn
 
 import attn_inject
 from attn_inject.cost.handles import activation_handles, flop_handles
-from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UnknownNameError
+from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UnknownNameError, UsageError
 from attn_inject.surgery.inserted import inserted_modules
 from tests.models import build, make_generic, size_of
 
@@ -206,6 +206,7 @@ def test_options_that_do_not_divide_are_adapted_and_reported():
         ({"attention": "se:reductoin=8"}, UnknownNameError, "reduction"),
         ({"placement": "behind"}, UnknownNameError, "behind"),
         ({"attention": "layer9.*=se"}, NoSiteError, "layer9"),
+        ({"attention": ["se", "eca"]}, UsageError, "eca serves no site"),
         ({"attention": "se:reduction=0"}, FitError, "reduction"),
         ({"model": "vgg11"}, NoSiteError, "--at"),
         ({"model": "resnet5"}, UnknownNameError, "resnet50"),

@@ -15,11 +15,15 @@ from attn_inject.outcome import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 
-def check_shapes(output: tuple[torch.Tensor, ...], before: Witness) -> Check:
-    """Output shapes are as before, and finite wherever the base's are."""
+def check_shapes(output: tuple[torch.Tensor, ...], before: Witness, *, detects: bool = False) -> Check:
+    """Output shapes are as before, and finite wherever the base's are.
+
+    How many boxes a detector finds (`detects`) is no shape.
+    """
     shapes = [tuple(t.shape) for t in output]
     expected = [tuple(t.shape) for t in before.evaluation]
-    if shapes != expected:
+    first = 1 if detects else 0
+    if [shape[first:] for shape in shapes] != [shape[first:] for shape in expected]:
         return Check(name="outputs", passed=False, detail=f"shapes {expected} became {shapes}")
     finite = all(
         bool(torch.isfinite(new).all()) or not bool(torch.isfinite(old).all())

@@ -39,7 +39,7 @@ def run_checks(
     checks = [*check_structure(model, before)]
     with generic_position(model, seed):
         output, counted = count_calls(model, inputs, seed=seed, grad=full)
-        checks.append(check_shapes(output, before))
+        checks.append(check_shapes(output, before, detects=inputs.training_example is not None))
         checks.append(check_calls(counted, calls))
         if identity:
             checks.append(check_identity("identity in eval()", output, before.evaluation))

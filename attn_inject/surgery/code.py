@@ -67,10 +67,11 @@ def source(
         original: The base class's forward, whose signature is re-emitted.
         fixed: Arguments that must have the given values at every call.
     """
-    emitted = graph.python_code("self")
-    body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
     signature = inspect.signature(original)
-    renames = {SELF: "self", **_rest_names(signature)}
+    me = next(iter(signature.parameters))
+    emitted = graph.python_code(me)
+    body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
+    renames = {SELF: me, **_rest_names(signature)}
     names = dict(emitted.globals)
     for name, value in list(names.items()):
         if value is base_forward:
@@ -84,7 +85,7 @@ def source(
     guards = ""
     for name, value in (fixed or {}).items():
         names["require_fixed"] = elements.require_fixed
-        guards += f"    require_fixed(self, {name!r}, {name}, {value!r})\n"
+        guards += f"    require_fixed({me}, {name!r}, {name}, {value!r})\n"
     code = f"def forward({_parameters(signature)}):\n{guards}{body.rstrip()}\n"
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     return code, {name: value for name, value in names.items() if name in used}

@@ -5,6 +5,7 @@ Deciding and editing are apart: what `decide` returns can be printed, saved and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from attn_inject.blocks import layout as layouts
 from attn_inject.blocks.findings import Findings, Found
 from attn_inject.blocks.layout import Layout
 from attn_inject.blocks.selection import select
-from attn_inject.errors import FitError
+from attn_inject.errors import FitError, UsageError
 from attn_inject.outcome import Rejection
 from attn_inject.plan import AttentionSpec, Plan
 from attn_inject.surgery.edit import Splice
@@ -53,7 +54,9 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
     """
     splices: list[Splice] = []
     skipped: list[Rejection] = []
-    for found in select(findings, plan):
+    selected = select(findings, plan)
+    _require_use(plan, selected)
+    for found in selected:
         spec = next(spec for spec in plan.attention if spec.serves(found.site.name))
         outcome = _decide_one(model, findings, found, spec, plan.placement, start)
         if isinstance(outcome, Splice):
@@ -72,6 +75,17 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
             hint="Another --placement or another module may fit; `attn-inject sites MODEL` shows the sites.",
         )
     return Decision(tuple(splices), tuple(skipped))
+
+
+def _require_use(plan: Plan, selected: Sequence[Found]) -> None:
+    """Refuse a spec that an earlier one leaves nothing to serve."""
+    used = {id(next(spec for spec in plan.attention if spec.serves(f.site.name))) for f in selected}
+    for spec in plan.attention:
+        if id(spec) not in used:
+            raise UsageError(
+                f"{spec} serves no site: an earlier --attn serves them all.",
+                hint=f"Give the earlier one a glob, for example --attn 'layer4.*=NAME' --attn {spec.name}.",
+            )
 
 
 def _decide_one(

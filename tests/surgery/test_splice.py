@@ -263,3 +263,21 @@ def test_a_crafted_edit_never_becomes_code(change):
     with pytest.raises(FitError, match=r"is no name|is no literal"):
         splicing.apply(model, [dataclasses.replace(splices[0], **change)])
     assert type(model.get_submodule(splices[0].name)).__name__ == "BasicBlock"
+
+
+@pytest.mark.parametrize("placement", ["after", "before-add"])
+def test_a_forward_whose_first_argument_has_another_name(placement):
+    class Block(nn.Module):
+        def __init__(me):  # noqa: N805
+            super().__init__()
+            me.f = nn.Conv2d(4, 4, 1)
+
+        def forward(me, x):  # noqa: N805
+            return x + me.f(x)
+
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), Block()).eval()
+    image = torch.randn(1, 4, 8, 8)
+    with torch.no_grad():
+        expected = model(image)
+        operate_on(model, "se:reduction=1", size=(4, 8, 8), placement=placement)
+        assert torch.equal(model(image), expected)
