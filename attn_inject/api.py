@@ -47,6 +47,7 @@ def inject(
     blocks: str = "residual",
     at: str | Sequence[str] = (),
     start: str = "auto",
+    stem: bool = False,
     strict: bool = False,
     check: str = "full",
     seed: int = 0,
@@ -68,6 +69,7 @@ def inject(
         blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
         at: Globs of modules to take instead of residual blocks.
         start: `identity` (bit-equal until trained), `paper`, or `auto`: identity if there are weights.
+        stem: Whether to replace the stem too (`replace-conv` with SASA).
         strict: Whether a site that cannot take its module is an error instead of a skip.
         check: `full`, `structure` or `off`; `seed` is of the checks and of new parameters.
         inplace: Whether to edit the given module itself instead of a copy.
@@ -79,7 +81,7 @@ def inject(
     Raises:
         AttnInjectError: Its subclasses say what could not be had, found, fitted, proven or written.
     """
-    more = {"strict": strict, "check": check, "seed": seed}
+    more = {"stem": stem, "strict": strict, "check": check, "seed": seed}
     plan = make_plan(attention, placement, where, skip, stage, blocks, at, start, **more)
     say = progress or (lambda _: None)
     if out is not None and not dry_run:

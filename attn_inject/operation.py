@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from attn_inject import sources
-from attn_inject.blocks.finder import find
 from attn_inject.checkpoint import pt
 from attn_inject.checkpoint.load import load
 from attn_inject.checks.run import run_checks
@@ -31,7 +30,7 @@ from attn_inject.plan import ModelRequest, Plan
 from attn_inject.sources.loaded import LoadedModel
 from attn_inject.surgery import splice as splicing
 from attn_inject.surgery.edit import Splice
-from attn_inject.surgery.inject import Decision, decide
+from attn_inject.surgery.inject import Decision, decide, notes_of, resolve_start, search
 from attn_inject.surgery.inserted import AttnInject
 from attn_inject.surgery.removal import undo
 
@@ -145,14 +144,15 @@ def operate(
         ModelError: The model does not run.
         CheckFailedError: The operated model failed a check.
     """
-    start = plan.start if plan.start != "auto" else ("identity" if loaded.has_weights else "paper")
+    start = resolve_start(plan, has_weights=loaded.has_weights)
     say("finding residual blocks")
-    findings = find(loaded.model, loaded.inputs, blocks=plan.blocks, at=plan.at)
+    findings = search(loaded.model, loaded.inputs, plan)
     decision = decide(loaded.model, findings, plan, start=start)
     say("counting cost")
     modules = [_on_meta(splice) for splice in decision.splices]
     base = count(loaded.model, loaded.inputs)
-    result = with_sites(base, [(m, s.shape, s.calls) for m, s in zip(modules, decision.splices, strict=True)])
+    model = loaded.model
+    result = with_sites(base, decision.added(model, modules), removed=decision.removed(model))
     checks = () if dry_run else _write_in(loaded, plan, decision, start, say)
     report = Report(
         model=name,
@@ -168,7 +168,7 @@ def operate(
         uncounted=result.uncounted,
         checks=checks,
         versions=sources.versions(),
-        notes=loaded.notes,
+        notes=(*loaded.notes, *notes_of(plan, decision)),
     )
     return Injected(model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan)
 
@@ -190,7 +190,8 @@ def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, s
             loaded.model,
             loaded.inputs,
             before,
-            calls={f"{s.name}.{s.module}": s.calls for s in decision.splices},
+            calls={s.path: s.calls for s in decision.splices},
+            removed=frozenset(f"{s.name}.{key}" for s in decision.splices for key in s.removed),
             identity=start == "identity",
             full=full,
         )
@@ -242,7 +243,7 @@ def _insertion(splice: Splice, module: AttnInject) -> Insertion:
     return Insertion(
         site=site,
         attention=splicing.label(splice),
-        module=f"{splice.name}.{splice.module}",
+        module=splice.path,
         cost=module_cost(module, splice.shape).times(splice.calls),
         note=splice.note,
     )

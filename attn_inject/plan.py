@@ -19,7 +19,11 @@ PLACEMENTS = {
     "before-block": "the input of the branch (SE-PRE)",
     "on-shortcut": "the shortcut, after its projection (SE-Identity)",
     "after-conv": "the output of the block's spatial convolution, after its norm and activation (SE_3x3)",
+    "replace-conv": "in the place of each spatial convolution of the block that keeps the number of channels",
+    "replace-attention": "in the place of the channel or spatial attention that the model already has",
+    "paper": "where its paper puts the module, stages and blocks included",
 }
+REPLACING = ("replace-conv", "replace-attention")
 STARTS = {
     "auto": "identity when weights were loaded, paper otherwise",
     "identity": "the operated model's output is bit-equal to the untouched one's until it is trained",
@@ -146,6 +150,7 @@ class Plan:
         blocks: A key of `BLOCK_KINDS`.
         at: Globs of modules named by hand instead of found blocks.
         start: A key of `STARTS`.
+        stem: Whether to replace the stem too (`replace-conv` of modules that have one).
         strict: Whether a site that a module does not fit is an error instead of a skip.
         check: A key of `CHECKS`.
         seed: Seed of the new parameters and of the checks' inputs.
@@ -159,6 +164,7 @@ class Plan:
     blocks: str = "residual"
     at: tuple[str, ...] = ()
     start: str = "auto"
+    stem: bool = False
     strict: bool = False
     check: str = "full"
     seed: int = 0
@@ -178,6 +184,20 @@ class Plan:
             raise UsageError(
                 "No attention module is named.", hint="Add --attn NAME, for example --attn ela-l."
             )
+        if self.stem and self.placement not in ("replace-conv", "paper"):
+            raise UsageError(
+                "--stem replaces the stem's convolution, so it goes with --placement replace-conv only.",
+                hint="For example --attn sasa --placement replace-conv --stem.",
+            )
+        if self.at and self.placement in ("replace-conv", "paper"):
+            raise UsageError(
+                f"--at and --placement {self.placement} disagree: the latter looks inside residual blocks.",
+                hint="Leave one of them out; --where and --skip choose among the blocks.",
+            )
+
+    def spec_for(self, site: str) -> AttentionSpec:
+        """The first spec whose glob matches a site; the plan must have one."""
+        return next(spec for spec in self.attention if spec.serves(site))
 
 
 def make_plan(

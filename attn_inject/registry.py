@@ -54,8 +54,9 @@ class Entry:
         arxiv: The paper's arXiv id, or "".
         venue: Where it appeared, for a paper that is not known on arXiv.
         url: Of the paper; by default that of its arXiv id.
-        placement: Where the authors put it: a key of `plan.PLACEMENTS`, or `replace-conv`, in the place
-            of a spatial convolution.
+        placement: Where the authors put it, a key of `plan.PLACEMENTS`.
+        inverted: Where they put it in inverted residual blocks, if elsewhere; then blocks with a depthwise
+            convolution that do not expand their channels are left alone.
         stages: Where the authors put it, numbers from 1; empty means in all.
         blocks: In which blocks of such a stage: `all`, `last`, or `second`, every second one.
         acts_on: `channel` or `spatial`, as in `attention.contract`.
@@ -75,6 +76,7 @@ class Entry:
     venue: str = ""
     url: str = ""
     placement: str = "after"
+    inverted: str = ""
     stages: tuple[int, ...] = ()
     blocks: str = "all"
     acts_on: str = "spatial"

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from attn_inject import registry, sources
-from attn_inject.blocks.finder import find
 from attn_inject.blocks.findings import Findings
 from attn_inject.cost.count import Counted, count
 from attn_inject.cost.sites import with_sites
@@ -20,7 +19,7 @@ from attn_inject.outcome import Cost, Stats, StatsRow
 from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, make_plan
 from attn_inject.sources.loaded import LoadedModel
 from attn_inject.surgery import splice as splicing
-from attn_inject.surgery.inject import decide
+from attn_inject.surgery.inject import decide, resolve_start, search
 
 
 def stats(
@@ -78,7 +77,7 @@ def _rows(
     yield _with_figures(bare, base.cost, base.cost)
     findings: Findings | NoSiteError
     try:
-        findings = find(loaded.model, loaded.inputs, blocks=plans[0].blocks, at=plans[0].at)
+        findings = search(loaded.model, loaded.inputs, plans[0])
     except NoSiteError as error:
         findings = error
     for plan in plans:
@@ -97,12 +96,14 @@ def _operated(
     loaded: LoadedModel, findings: Findings, plan: Plan, base: Counted, uncounted: Counter[str]
 ) -> tuple[int, Cost]:
     """The number of sites and the cost of the operated model."""
-    splices = decide(loaded.model, findings, plan, start=plan.start).splices
+    start = resolve_start(plan, has_weights=False)
+    decision = decide(loaded.model, findings, plan, start=start)
     with torch.device("meta"):
-        modules = [splicing.build(splice) for splice in splices]
-    result = with_sites(base, [(m, s.shape, s.calls) for m, s in zip(modules, splices, strict=True)])
+        modules = [splicing.build(splice) for splice in decision.splices]
+    model = loaded.model
+    result = with_sites(base, decision.added(model, modules), removed=decision.removed(model))
     uncounted.update(Counter(result.uncounted) - Counter(base.uncounted))
-    return len(splices), result.cost
+    return len(decision.splices), result.cost
 
 
 def _with_figures(row: StatsRow, cost: Cost, base: Cost) -> StatsRow:

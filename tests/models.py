@@ -16,7 +16,7 @@ from attn_inject.inputs import InputSpec
 from attn_inject.plan import Plan, as_specs
 from attn_inject.surgery import splice
 from attn_inject.surgery.edit import Splice
-from attn_inject.surgery.inject import decide
+from attn_inject.surgery.inject import decide, search
 
 
 def build(name: str, *, meta: bool = False, **arguments: Any) -> nn.Module:
@@ -62,7 +62,7 @@ def operate_on(
 ) -> tuple[Splice, ...]:
     """Write `attention` into a model, in place."""
     request = Plan(attention=as_specs(attention), **plan)
-    findings = find(model, InputSpec(size or size_of(model)), blocks=request.blocks, at=request.at)
+    findings = search(model, InputSpec(size or size_of(model)), request)
     decision = decide(model, findings, request, start=start)
     splice.apply(model, decision.splices)
     return decision.splices

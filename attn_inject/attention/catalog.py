@@ -18,7 +18,8 @@ _ELA: Final[dict[str, Any]] = {
     "authors": "Xu and Wan",
     "year": 2024,
     "arxiv": "2403.01123",
-    "placement": "after-conv",
+    "placement": "before-add",
+    "inverted": "after-conv",
 }
 _NAM: Final[dict[str, Any]] = {
     "title": "NAM: Normalization-based Attention Module",
@@ -101,7 +102,8 @@ ROWS: Final[tuple[Entry, ...]] = (
         authors="Hou et al.",
         year=2021,
         arxiv="2103.02907",
-        placement="after-conv",
+        placement="before-add",
+        inverted="after-conv",
         summary="gates rows and columns by a bottleneck that both share",
         parameters="3 * max(8, C // r) * C + 3 * max(8, C // r) + 2 * C",
         aliases=("coordinate", "coord"),

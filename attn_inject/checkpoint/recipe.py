@@ -13,11 +13,13 @@ from attn_inject.errors import FileError
 from attn_inject.plan import PLACEMENTS
 from attn_inject.sources.loaded import Provenance
 from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.stem import POOL, STEM
 
 SOURCES = ("timm", "torchvision", "factory", "object")
 LAYOUTS = ("NCHW", "NHWC", "NLC", "NCDHW", "NDHWC")
 STARTS = ("identity", "paper")
 
+_PLACED = (*(name for name in PLACEMENTS if name != "paper"), STEM, POOL)
 _MODULE = re.compile(r"attn_inject(_[0-9]+)?")
 
 
@@ -68,7 +70,7 @@ def check_words(recipe: Recipe) -> None:
     _check_word(recipe.provenance.source, SOURCES, "recipe: provenance: source")
     for index, splice in enumerate(recipe.splices):
         where = f"recipe: splices[{index}]"
-        _check_word(splice.placement, PLACEMENTS, f"{where}: placement")
+        _check_word(splice.placement, _PLACED, f"{where}: placement")
         _check_word(splice.start, STARTS, f"{where}: start")
         _check_word(splice.layout, LAYOUTS, f"{where}: layout")
         _check_names(splice, where)
@@ -104,6 +106,7 @@ def _check_sizes(splice: Splice, where: str) -> None:
         "width": splice.width,
         "stage": splice.stage,
         "calls": splice.calls,
+        "stride": splice.stride,
     }
     for name, size in sizes.items():
         if size is not None and size < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
@@ -24,6 +24,7 @@ def run_checks(
     calls: Mapping[str, int],
     identity: bool,
     full: bool,
+    removed: Collection[str] = (),
 ) -> tuple[Check, ...]:
     """Check an operated model against what the untouched one was.
 
@@ -34,9 +35,10 @@ def run_checks(
         calls: How often each inserted module must run in one forward.
         identity: Whether the start is the identity.
         full: Whether to check gradients and modes too.
+        removed: State-dict keys of replaced modules.
     """
     seed = before.seed
-    checks = [*check_structure(model, before)]
+    checks = [*check_structure(model, before, removed)]
     with generic_position(model, seed):
         output, counted = count_calls(model, inputs, seed=seed, grad=full)
         checks.append(check_shapes(output, before, detects=inputs.training_example is not None))

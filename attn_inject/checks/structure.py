@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import nn
 
 from attn_inject.checks.witness import Witness
@@ -10,23 +12,30 @@ from attn_inject.outcome import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 
-def check_structure(model: nn.Module, before: Witness) -> tuple[Check, ...]:
-    """The checks `keys` and `tensors`."""
+def check_structure(model: nn.Module, before: Witness, removed: Collection[str] = ()) -> tuple[Check, ...]:
+    """The checks `keys` and `tensors`.
+
+    Args:
+        model: The operated model.
+        before: What the untouched one was.
+        removed: The keys of replaced modules, which must be gone.
+    """
     state = model.state_dict()
-    missing = [key for key in before.digests if key not in state]
+    missing = [key for key in before.digests if (key in removed) == (key in state)]
     ours = tuple(f"{name}." for name in inserted_modules(model))
     foreign = [key for key in state if key not in before.digests and not key.startswith(ours)]
     kept = {key: tensor for key, tensor in state.items() if key in before.digests}
     after = tensor_digests(kept)
     changed = [key for key in kept if after[key] != before.digests[key]]
     added = len(state) - len(kept)
+    gone = f", {len(removed)} of replaced modules gone" if removed else ""
     return (
         Check(
             name="keys",
             passed=not missing and not foreign,
             detail=_first(missing, "missing")
             or _first(foreign, "unexpected")
-            or f"all {len(before.digests)} base keys kept, {added} added",
+            or f"all {len(kept)} base keys kept, {added} added{gone}",
         ),
         Check(
             name="tensors",

@@ -37,6 +37,7 @@ def inject(
     stage: options.Stage = "",
     blocks: options.Blocks = "residual",
     at: options.At = None,
+    stem: options.Stem = False,
     strict: options.Strict = False,
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
@@ -69,7 +70,7 @@ def inject(
         model_arg=model_arg,
     )
     wishes: dict[str, Any] = options.selection(placement, where, skip, blocks, at, start)
-    wishes |= {"strict": strict, "check": check, "seed": seed}
+    wishes |= {"stem": stem, "strict": strict, "check": check, "seed": seed}
     stages = options.parse_stages(stage)
     Plan(attention=specs, stages=stages, **wishes)
     with working(f"loading torch and {model}", quiet=quiet) as progress:

@@ -180,6 +180,14 @@ Seed = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Stem = Annotated[
+    bool,
+    typer.Option(
+        "--stem",
+        help="Replace the stem too, with --placement replace-conv and a module that has one (sasa).",
+        rich_help_panel=WHERE,
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -53,14 +53,25 @@ def site_costs(sites: Iterable[SiteCall]) -> list[Cost]:
     return [module_cost(module, shape).times(calls) for module, shape, calls in sites]
 
 
-def with_sites(base: Counted, sites: Iterable[SiteCall]) -> Counted:
-    """What the operated model costs: the base and every site; `by_module` stays the base's."""
+def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[SiteCall] = ()) -> Counted:
+    """What the operated model costs: the base and every site, without what was replaced.
+
+    Args:
+        base: Of the untouched model; `by_module` stays the base's.
+        sites: What was written in.
+        removed: What it stands for, in the model's own modules.
+    """
     cost, uncounted = base.cost, Counter(base.uncounted)
+    for module, shape, calls in removed:
+        gone = module_count(module, shape)
+        cost -= gone.cost.times(calls)
+        uncounted.subtract({kind: times * calls for kind, times in gone.uncounted.items()})
     for module, shape, calls in sites:
         site = module_count(module, shape)
         cost += site.cost.times(calls)
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
-    return Counted(cost=cost, uncounted=dict(uncounted.most_common()), by_module=base.by_module)
+    left = {kind: times for kind, times in uncounted.most_common() if times > 0}
+    return Counted(cost=cost, uncounted=left, by_module=base.by_module)
 
 
 def _frozen(value: Any) -> Hashable:

@@ -57,6 +57,20 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     return graph
 
 
+def replacement_graph(base: type[nn.Module], module: str) -> fx.Graph:
+    """First input -> the inserted module -> output, in the place of all that the base class does.
+
+    Args:
+        base: The class of the replaced module.
+        module: The inserted child's name.
+    """
+    graph = fx.Graph()
+    graph.placeholder(SELF)
+    value = graph.placeholder(list(inspect.signature(base.forward).parameters)[1])
+    graph.output(graph.call_module(module, (value,)))
+    return graph
+
+
 def source(
     graph: fx.Graph, original: Callable[..., Any], fixed: Mapping[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:

@@ -12,11 +12,11 @@ class Splice:
     """Where one attention module goes and how it is made; plain data only.
 
     Attributes:
-        name: The block's qualified name in the model, `layer3.5`.
+        name: The block's qualified name in the model, `layer3.5`; with `replace-*` the replaced module's.
         module: The inserted child's own name in the block, `attn_inject`.
         attention: A registry name, or `package.module:Class`.
         options: The constructor's options as they were used, after adapting them to the site.
-        placement: A key of `plan.PLACEMENTS`.
+        placement: A key of `plan.PLACEMENTS` other than `paper`, or `stem` and `stem-pool`.
         start: `identity` or `paper`.
         layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`, at the tapped point.
         channels: C at the tapped point.
@@ -31,6 +31,8 @@ class Splice:
         block: The block's class name, `Bottleneck`.
         stage: Number of the stage, from 1.
         calls: How often one forward of the model runs this block.
+        stride: Of the average pool behind attention that stands for a convolution with that stride.
+        removed: State-dict keys below `name` that the replaced module had (`replace-*` only).
         note: What was adapted for this site, or "".
     """
 
@@ -53,4 +55,16 @@ class Splice:
     block: str
     stage: int = 1
     calls: int = 1
+    stride: int = 1
+    removed: tuple[str, ...] = ()
     note: str = ""
+
+    @property
+    def path(self) -> str:
+        """The inserted module's qualified name, `layer3.5.attn_inject`."""
+        return f"{self.name}.{self.module}"
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the module called `name` is replaced."""
+        return self.placement.startswith(("replace-", "stem"))

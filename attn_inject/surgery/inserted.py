@@ -5,11 +5,44 @@ Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T fra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from attn_inject.surgery.adapters import Grid, in_layout
 from attn_inject.surgery.edit import Splice
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a replaced module consisted of; no state dict and no `parameters()` shows it.
+
+    Attributes:
+        parameters: Its own parameters by name.
+        buffers: Its own buffers by name.
+        modules: Its children by name.
+    """
+
+    parameters: Mapping[str, nn.Parameter | None]
+    buffers: Mapping[str, torch.Tensor | None]
+    modules: Mapping[str, nn.Module | None]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has its values; a model that was rebuilt from a file may lack them."""
+        return not any(tensor.is_meta for tensor in self.state().values())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Its parameters and buffers by name, those of its children too."""
+        own = {**self.parameters, **self.buffers}
+        state = {name: tensor for name, tensor in own.items() if tensor is not None}
+        for name, module in self.modules.items():
+            tensors = module.state_dict(keep_vars=True) if module is not None else {}
+            state |= {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+        return state
 
 
 class AttnInject(nn.Module):
@@ -24,28 +57,41 @@ class AttnInject(nn.Module):
         layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
         grid: Size of the grid and number of prefix tokens (NLC only).
         identity: Whether to start as the identity.
+        stride: Of the average pool that follows, where the module stands for a convolution with a stride.
 
     Shape:
         Input and output: (N, C, H, W), (N, H, W, C), (N, L, C), (N, C, T, H, W) or (N, T, H, W, C).
+        With a stride s, (N, C, H, W) -> (N, C, ceil(H / s), ceil(W / s)).
     """
 
     alpha: nn.Parameter | None
     # The edit that wrote it in, so that a model knows its own operations.
     splice: Splice | None = None
+    # What it stands for, so that it can be taken out again; None if it stands for nothing.
+    replaced: Replaced | None = None
 
     def __init__(
-        self, attention: nn.Module, *, layout: str = "NCHW", grid: Grid | None = None, identity: bool = False
+        self,
+        attention: nn.Module,
+        *,
+        layout: str = "NCHW",
+        grid: Grid | None = None,
+        identity: bool = False,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.attention = attention
         self.layout = layout
         self.grid = grid
+        self.stride = stride
         # Shape (1,), not (): FSDP2 refuses scalars.
         self.register_parameter("alpha", nn.Parameter(torch.zeros(1)) if identity else None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate `x` in its own layout."""
         y = in_layout(self.layout, self.attention, x, self.grid)
+        if self.stride > 1:
+            y = F.avg_pool2d(y, self.stride, self.stride, ceil_mode=True)
         if self.alpha is None:
             return y
         return x + (self.alpha * (y - x)).to(x.dtype)
@@ -53,7 +99,8 @@ class AttnInject(nn.Module):
     def extra_repr(self) -> str:
         """Layout and start."""
         start = "paper" if self.alpha is None else "identity"
-        return f"layout={self.layout}, start={start}"
+        pool = f", stride={self.stride}" if self.stride > 1 else ""
+        return f"layout={self.layout}, start={start}{pool}"
 
 
 def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:

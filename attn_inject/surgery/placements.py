@@ -15,8 +15,9 @@ import torch
 from torch import fx, nn
 
 from attn_inject.blocks.findings import Found
-from attn_inject.blocks.probe import has_weight
+from attn_inject.blocks.probe import Frame, Recording, has_weight
 from attn_inject.blocks.residual import Addition, tensor_additions
+from attn_inject.surgery.replacing import is_attention
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
 
 ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
@@ -30,12 +31,14 @@ class Tap:
 
     Attributes:
         shape: Of the tapped tensor.
+        module: Qualified name of the module whose body is rewritten, if that is a part of the block.
         node: The tapped fx node, or None for the block's output.
         users: The nodes whose use of it is replaced.
         fixed: Arguments that the trace is specialised to.
     """
 
     shape: tuple[int, ...]
+    module: str = ""
     node: str | None = None
     users: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class Tap:
 class _Block:
     """A traced body with what the recorded run knows of it."""
 
+    frame: Frame
     graph: fx.Graph
     fixed: Mapping[str, Any]
     module: nn.Module
@@ -69,18 +73,39 @@ class _Block:
         )
 
 
-def find_tap(found: Found, placement: str) -> Tap | str:
+def find_tap(found: Found, placement: str, recording: Recording) -> Tap | str:
     """What a module with this placement acts on in a block, or the reason why it cannot.
 
     Args:
         found: The site with its recorded call.
-        placement: A key of `plan.PLACEMENTS` other than `after`.
+        placement: `before-add`, `before-block`, `on-shortcut` or `after-conv`.
+        recording: The run that it was found in.
     """
     if placement == "on-shortcut" and found.addition is None:
         return "the block has no shortcut"
-    block = _trace(found)
-    if isinstance(block, str):
-        return f"{block}; only --placement after works here"
+    block = _trace(found.frame, found.addition)
+    while not isinstance(block, str):
+        part = _compound(block, recording) if placement == "after-conv" else None
+        if part is None:
+            return _chosen_tap(block, placement, inside=block.frame is not found.frame)
+        block = _trace(part, None)
+    return f"{block}; only --placement after works here"
+
+
+def _compound(block: _Block, recording: Recording) -> Frame | None:
+    """The call of the child that the spatial convolution is in, if it runs other ones too."""
+    node = _spatial_conv(block)
+    if node is None:
+        return None
+    child = block.module.get_submodule(str(node.target))
+    kernels = [m for m in child.modules() if has_weight(m) and not any(map(has_weight, m.children()))]
+    if len(kernels) < 2:
+        return None
+    name = f"{block.frame.name}.{node.target}"
+    return next((frame for frame in recording.frames if frame.name == name), None)
+
+
+def _chosen_tap(block: _Block, placement: str, *, inside: bool) -> Tap | str:
     choice = _CHOOSE[placement](block)
     if isinstance(choice, str):
         return choice
@@ -90,12 +115,15 @@ def find_tap(found: Found, placement: str) -> Tap | str:
     if overwriter := _overwriter(node, users, block.module):
         return f"{placement} would act on a value that {overwriter} overwrites in place"
     return Tap(
-        tuple(block.values[node.name].shape), node.name, tuple(user.name for user in users), block.fixed
+        shape=tuple(block.values[node.name].shape),
+        module=block.frame.name if inside else "",
+        node=node.name,
+        users=tuple(user.name for user in users),
+        fixed=block.fixed,
     )
 
 
-def _trace(found: Found) -> _Block | str:
-    frame = found.frame
+def _trace(frame: Frame, addition: Addition | None) -> _Block | str:
     body = trace_body(frame.module, frame.args, frame.kwargs)
     if isinstance(body, str):
         return body
@@ -104,21 +132,23 @@ def _trace(found: Found) -> _Block | str:
         values = node_values(body.graph, frame.module, recorded)
     except Exception as error:
         return f"its traced body does not run ({type(error).__name__})"
-    add = _matching_add(body, found, values)
+    add = _matching_add(body, frame, addition, values)
     if isinstance(add, str):
         return add
-    return _Block(body.graph, body.fixed, frame.module, values, found.addition, add)
+    return _Block(frame, body.graph, body.fixed, frame.module, values, addition, add)
 
 
-def _matching_add(body: Body, found: Found, values: Mapping[str, torch.Tensor]) -> fx.Node | str | None:
+def _matching_add(
+    body: Body, frame: Frame, addition: Addition | None, values: Mapping[str, torch.Tensor]
+) -> fx.Node | str | None:
     """The fx node of the recorded addition: both runs made the same additions in the same order."""
-    if found.addition is None:
+    if addition is None:
         return None
     traced = [node for node in body.graph.nodes if _adds_two_tensors(node, values)]
-    recorded = [node for _, node in tensor_additions(found.frame)]
+    recorded = [node for _, node in tensor_additions(frame)]
     if [tuple(values[node.name].shape) for node in traced] != [node.shape for node in recorded]:
         return "its traced body makes other additions than its recorded run"
-    add: fx.Node = traced[found.addition.index]
+    add: fx.Node = traced[addition.index]
     return add
 
 
@@ -177,7 +207,8 @@ def _before_block(block: _Block) -> _Choice:
     return next(iter(heads.items()))
 
 
-def _after_conv(block: _Block) -> _Choice:
+def _spatial_conv(block: _Block) -> fx.Node | None:
+    """The call of the last child of the branch that has a spatial convolution."""
     scope = _ancestors(block.branch) if block.branch is not None else set(block.graph.nodes)
     if block.shortcut is not None:
         scope -= _ancestors(block.shortcut)
@@ -187,15 +218,22 @@ def _after_conv(block: _Block) -> _Choice:
         for node in block.graph.nodes
         if node in scope and node.op == "call_module" and _has_spatial_conv(modules[str(node.target)])
     ]
-    if not convs:
+    return convs[-1] if convs else None
+
+
+def _after_conv(block: _Block) -> _Choice:
+    node = _spatial_conv(block)
+    if node is None:
         return "the block has no spatial convolution"
-    node = convs[-1]
+    modules = dict(block.module.named_modules())
     while (follower := _norm_or_activation(node, modules, block.values)) is not None:
         node = follower
     return node, tuple(node.users)
 
 
 def _has_spatial_conv(module: nn.Module) -> bool:
+    if is_attention(module):
+        return False
     return any(isinstance(m, nn.Conv2d | nn.Conv3d) and max(m.kernel_size) > 1 for m in module.modules())
 
 
@@ -246,3 +284,5 @@ _CHOOSE = {
     "on-shortcut": _on_shortcut,
     "after-conv": _after_conv,
 }
+# The placements that rewrite a traced body.
+INNER = tuple(_CHOOSE)

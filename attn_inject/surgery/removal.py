@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from attn_inject.errors import FitError
 from attn_inject.surgery.edit import Splice
 from attn_inject.surgery.generated import PREFIX, base_of, is_generated
+from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
 
 def remove(model: nn.Module) -> nn.Module:
@@ -18,7 +20,16 @@ def remove(model: nn.Module) -> nn.Module:
 
     Returns:
         The same object; its blocks have their own classes and no `attn_inject` child.
+
+    Raises:
+        FitError: A module was replaced, and what it consisted of is not known; nothing is changed.
     """
+    for name, inserted in inserted_modules(model).items():
+        if inserted.replaced is not None and not inserted.replaced.is_whole:
+            raise FitError(
+                f"{name} stands for a module whose weights were not kept, so it cannot be taken out.",
+                hint="Restore with the weights of the untouched model, or save with --keep-replaced.",
+            )
     for block in list(model.modules()):
         while is_generated(type(block)):
             _undo_last(block)
@@ -32,6 +43,11 @@ def undo(model: nn.Module, splices: Iterable[Splice]) -> None:
 
 
 def _undo_last(block: nn.Module) -> None:
-    names = [name for name in block._modules if name.startswith(PREFIX)]
+    name = [name for name in block._modules if name.startswith(PREFIX)][-1]
+    inserted = block._modules[name]
     block.__class__ = base_of(type(block))
-    delattr(block, names[-1])
+    delattr(block, name)
+    if isinstance(inserted, AttnInject) and inserted.replaced is not None:
+        block._parameters.update(inserted.replaced.parameters)
+        block._buffers.update(inserted.replaced.buffers)
+        block._modules.update(inserted.replaced.modules)

@@ -13,10 +13,11 @@ from attn_inject.attention.factory import create_attention, resolve
 from attn_inject.errors import FitError
 from attn_inject.plan import AttentionSpec
 from attn_inject.surgery.adapters import Grid
-from attn_inject.surgery.code import after_graph, source
+from attn_inject.surgery.code import after_graph, replacement_graph, source
 from attn_inject.surgery.edit import Splice
 from attn_inject.surgery.generated import PREFIX, generated_class
-from attn_inject.surgery.inserted import AttnInject
+from attn_inject.surgery.inserted import AttnInject, Replaced
+from attn_inject.surgery.stem import POOL, STEM, build_stem
 from attn_inject.surgery.tracer import FIXABLE, trace
 
 
@@ -61,8 +62,19 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = operated_class(block, splice)
         inserted.splice = splice
+        if splice.replaces:
+            inserted.replaced = _emptied(block)
         block.add_module(splice.module, inserted.train(block.training))
         block.__class__ = cls
+
+
+def _emptied(module: nn.Module) -> Replaced:
+    """Take out all that a module consists of; its names stay, so that order and attributes hold."""
+    replaced = Replaced(dict(module._parameters), dict(module._buffers), dict(module._modules))
+    for slots in (module._parameters, module._buffers, module._modules):
+        for name in slots:
+            slots[name] = None
+    return replaced
 
 
 def _unfit_for_code(splice: Splice) -> str | None:
@@ -78,20 +90,27 @@ def _unfit_for_code(splice: Splice) -> str | None:
 def build(splice: Splice) -> AttnInject:
     """The module that a splice writes in."""
     size = None if splice.height is None or splice.width is None else (splice.height, splice.width)
+    if splice.placement in (STEM, POOL):
+        return AttnInject(build_stem(splice))
     attention = create_attention(splice.attention, channels=splice.channels, size=size, **splice.options)
     grid = Grid(splice.height, splice.width, splice.prefix) if splice.layout == "NLC" else None
-    return AttnInject(attention, layout=splice.layout, grid=grid, identity=splice.start == "identity")
+    identity = splice.start == "identity"
+    return AttnInject(attention, layout=splice.layout, grid=grid, identity=identity, stride=splice.stride)
 
 
 def label(splice: Splice) -> str:
     """The shortest spec of the module that a splice writes in, `sa:groups=32`."""
+    if splice.placement in (STEM, POOL):
+        return f"{splice.attention} {splice.placement}"
     return str(resolve(AttentionSpec(name=splice.attention, options=splice.options), splice.channels))
 
 
 def operated_class(block: nn.Module, splice: Splice) -> type[nn.Module]:
     """The generated class whose forward also runs the inserted child."""
     base = type(block)
-    if splice.tap is None:
+    if splice.replaces:
+        code, names = source(replacement_graph(base, splice.module), base.forward)
+    elif splice.tap is None:
         graph = after_graph(base, splice.module, splice.element)
         code, names = source(graph, base.forward)
     else:

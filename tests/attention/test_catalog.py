@@ -33,7 +33,8 @@ def test_every_row_says_everything(row):
     else:
         assert row.venue.endswith(str(row.year))
     assert row.paper_url.startswith("https://")
-    assert row.placement in (*PLACEMENTS, "replace-conv")
+    assert row.placement in PLACEMENTS
+    assert row.inverted in ("", *PLACEMENTS)
     assert set(row.stages) <= {1, 2, 3, 4}
     assert row.blocks in ("all", "last", "second")
     assert row.acts_on in ("channel", "spatial")

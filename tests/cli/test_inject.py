@@ -63,6 +63,7 @@ def test_every_option_reaches_the_api(program, api):
         "blocks": "family",
         "at": ("features.*",),
         "start": "identity",
+        "stem": False,
         "strict": True,
         "check": "structure",
         "seed": 7,

@@ -45,7 +45,7 @@ def test_a_terminal_gets_rules_and_wrapping_and_a_pipe_plain_columns():
         [*PROGRAM, "list", "placements"], capture_output=True, text=True, check=True
     ).stdout
     assert piped.isascii()
-    assert piped.splitlines()[1].startswith("after         the block's output, after the addition")
+    assert piped.splitlines()[1].startswith("after              the block's output, after the addition")
 
 
 def test_errors_are_coloured_on_a_terminal_unless_no_color_is_set():

@@ -18,8 +18,7 @@ from attn_inject.blocks.finder import find
 from attn_inject.blocks.findings import Findings
 from attn_inject.errors import AttnInjectError, FitError, NoSiteError
 from attn_inject.operation import take
-from attn_inject.plan import PLACEMENTS
-from attn_inject.surgery.placements import find_tap
+from attn_inject.surgery.placements import INNER, find_tap
 
 warnings.simplefilter("ignore")
 torch.set_num_threads(1)  # two processes share two cores
@@ -71,8 +70,8 @@ def _placements(findings: Findings) -> list[str]:
     """The placements that at least one block of every class takes."""
     firsts = {item.site.block: item for item in reversed(findings.found)}
     works = ["after"] if firsts else []
-    for placement in list(PLACEMENTS)[1:]:
-        taps = [find_tap(item, placement) for item in firsts.values()] if placement != "replace-conv" else []
+    for placement in INNER:
+        taps = [find_tap(item, placement, findings.recording) for item in firsts.values()]
         if any(not isinstance(tap, str) for tap in taps):
             works.append(placement)
     return works
