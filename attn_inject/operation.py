@@ -163,6 +163,7 @@ def operate(
         input_size=loaded.inputs.size,
         insertions=tuple(_insertion(s, m) for s, m in zip(decision.splices, modules, strict=True)),
         rejected=(*decision.skipped, *findings.rejected),
+        removed=decision.removed_keys,
         base=base.cost,
         result=result.cost,
         uncounted=result.uncounted,
@@ -191,7 +192,7 @@ def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, s
             loaded.inputs,
             before,
             calls={s.path: s.calls for s in decision.splices},
-            removed=frozenset(f"{s.name}.{key}" for s in decision.splices for key in s.removed),
+            removed=decision.removed_keys,
             identity=start == "identity",
             full=full,
         )

@@ -149,6 +149,7 @@ class Report:
         input_size: (channels, height, width) in pixels of the model's input.
         insertions: What was written in.
         rejected: Candidates that are no sites, and sites that were skipped.
+        removed: State-dict keys of replaced modules, which are gone.
         base: Cost of the untouched model.
         result: Cost of the operated model.
         uncounted: Operations that fvcore has no rule for, with how often they ran.
@@ -166,6 +167,7 @@ class Report:
     input_size: tuple[int, ...] | None
     insertions: tuple[Insertion, ...]
     rejected: tuple[Rejection, ...]
+    removed: tuple[str, ...] = ()
     base: Cost = Cost()
     result: Cost = Cost()
     uncounted: Mapping[str, int] = field(default_factory=dict)
@@ -190,6 +192,7 @@ class Report:
             "input_size": list(self.input_size) if self.input_size else None,
             "sites": [insertion.to_json() for insertion in self.insertions],
             "rejected": [{"name": item.name, "reason": item.reason} for item in self.rejected],
+            "removed": list(self.removed),
             "base": self.base.to_json(),
             "result": self.result.to_json(),
             "delta": self.delta.to_json(),

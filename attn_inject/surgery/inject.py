@@ -49,6 +49,11 @@ class Decision:
     skipped: tuple[Rejection, ...]
     enlarged: tuple[Enlarged, ...] = ()
 
+    @property
+    def removed_keys(self) -> tuple[str, ...]:
+        """State-dict keys of the model that go."""
+        return tuple(f"{splice.name}.{key}" for splice in self.splices for key in splice.removed)
+
     def added(self, model: nn.Module, inserted: Sequence[nn.Module]) -> list[Call]:
         """What runs in addition, with its input's shape and its number of calls in one forward.
 
@@ -290,8 +295,8 @@ def notes_of(plan: Plan, decision: Decision) -> tuple[str, ...]:
     notes = []
     if plan.placement == "paper":
         notes += [f"the paper's place of {note(spec)}." for spec in plan.attention]
-    gone = [splice for splice in decision.splices if splice.replaces]
-    if keys := [f"{splice.name}.{key}" for splice in gone for key in splice.removed]:
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        notes.append(f"{len(gone)} modules are replaced; their keys go: {', '.join(keys[:3])}{more}.")
+    if keys := decision.removed_keys:
+        gone = sum(splice.replaces for splice in decision.splices)
+        more = f" and {len(keys) - 3} more (--json lists all)" if len(keys) > 3 else ""
+        notes.append(f"{gone} modules are replaced; their keys go: {', '.join(keys[:3])}{more}.")
     return tuple(notes)
