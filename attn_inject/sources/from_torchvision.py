@@ -21,9 +21,9 @@ from torch import nn
 from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
 from attn_inject.plan import ModelRequest
+from attn_inject.sources.matching import compare
 from attn_inject.sources.refusal import library, refused
 from attn_inject.sources.torchvision_inputs import InputKind, kind_of
-from attn_inject.sources.weights import compare
 
 RESERVED = frozenset(["weights", "weights_backbone", "pretrained", "pretrained_backbone", "progress"])
 

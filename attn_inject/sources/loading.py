@@ -11,7 +11,8 @@ from attn_inject.plan import ModelRequest
 from attn_inject.sources import from_factory, from_timm, from_torchvision, names
 from attn_inject.sources.empty import build_empty, build_outline, emptied
 from attn_inject.sources.loaded import LoadedModel, Provenance
-from attn_inject.sources.weights import put_weights, read_weights
+from attn_inject.sources.matching import put_weights
+from attn_inject.sources.weights import read_weights
 
 _SOURCES: dict[str, Any] = {
     "timm": from_timm,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +12,19 @@ from attn_inject.errors import MissingExtraError, ModelError
 
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _LONGEST = 300
+_SHOWN = 3
 
 
 def one_line(error: BaseException) -> str:
     """The class and the message of an error, on one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def some(names: Sequence[str]) -> str:
+    """`a, b, c and 21 more`."""
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
 
 
 def refused(

@@ -1,4 +1,4 @@
-"""Read a state dict from a file and put it into a model, as far as it fits.
+"""Read a state dict from a file.
 
 Only torch's `weights_only` reader and safetensors touch a file, so that nothing in it can run.
 """
@@ -6,55 +6,28 @@ Only torch's `weights_only` reader and safetensors touch a file, so that nothing
 from __future__ import annotations
 
 import argparse
+import re
 import warnings
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from attn_inject.errors import FileError
-from attn_inject.sources.refusal import one_line
+from attn_inject.errors import FileError, ModelError
+from attn_inject.sources.refusal import some
 
 # Where training scripts put the state dict; averaged weights first, as timm's own loader prefers them.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state", "model", "module")
 _DEEPEST = 3
-_SHOWN = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Match:
-    """A state dict beside a model's own.
-
-    Attributes:
-        fitting: The tensors whose name and shape the model has.
-        missing: Names that only the model has.
-        unexpected: Names that only the file has.
-        reshaped: `NAME (file's shape) instead of (model's shape)`, for names that both have.
-    """
-
-    fitting: Mapping[str, Any]
-    missing: Sequence[str]
-    unexpected: Sequence[str]
-    reshaped: Sequence[str]
-
-    def notes(self, what: str) -> tuple[str, ...]:
-        """One sentence for each way in which `what` did not match."""
-        facts = {
-            "of another shape left out": self.reshaped,
-            "of the model not in the file": self.missing,
-            "unknown to the model left out": self.unexpected,
-        }
-        return tuple(
-            f"{what}: {len(names)} {'tensor' if len(names) == 1 else 'tensors'} {fact}: {_some(names)}."
-            for fact, names in facts.items()
-            if names
-        )
+_TAKES = "weights (--weights FILE) takes a state dict in a .pt, .pth or .safetensors file."
+# How torch's two formats begin: an archive, a pickle of its magic number.
+_BEGINNINGS = (b"PK\x03\x04", b"\x80\x02\x8a\n")
+# How torch's reader says so for the older format, which cannot be looked through beforehand.
+_REFUSED = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]*\w)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,58 +50,21 @@ def read_weights(file: str) -> Weights:
 
     Raises:
         FileError: The file is missing, truncated or foreign, or it would run code.
+        ModelError: It is an operated model that was saved here.
     """
-    state, wrapper = _unwrapped(_read(Path(file)), file)
-    return Weights(file=file, state=state, wrapper=wrapper)
-
-
-def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
-    """Copy what fits into `model`, unless that has no memory, and say what did not match.
-
-    Raises:
-        FileError: Nothing fits.
-    """
-    name = Path(weights.file).name
-    match = compare(model, _renamed(weights.state, model.state_dict().keys()))
-    if not match.fitting:
-        raise FileError(
-            f"No tensor of {weights.file!r} fits the model. {' '.join(match.notes(name))}",
-            hint="It seems to be another architecture's.",
+    content = _read(Path(file))
+    if isinstance(content, Mapping) and content.get("format") == "attn-inject":
+        raise ModelError(
+            f"{file!r} was saved by attn-inject: it is a whole model with its attention modules.",
+            hint=f"Open it as the model, without weights (--weights): attn-inject {file} --attn NAME.",
         )
-    if not any(parameter.is_meta for parameter in model.parameters()):
-        try:
-            fitting = OrderedDict(match.fitting)
-            # Some modules look up their version there (MNASNet) and refuse a state dict without.
-            fitting._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
-            model.load_state_dict(fitting, strict=False)
-        except RuntimeError as error:
-            raise FileError(f"{weights.file!r} cannot be copied into the model: {one_line(error)}") from error
-    averaged = "ema" in weights.wrapper
-    taken = (f"{name}: the averaged weights, {weights.wrapper!r}, were taken.",) if averaged else ()
-    return taken + match.notes(name)
-
-
-def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
-    """Sort the entries of `state` by whether `model` has them; nothing is loaded."""
-    own = model.state_dict()
-    fitting, unexpected, reshaped = {}, [], []
-    for name, value in state.items():
-        if name not in own:
-            unexpected.append(name)
-        elif _shape(value) != _shape(own[name]):
-            reshaped.append(f"{name} {_shape(value)} instead of {_shape(own[name])}")
-        else:
-            fitting[name] = value
-    # Files older than torch 0.4.1 have no such counters, and torch itself does not miss them.
-    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
-    return Match(fitting=fitting, missing=missing, unexpected=unexpected, reshaped=reshaped)
+    state, wrapper = _unwrapped(content, file)
+    return Weights(file=file, state=state, wrapper=wrapper)
 
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise FileError(
-            f"There is no file {str(path)!r}.", hint="--weights takes a .pt, .pth or .safetensors file."
-        )
+        raise FileError(f"There is no file {str(path)!r}.", hint=_TAKES)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -142,16 +78,24 @@ def _read(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:
-    foreign = _foreign_objects(path)
+    if isinstance(error, PermissionError):
+        return FileError(f"{str(path)!r} cannot be read: {error.strerror}.", hint="Check its permissions.")
+    foreign = _foreign_objects(path) or _REFUSED.findall(str(error))
     if foreign:
         return FileError(
-            f"{str(path)!r} was refused: reading it would run {_some(foreign)}. Nothing was run.",
+            f"{str(path)!r} was refused: reading it would run {some(foreign)}. Nothing was run.",
             hint="Save the model's state dict instead of the model: torch.save(model.state_dict(), FILE).",
         )
-    return FileError(
-        f"{str(path)!r} cannot be read as weights; it is damaged, or something else: {one_line(error)}",
-        hint="--weights takes a state dict in a .pt, .pth or .safetensors file.",
-    )
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    if beginning in _BEGINNINGS:
+        return FileError(f"{str(path)!r} is cut short or damaged.", hint="Copy or download it again.")
+    if beginning and path.suffix == ".safetensors":
+        return FileError(
+            f"{str(path)!r} is cut short or damaged, or no safetensors file.",
+            hint="Copy or download it again.",
+        )
+    return FileError(f"{str(path)!r} is {'no file of weights' if beginning else 'empty'}.", hint=_TAKES)
 
 
 def _harmless() -> AbstractContextManager[Any]:
@@ -185,26 +129,3 @@ def _unwrapped(content: Any, file: str) -> tuple[Mapping[str, Any], str]:
     if any(tensor.is_meta for tensor in tensors):
         raise FileError(f"{file!r} holds shapes without values.", hint="It was saved from a model on meta.")
     return content, wrapper
-
-
-def _renamed(state: Mapping[str, Any], own: Any) -> dict[str, Any]:
-    """Undo the prefixes of DataParallel (`module.`) and torch.compile (`_orig_mod.`)."""
-    return {_plain(str(name), own): value for name, value in state.items()}
-
-
-def _plain(name: str, own: Any) -> str:
-    if name in own:
-        return name
-    plain = name.replace("_orig_mod.", "")
-    while plain not in own and plain.startswith("module."):
-        plain = plain.removeprefix("module.")
-    return plain
-
-
-def _shape(value: Any) -> tuple[int, ...] | str:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest

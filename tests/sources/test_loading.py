@@ -49,7 +49,7 @@ def test_weights_from_a_file_are_loaded_and_the_mismatch_is_noted(tmp_path):
     assert loaded.has_weights
     assert torch.equal(loaded.model.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
     (note,) = loaded.notes
-    assert note.startswith("trained.pth: 2 tensors of another shape left out: fc.weight (1000, ")
+    assert note.startswith("loaded 90 of 92 tensors from trained.pth; 2 of another shape: fc.weight (1000, ")
     assert "weights" not in loaded.provenance.arguments
 
 
