@@ -72,9 +72,6 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    from importlib import metadata
+    from attn_inject.versions import VERSION
 
-    try:
-        return metadata.version("attn-inject")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return VERSION

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from importlib import metadata
 
+# The only place that says it; the built package takes it from here.
+VERSION = "0.1.0"
 PACKAGES = ("attn-inject", "torch", "torchvision", "timm", "fvcore")
 
 
 def versions() -> dict[str, str]:
-    """Package to installed version, `not installed` where it is missing."""
-    return {package: _version(package) for package in PACKAGES}
+    """Package to version; our own is that of the code that runs, installed or not.
+
+    A library that is missing has the version `not installed`.
+    """
+    return {package: version(package) for package in PACKAGES}
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """The version of one package, or `not installed`."""
+    if package == "attn-inject":
+        return VERSION
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -24,6 +24,8 @@ from attn_inject.blocks.selection import match_modules
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Rejection, Site
 
+NO_SHORTCUT = "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it"
+
 
 def find(
     model: nn.Module, inputs: InputSpec, *, blocks: str = "residual", at: Sequence[str] = ()
@@ -50,8 +52,13 @@ def find(
         rejected = [Rejection(name=name, reason="did not run") for name in named if name not in calls]
     else:
         chosen, rejected = _residual_blocks(recording, calls)
+        siblings = _siblings(calls, chosen)
         if blocks == "family":
-            chosen |= _siblings(calls, chosen)
+            chosen |= siblings
+            rejected = [item for item in rejected if item.name not in siblings]
+        else:
+            known = {item.name for item in rejected}
+            rejected += [Rejection(name=n, reason=NO_SHORTCUT) for n in siblings if n not in known]
     found = []
     for name in sorted(chosen, key=list(calls).index):
         item = _describe(calls[name], chosen[name], recording)

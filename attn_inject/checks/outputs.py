@@ -64,6 +64,8 @@ def check_calls(calls: Mapping[str, int], expected: Mapping[str, int]) -> Check:
     """Every inserted module ran as often as its block, neither more nor less."""
     wrong = [name for name, count in expected.items() if calls.get(name, 0) != count]
     detail = f"{len(expected)} inserted modules ran once per call of their block"
+    if len(expected) == 1:
+        detail = "the inserted module ran once per call of its block"
     if wrong:
         detail = f"{wrong[0]} ran {calls.get(wrong[0], 0)} times instead of {expected[wrong[0]]}"
     return Check(name="calls", passed=not wrong, detail=detail)

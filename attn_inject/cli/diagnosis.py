@@ -17,6 +17,7 @@ from typing import Any
 from attn_inject import registry
 from attn_inject.cli.attempt import MARK, PLUGINS
 from attn_inject.cli.boundary import LIBRARIES
+from attn_inject.versions import VERSION
 
 MATCHING_BUILDS = (
     "Install torchvision and the torch build that it asks for together: "
@@ -87,7 +88,7 @@ def diagnose() -> Diagnosis:
     found = attempts([*LIBRARIES, PLUGINS])
     oldest = {need.name: need.oldest for need in needs if not need.extra}
     return Diagnosis(
-        version=_version("attn-inject") or "not installed",
+        version=VERSION,
         python=platform.python_version(),
         libraries=_libraries(oldest, found),
         extras=tuple(_extras(needs)),

@@ -37,7 +37,9 @@ def _site_grid(sites: Iterable[Mapping[str, Any]]) -> Grid:
         names = [site["name"] for site in run]
         shown = names[0] if len(names) == 1 else f"{names[0]} .. {names[-1]}"
         rows.append((shown, str(len(names)), *kind))
-    return Grid.of("sites|>count|attention|map (CxHxW)|>elements each|note", rows).without_empty_columns()
+    return Grid.of(
+        "sites|>count|attention|map (CxHxW)|>params and buffers each|note", rows
+    ).without_empty_columns()
 
 
 def _kind(site: Mapping[str, Any]) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ def _tensor_grid(content: Mapping[str, Any]) -> Grid:
     whole = content["tensors"], content["elements"]
     base = whole[0] - inserted[0], whole[1] - inserted[1]
     rows = [("base", base), ("attention", inserted), ("together", whole)]
-    return Grid.of("part|>tensors|>elements", [(name, str(n), scaled(e)) for name, (n, e) in rows])
+    return Grid.of("part|>tensors|>params and buffers", [(name, str(n), scaled(e)) for name, (n, e) in rows])
 
 
 def _origin(content: Mapping[str, Any]) -> str:

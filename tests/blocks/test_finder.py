@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.blocks.finder import find
+from attn_inject.blocks.finder import NO_SHORTCUT, find
 from attn_inject.errors import ModelError, NoSiteError
 from attn_inject.inputs import InputSpec
 from tests.models import build, find_in, kinds, size_of
@@ -142,10 +142,19 @@ def test_who_reads_the_grid_of_the_last_block():
 
 def test_family_adds_siblings_without_a_shortcut():
     model = build("mobilenetv2_100", meta=True)
-    names = {i.site.name for i in find_in(model, blocks="family").found}
+    findings = find_in(model, blocks="family")
     expected = {k for k, m in model.named_modules() if type(m).__name__ == "InvertedResidual"}
-    assert names == expected
+    assert {i.site.name for i in findings.found} == expected
     assert len(expected) == 16
+    assert findings.rejected == ()
+
+
+def test_siblings_that_are_left_out_are_named():
+    findings = find_in(build("mobilenetv2_100", meta=True))
+    firsts = [f"blocks.{stage}.0" for stage in range(1, 7)]
+    assert [item.name for item in findings.rejected] == firsts
+    assert {item.reason for item in findings.rejected} == {NO_SHORTCUT}
+    assert "--blocks family" in NO_SHORTCUT
 
 
 def test_modules_named_by_hand():

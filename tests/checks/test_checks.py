@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from attn_inject.checks.generic import generic_position
+from attn_inject.checks.outputs import check_calls
 from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
 from attn_inject.inputs import InputSpec
@@ -147,6 +148,18 @@ def test_training_that_is_no_longer_random():
     assert "random" in passed["modes"].detail
     _, failed = outcome(fix, drop_path_rate=0.5)
     assert "modes" in failed
+
+
+@pytest.mark.parametrize(
+    ("count", "detail"),
+    [
+        (1, "the inserted module ran once per call of its block"),
+        (3, "3 inserted modules ran once per call of their block"),
+    ],
+)
+def test_calls_are_told_in_plain_words(count, detail):
+    calls = {f"{i}.attn_inject": 2 for i in range(count)}
+    assert check_calls(calls, calls).detail == detail
 
 
 @pytest.mark.parametrize("zeroed", ["bn2", "fc"])
