@@ -12,6 +12,10 @@ import torch
 from torch.utils import _pytree as pytree
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+# What to do about a model that refuses its input.
+ANOTHER_INPUT = (
+    "Give the size that it was built for, input_size (--input-size C,H,W), or in Python an example_input."
+)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ class Plan:
                 raise unknown_name(what, value, known)
         if not self.attention:
             raise UsageError(
-                "No attention module is named.", hint="Add --attn NAME, for example --attn ela-l."
+                "No attention module is named.", hint="Name one (--attn NAME), for example ela-l."
             )
         if self.stem and self.placement not in ("replace-conv", "paper"):
             raise UsageError(

@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from attn_inject.errors import ModelError
-from attn_inject.inputs import InputSpec
+from attn_inject.inputs import ANOTHER_INPUT, InputSpec
 from attn_inject.shadow import shadow, to_meta
 
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
@@ -137,7 +137,7 @@ def _record(
             raise _NoValueError from error
         raise ModelError(
             f"The model does not run on {_input_of(inputs)}: {type(error).__name__}: {_first_line(error)}.",
-            hint="Give the size it was built for with --input-size C,H,W (example_input= in Python).",
+            hint=ANOTHER_INPUT,
         ) from error
     finally:
         for handle in handles:

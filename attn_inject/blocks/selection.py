@@ -47,7 +47,8 @@ def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
     kept = tuple(item for item in findings.found if _is_kept(item, plan))
     if not kept:
         raise NoSiteError(
-            f"None of the {len(names)} sites is left by --where, --skip, --stage and the globs of --attn.",
+            f"None of the {len(names)} sites is left by where, skip, stage and the globs of the attention "
+            "(--where, --skip, --stage, --attn).",
             hint="`attn-inject sites MODEL` lists them.",
         )
     return kept
@@ -77,5 +78,6 @@ def _suggest_at(findings: Findings) -> str:
     ends = [name for size, name in findings.recording.maps.items() if min(size) > 1 and "head" not in name]
     names = ends[-4:]
     if not names:
-        return "Name modules yourself with --at GLOB."
-    return f"Name modules yourself, for example --at {' --at '.join(names)} (the ends of its stages)."
+        return "Name modules yourself: at (--at GLOB)."
+    example = " --at ".join(names)
+    return f"Name modules yourself: at (--at GLOB), for example the ends of its stages, --at {example}."

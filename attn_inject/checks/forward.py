@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from attn_inject.errors import ModelError
-from attn_inject.inputs import InputSpec
+from attn_inject.inputs import ANOTHER_INPUT, InputSpec
 
 BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 
@@ -50,7 +50,7 @@ def run(
             raise ModelError(
                 f"The model does not run on {inputs.size or 'its example input'} in {mode} mode: "
                 f"{type(error).__name__}: {error}",
-                hint="Give the size it was built for with --input-size C,H,W.",
+                hint=ANOTHER_INPUT,
             ) from error
     return tuple(leaf for leaf in pytree.tree_leaves(output) if _is_float(leaf))
 

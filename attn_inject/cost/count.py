@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.hollow import hollow
 from attn_inject.errors import ModelError
-from attn_inject.inputs import Arguments, InputSpec
+from attn_inject.inputs import ANOTHER_INPUT, Arguments, InputSpec
 from attn_inject.outcome import Cost
 
 # fvcore has no rule for these either, but they only move numbers: there is nothing that was missed.
@@ -96,7 +96,7 @@ def _count(model: nn.Module, arguments: Arguments) -> Counted:
         raise ModelError(
             f"{type(model).__name__} cannot be counted: its forward fails on {shapes}. "
             f"{type(error).__name__}: {str(error).strip()}",
-            hint="Give another input size (--input-size), or example_input= in Python.",
+            hint=ANOTHER_INPUT,
         ) from error
     total = counts[""]
     return Counted(

@@ -40,7 +40,7 @@ def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
         if not _takes(_factory(name), "num_classes"):
             raise UsageError(
                 f"The factory {name!r} takes no num_classes.",
-                hint="Leave out --num-classes, or give the factory that argument.",
+                hint="Leave out num_classes (--num-classes), or give the factory that argument.",
             )
         arguments["num_classes"] = request.num_classes
     return arguments
@@ -54,7 +54,7 @@ def published(name: str, arguments: Mapping[str, Any]) -> str:
     """
     raise UsageError(
         f"No weights are published for the factory {name!r}.",
-        hint="Let the factory load them, or hand them over with --weights FILE.",
+        hint="Let the factory load them, or hand over a file of weights (--weights FILE).",
     )
 
 

@@ -79,7 +79,7 @@ def published(name: str, arguments: Mapping[str, Any]) -> str:
         return name
     raise ModelError(
         f"timm publishes no weights for {name!r}.",
-        hint="Leave out --pretrained, or hand over your own with --weights FILE.",
+        hint="Leave out pretrained (--pretrained), or hand over your own weights (--weights FILE).",
     )
 
 

@@ -113,7 +113,7 @@ def published(name: str, arguments: Mapping[str, Any]) -> str:
             return f"{name}.{enum['DEFAULT'].name}"
     raise ModelError(
         f"torchvision publishes no weights for {name!r}.",
-        hint="Leave out --pretrained, or hand over your own with --weights FILE.",
+        hint="Leave out pretrained (--pretrained), or hand over your own weights (--weights FILE).",
     )
 
 

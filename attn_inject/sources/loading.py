@@ -119,7 +119,9 @@ def _build(
 
 def _check(request: ModelRequest) -> None:
     if request.pretrained and request.weights is not None:
-        raise UsageError("--pretrained and --weights exclude each other.", hint="Keep one of them.")
+        raise UsageError(
+            "pretrained and weights (--pretrained, --weights) exclude each other.", hint="Keep one of them."
+        )
     if request.num_classes is not None and request.num_classes < 0:
         raise UsageError(f"A model cannot have {request.num_classes} classes.", hint="Give 0 or more.")
     size = request.input_size
@@ -135,7 +137,7 @@ def _check_arguments(source: str, arguments: dict[str, Any]) -> None:
     if reserved:
         raise UsageError(
             f"{_listed(reserved)} cannot be a model argument.",
-            hint="Weights are asked for with --pretrained or --weights FILE.",
+            hint="Weights are asked for with pretrained (--pretrained) or weights (--weights FILE).",
         )
 
 

@@ -39,7 +39,7 @@ def resolve(text: str) -> Found:
     if text.endswith(_FILES):
         raise FileError(
             f"{text!r} is a file, not the name of a model.",
-            hint="Is the path right? Weights for a named model are given with --weights FILE.",
+            hint="Is the path right? Weights for a named model have a place of their own (--weights FILE).",
         )
     if ":" in text:
         if from_factory.resolve(text) is None:

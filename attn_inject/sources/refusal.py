@@ -34,13 +34,14 @@ def refused(
     if pretrained and isinstance(error, OSError):
         return ModelError(
             f"The weights of {what} could not be downloaded: {one_line(error)}",
-            hint="Without a network, hand over a local copy with --weights FILE.",
+            hint="Without a network, hand over a local copy as weights (--weights FILE).",
         )
     unexpected = _UNEXPECTED.search(str(error))
     if isinstance(error, TypeError) and unexpected and unexpected[1] in arguments:
         return ModelError(
             f"{what} takes no argument {unexpected[1]!r}.",
-            hint="--num-classes, --input-size and --model-arg KEY=VALUE become arguments of its constructor.",
+            hint="num_classes, input_size and model_args (--num-classes, --input-size, --model-arg) become "
+            "arguments of its constructor.",
         )
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     message = f"{what} cannot be built{f' with {given}' if given else ''}: {one_line(error)}"

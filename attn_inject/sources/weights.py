@@ -23,7 +23,7 @@ from attn_inject.sources.refusal import some
 # Where training scripts put the state dict; averaged weights first, as timm's own loader prefers them.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state", "model", "module")
 _DEEPEST = 3
-_TAKES = "weights (--weights FILE) takes a state dict in a .pt, .pth or .safetensors file."
+_TAKES = "A file of weights (--weights FILE) is a state dict in .pt, .pth or .safetensors."
 # How torch's two formats begin: an archive, a pickle of its magic number.
 _BEGINNINGS = (b"PK\x03\x04", b"\x80\x02\x8a\n")
 # How torch's reader says so for the older format, which cannot be looked through beforehand.

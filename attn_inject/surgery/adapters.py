@@ -45,7 +45,8 @@ class Grid:
             raise ModelError(
                 f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
                 "that the attention module was written in for.",
-                hint="Call the model with images of that aspect, or inject again with --input-size.",
+                hint="Call the model with images of that aspect, or inject again with another "
+                "input_size (--input-size C,H,W).",
             )
         return height, tokens // height
 

@@ -32,5 +32,5 @@ def require_fixed(block: nn.Module, name: str, value: Any, expected: Any) -> Non
         return
     raise FitError(
         f"{type(block).__name__} was rewritten for {name}={expected!r} and is called with another value.",
-        hint="Inject with --placement after, which accepts every argument.",
+        hint="Inject with placement after (--placement after), which accepts every argument.",
     )

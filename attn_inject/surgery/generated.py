@@ -138,7 +138,7 @@ def importable_name(value: Any) -> str:
         pass
     raise FitError(
         f"The block's body uses {value!r}, which cannot be imported by name.",
-        hint="Use --placement after, which does not rewrite the body.",
+        hint="Use placement after (--placement after), which does not rewrite the body.",
     )
 
 
