@@ -12,10 +12,11 @@ from attn_inject.attention.factory import create_attention
 from attn_inject.attention.nam import sparsity_penalty
 from attn_inject.blocks.finder import find
 from attn_inject.checkpoint.atomic import check_writable
+from attn_inject.checkpoint.formats import check_suffix
 from attn_inject.keeping import describe, load, save, save_checked
 from attn_inject.operation import Injected, copied, operate, take
 from attn_inject.outcome import Sites, Stats
-from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, make_plan
+from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
 from attn_inject.surgery.removal import remove
 from attn_inject.table import stats
 
@@ -55,6 +56,7 @@ def inject(
     example_input: Any = None,
     input_size: Sequence[int] | None = None,
     out: str | Path | None = None,
+    only: str = "all",
     force: bool = False,
     dry_run: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -75,7 +77,8 @@ def inject(
         inplace: Whether to edit the given module itself instead of a copy.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; or `input_size`,
             (C, H, W) in pixels.
-        out: File to save to, after the checks; `force` lets it replace another.
+        out: File to save to, after the checks; `only="attention"` keeps just that (see `save`), `force` lets
+            it replace another.
         dry_run: Whether to stop before anything is touched; `progress` is told what happens next.
 
     Raises:
@@ -84,7 +87,9 @@ def inject(
     more = {"stem": stem, "strict": strict, "check": check, "seed": seed}
     plan = make_plan(attention, placement, where, skip, stage, blocks, at, start, **more)
     say = progress or (lambda _: None)
+    check_kept(only)
     if out is not None and not dry_run:
+        check_suffix(out)
         check_writable(out, force=force)
     say("building the model")
     loaded = take(model, outline=dry_run, example_input=example_input, input_size=input_size, seed=seed)
@@ -94,7 +99,7 @@ def inject(
     if out is None or dry_run:
         return result
     say("saving")
-    return save_checked(result, out, force=force)
+    return save_checked(result, out, only=only, force=force)
 
 
 def find_sites(

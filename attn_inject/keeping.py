@@ -10,38 +10,54 @@ import torch
 from torch import nn
 
 from attn_inject import sources
-from attn_inject.checkpoint import pt
+from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.describe import describe
 from attn_inject.checkpoint.digest import state_digest, structure
 from attn_inject.checkpoint.load import load
 from attn_inject.checkpoint.recipe import Recipe
+from attn_inject.checkpoint.settle import settled
+from attn_inject.checkpoint.tensors import attention_only
 from attn_inject.checks.forward import equal, largest_difference, run
+from attn_inject.errors import FitError
 from attn_inject.operation import Injected, require
 from attn_inject.outcome import Check
-from attn_inject.plan import to_dict
-from attn_inject.surgery.inserted import recorded_splices
+from attn_inject.plan import check_kept
+from attn_inject.sources.origin import Origin, carried
+from attn_inject.surgery.inserted import inserted_modules, recorded_splices
 from attn_inject.surgery.removal import remove
 
 __all__ = ["describe", "load", "save", "save_checked"]
 
 
-def save(result: Injected, path: str | Path, *, force: bool = False) -> Path:
+def save(model: nn.Module | Injected, path: str | Path, *, only: str = "all", force: bool = False) -> Path:
     """Save an operated model: plain data and tensors, never code.
 
     Args:
-        result: What `inject` returned; its model may have been trained since.
-        path: The file, `.pt`.
+        model: An operated model, wherever it is from (`inject`, `load`, a copy; it may have been trained
+            since), also inside DataParallel, DistributedDataParallel or torch.compile; or what `inject`
+            returned.
+        path: The file: `.safetensors` by that suffix, else `.pt`.
+        only: `all`, or `attention` for the inserted modules and all running statistics of batch norms;
+            such a file loads onto the base that the model was made from, `load(path, base=model)`.
         force: Whether an existing file may be replaced.
 
     Raises:
+        FitError: The model has no inserted modules.
         FileError: The file cannot be written; what was there before is still there.
     """
-    pt.write(path, _contents(result, output=None), force=force)
+    check_kept(only)
+    model = unwrapped(model.model if isinstance(model, Injected) else model)
+    if not inserted_modules(model):
+        raise FitError(
+            f"This {type(model).__name__} has no attention modules written in.",
+            hint="Its own weights are kept by torch.save(model.state_dict(), FILE).",
+        )
+    formats.write(path, _contents(model, settled(model), only), force=force)
     return Path(path)
 
 
-def save_checked(result: Injected, path: str | Path, *, force: bool = False) -> Injected:
+def save_checked(result: Injected, path: str | Path, *, only: str = "all", force: bool = False) -> Injected:
     """Save and, with full checks, reopen the file before it gets its name.
 
     Returns:
@@ -57,8 +73,8 @@ def save_checked(result: Injected, path: str | Path, *, force: bool = False) -> 
     def reopen(written: Path) -> None:
         if output is None:
             return
-        is_object = result.loaded.provenance.source == "object"
-        base = remove(copy.deepcopy(result.model)) if is_object else None
+        needs_base = only == "attention" or result.loaded.provenance.source == "object"
+        base = remove(copy.deepcopy(result.model)) if needs_base else None
         again = _output(load(written, base=base, trust=True, verify=False), result)
         same = equal(again, output)
         detail = "the reopened file gives the same output, bit for bit"
@@ -71,25 +87,44 @@ def save_checked(result: Injected, path: str | Path, *, force: bool = False) -> 
         )
         require(checks)
 
-    pt.write(path, _contents(result, output=output), force=force, before_publishing=reopen)
+    origin = carried(result.model)
+    assert origin is not None
+    contents = _contents(result.model, origin, only, seed=result.plan.seed, output=output)
+    formats.write(path, contents, force=force, before_publishing=reopen)
     report = dataclasses.replace(result.report, file=str(path), checks=(*result.report.checks, *checks))
     return dataclasses.replace(result, report=report)
 
 
-def _contents(result: Injected, *, output: tuple[torch.Tensor, ...] | None) -> Contents:
-    state = result.model.state_dict()
-    witness = None if output is None else {"seed": result.plan.seed, "output": list(output)}
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside what runs it on several devices or compiled."""
+    inner = getattr(model, "_orig_mod", None)  # torch.compile's
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = model.module
+    return unwrapped(inner) if isinstance(inner, nn.Module) else model
+
+
+def _contents(
+    model: nn.Module,
+    origin: Origin,
+    only: str,
+    *,
+    seed: int = 0,
+    output: tuple[torch.Tensor, ...] | None = None,
+) -> Contents:
+    state = model.state_dict()
+    kept = attention_only(state, inserted_modules(model)) if only == "attention" else state
     return Contents(
         recipe=Recipe(
-            provenance=result.loaded.provenance,
-            splices=recorded_splices(result.model),
-            plan=to_dict(result.plan),
+            provenance=origin.provenance,
+            splices=recorded_splices(model),
+            plans=origin.plans,
             versions=sources.versions(),
         ),
-        state_dict=state,
-        digest=state_digest(state),
-        structure=structure(result.model),
-        witness=witness,
+        state_dict=kept,
+        digest=state_digest(kept),
+        structure=structure(model),
+        witness=None if output is None else {"seed": seed, "output": list(output)},
+        whole=state_digest(state) if only == "attention" else None,
     )
 
 

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from attn_inject import sources
-from attn_inject.checkpoint import pt
+from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.load import load
+from attn_inject.checkpoint.settle import settled
 from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
 from attn_inject.cost.count import count
@@ -26,16 +27,16 @@ from attn_inject.cost.sites import module_cost, with_sites
 from attn_inject.errors import CheckFailedError, UsageError
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
-from attn_inject.plan import ModelRequest, Plan
+from attn_inject.plan import ModelRequest, Plan, to_dict
 from attn_inject.sources.loaded import LoadedModel
+from attn_inject.sources.origin import Origin, carried, carry
 from attn_inject.surgery import splice as splicing
 from attn_inject.surgery.edit import Splice
 from attn_inject.surgery.inject import Decision, decide, notes_of, resolve_start, search
-from attn_inject.surgery.inserted import AttnInject
+from attn_inject.surgery.inserted import AttnInject, operations
 from attn_inject.surgery.removal import undo
 
 Say = Callable[[str], None]
-SAVED_SUFFIXES = (".pt",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +92,7 @@ def take(
         seed: Of the initial weights.
     """
     if isinstance(model, nn.Module):
-        loaded = sources.from_object(model, example_input=example_input, input_size=input_size)
-        # Whoever has a module in hand has weights in it that must not be disturbed.
-        return dataclasses.replace(loaded, has_weights=True)
+        return _in_hand(model, example_input, input_size)
     if isinstance(model, str):
         model = ModelRequest(name=model, input_size=tuple(input_size) if input_size else None)
     if is_saved_file(model.name):
@@ -102,9 +101,20 @@ def take(
         return sources.load(model, outline=outline)
 
 
+def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> LoadedModel:
+    """An object; one that was operated before knows where it is from."""
+    origin = settled(model) if carried(model) else None
+    if origin is not None and example_input is None and input_size is None:
+        input_size = origin.provenance.input_size
+    loaded = sources.from_object(model, example_input=example_input, input_size=input_size)
+    provenance = origin.provenance if origin is not None else loaded.provenance
+    # Whoever has a module in hand has weights in it that must not be disturbed.
+    return dataclasses.replace(loaded, provenance=provenance, has_weights=True)
+
+
 def is_saved_file(name: str) -> bool:
     """Whether a model's name is the path of a file."""
-    return name.endswith(SAVED_SUFFIXES) and Path(name).is_file()
+    return name.endswith(formats.SUFFIXES) and Path(name).is_file()
 
 
 def _reopened(request: ModelRequest) -> LoadedModel:
@@ -117,9 +127,12 @@ def _reopened(request: ModelRequest) -> LoadedModel:
     }
     if refused := [option for option, given in asked.items() if given]:
         raise UsageError(f"{refused[0]} does not go with a saved file, which holds a complete model.")
-    provenance = pt.read(request.name).recipe.provenance
+    model = load(request.name, trust=request.trust)
+    origin = carried(model)
+    assert origin is not None
+    provenance = origin.provenance
     return LoadedModel(
-        model=load(request.name),
+        model=model,
         inputs=InputSpec(request.input_size or provenance.input_size),
         provenance=provenance,
         has_weights=True,
@@ -147,13 +160,18 @@ def operate(
     start = resolve_start(plan, has_weights=loaded.has_weights)
     say("finding residual blocks")
     findings = search(loaded.model, loaded.inputs, plan)
-    decision = decide(loaded.model, findings, plan, start=start)
+    decision = _numbered(decide(loaded.model, findings, plan, start=start), operations(loaded.model))
     say("counting cost")
     modules = [_on_meta(splice) for splice in decision.splices]
     base = count(loaded.model, loaded.inputs)
     model = loaded.model
     result = with_sites(base, decision.added(model, modules), removed=decision.removed(model))
-    checks = () if dry_run else _write_in(loaded, plan, decision, start, say)
+    checks: tuple[Check, ...] = ()
+    if not dry_run:
+        earlier = carried(loaded.model)
+        checks = _write_in(loaded, plan, decision, start, say)
+        asked = to_dict(dataclasses.replace(plan, start=start))
+        carry(loaded.model, Origin(loaded.provenance, (*(earlier.plans if earlier else ()), asked)))
     report = Report(
         model=name,
         source=loaded.provenance.source,
@@ -221,6 +239,12 @@ def require(checks: Sequence[Check]) -> None:
 def copied(loaded: LoadedModel) -> LoadedModel:
     """The same with a deep copy of the model."""
     return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
+
+
+def _numbered(decision: Decision, operation: int) -> Decision:
+    """The same as the operation of that number."""
+    splices = tuple(dataclasses.replace(splice, operation=operation) for splice in decision.splices)
+    return dataclasses.replace(decision, splices=splices)
 
 
 def _on_meta(splice: Splice) -> AttnInject:

@@ -38,6 +38,10 @@ BLOCK_KINDS = {
     "residual": "residual blocks",
     "family": "also sibling blocks of the same class that have no shortcut",
 }
+KEPT = {
+    "all": "every tensor of the model",
+    "attention": "the inserted modules and all running statistics of batch norms; load it onto its base",
+}
 
 Option = bool | int | float | str
 
@@ -127,6 +131,7 @@ class ModelRequest:
         num_classes: Outputs of the classifier; None keeps the architecture's own.
         input_size: (channels, height, width) in pixels; None takes the model's own.
         model_args: Further keyword arguments of the architecture.
+        trust: Whether code may run that a saved file names.
     """
 
     name: str
@@ -135,6 +140,7 @@ class ModelRequest:
     num_classes: int | None = None
     input_size: tuple[int, ...] | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    trust: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +204,16 @@ class Plan:
     def spec_for(self, site: str) -> AttentionSpec:
         """The first spec whose glob matches a site; the plan must have one."""
         return next(spec for spec in self.attention if spec.serves(site))
+
+
+def check_kept(only: str) -> None:
+    """Refuse a word that is no key of `KEPT`.
+
+    Raises:
+        UnknownNameError: Names the nearest one.
+    """
+    if only not in KEPT:
+        raise unknown_name("part of a model to keep", only, KEPT)
 
 
 def make_plan(

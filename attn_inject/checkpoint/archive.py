@@ -19,7 +19,7 @@ from attn_inject.errors import FileError
 
 LARGEST_PICKLE = 64 * 2**20  # bytes; that of a model with ten thousand tensors has two million
 
-_MAGIC = b"PK\x03\x04"
+MAGIC = b"PK\x03\x04"
 _NAMES = re.compile(
     r"collections\.OrderedDict"
     r"|torch\._utils\._rebuild_tensor_v[23]"
@@ -40,7 +40,7 @@ def check_archive(path: Path) -> Counter[int]:
         FileError: It is no such archive, is damaged, or its pickle names what ours never do.
     """
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if file.read(len(MAGIC)) != MAGIC:
             raise foreign(str(path))
         try:
             with zipfile.ZipFile(file) as archive:

@@ -28,6 +28,7 @@ class Contents:
         digest: Of the state dict as it was written, `digest.state_digest`.
         structure: Of the model as it was written, `digest.structure`.
         witness: A seed and the output on the input that it makes, or None.
+        whole: Where only attention is kept, the digest of the whole state dict; else None.
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Contents:
     digest: str
     structure: Mapping[str, str]
     witness: Mapping[str, Any] | None = None
+    whole: str | None = None
 
 
 def to_payload(contents: Contents) -> dict[str, Any]:

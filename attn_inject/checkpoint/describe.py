@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from attn_inject.checkpoint import pt
+from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.recipe import to_plain
 from attn_inject.surgery.edit import Splice
@@ -21,13 +21,14 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
         with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
-        and `inserted_elements` of what was added (parameters and buffers, in numbers), `witness` (whether
-        the output on a seeded input is kept), `digest`, `plan` and `versions`.
+        and `inserted_elements` of what was added (parameters and buffers, in numbers), `only` (`all` or
+        `attention`), `witness` (whether the output on a seeded input is kept), `digest`, `plans` (what was
+        asked, operation by operation) and `versions`.
 
     Raises:
-        FileError: As `pt.read`.
+        FileError: As `load`.
     """
-    contents = pt.read(path, mmap=True)
+    contents = formats.read(path, mmap=True)
     recipe = to_plain(contents.recipe)
     sites = [_site(splice, contents) for splice in contents.recipe.splices]
     inserted = [key for splice in contents.recipe.splices for key in _keys(splice, contents)]
@@ -43,9 +44,10 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "elements": _elements(contents, contents.state_dict),
         "inserted_tensors": len(inserted),
         "inserted_elements": _elements(contents, inserted),
+        "only": "all" if contents.whole is None else "attention",
         "witness": contents.witness is not None,
         "digest": contents.digest,
-        "plan": recipe["plan"],
+        "plans": recipe["plans"],
         "versions": recipe["versions"],
     }
 
@@ -58,6 +60,7 @@ def _site(splice: Splice, contents: Contents) -> dict[str, Any]:
         "attention": splice.attention,
         "options": dict(splice.options),
         "placement": splice.placement,
+        "operation": splice.operation,
         "start": splice.start,
         "layout": splice.layout,
         "channels": splice.channels,

@@ -12,6 +12,8 @@ from torch import nn
 from attn_inject.digest import tensor_digests
 from attn_inject.surgery.generated import own_class
 
+# In evaluation they compute what the plain ones do; a file is loaded as those.
+_PLAIN = {"SyncBatchNorm": "BatchNorm2d", "SyncBatchNormAct": "BatchNormAct2d"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function in a repr: another one in every process
 
 
@@ -34,7 +36,8 @@ def structure(model: nn.Module) -> dict[str, str]:
 def _described(model: nn.Module) -> Iterator[tuple[str, str]]:
     for name, module in model.named_modules(remove_duplicate=False):
         detail = _ADDRESS.sub("", module.extra_repr())
-        yield name, f"{own_class(type(module)).__qualname__}({detail})"
+        kind = own_class(type(module)).__qualname__
+        yield name, f"{_PLAIN.get(kind, kind)}({detail})"
 
 
 def first_difference(kept: Mapping[str, str], built: Mapping[str, str]) -> str | None:

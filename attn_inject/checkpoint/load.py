@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from attn_inject import sources
-from attn_inject.checkpoint import pt
+from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.contents import Contents
-from attn_inject.checkpoint.digest import first_difference, state_digest, structure
+from attn_inject.checkpoint.digest import state_digest
+from attn_inject.checkpoint.rebuild import rebuild, repeat, require_structure
 from attn_inject.checkpoint.recipe import Recipe
-from attn_inject.errors import AttnInjectError, FileError
-from attn_inject.shadow import shadow
-from attn_inject.surgery import splice as splicing
+from attn_inject.errors import FileError
+from attn_inject.sources.origin import Origin, carry
 from attn_inject.surgery.edit import Splice
 
 _Path = str | os.PathLike[str]
@@ -34,11 +34,12 @@ def load(
     state is left as it was.
 
     Args:
-        path: A file that attn-inject wrote.
-        base: The untouched architecture, for a model that was handed over as an object; it is not
-            changed, and its weights are not used.
+        path: A file that attn-inject wrote, `.pt` or `.safetensors`.
+        base: For a model that was handed over as an object: the untouched architecture, whose weights are
+            not used. For a file that holds attention only: the base with its weights; the result is a copy
+            of it, on its device. It is not changed.
         trust: Whether code may run that the file names, `package.module:...`.
-        verify: Whether to compare the tensors' digest.
+        verify: Whether to compare the tensors' digest, and that of the base.
 
     Raises:
         FileError: The file is unreadable, damaged, foreign or untrusted, needs `base`, or the
@@ -46,14 +47,15 @@ def load(
         UnknownNameError: The model or an attention module is not installed.
         ModelError: The architecture cannot be built.
     """
-    contents = pt.read(path, mmap=not verify)
-    _check_trust(contents.recipe, path, trust)
+    contents = formats.read(path, mmap=not verify)
+    check_trust(contents.recipe, path, trust)
     if verify:
         check_digest(contents, path)
-    with torch.random.fork_rng(devices=[]):
-        model = _empty(contents, base, trust)
-        _operate(model, contents, path)
-    _assign(model, contents.state_dict, path)
+    if contents.whole is None:
+        model = _rebuilt(contents, path, base, trust)
+    else:
+        model = _put_on(contents, path, base, verify)
+    carry(model, Origin(contents.recipe.provenance, contents.recipe.plans))
     return model.eval()
 
 
@@ -70,12 +72,17 @@ def check_digest(contents: Contents, path: _Path) -> None:
         )
 
 
-def _check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
+def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
+    """Refuse a recipe that names an attention class of somebody's own, unless its file is trusted.
+
+    Raises:
+        FileError: Names the class.
+    """
     named = [splice.attention for splice in recipe.splices if _names_code(splice)]
     if named and not trust:
         raise FileError(
             f"{path} needs the class {named[0]}, and loading it would run that code.",
-            hint="Load it in Python with trust=True if you know where the file comes from.",
+            hint="If you know where the file comes from: --trust, or trust=True in Python.",
         )
 
 
@@ -83,49 +90,43 @@ def _names_code(splice: Splice) -> bool:
     return ":" in splice.attention and not splice.attention.startswith("timm:")
 
 
-def _empty(contents: Contents, base: nn.Module | None, trust: bool) -> nn.Module:
-    """The untouched architecture; what the file holds is on meta, all else is real."""
-    if base is None:
-        return sources.rebuild(contents.recipe.provenance, empty=True, trust=trust).model
-    stored = {id(tensor) for tensor in base.state_dict(keep_vars=True).values()}
-    return shadow(
-        base,
-        lambda tensor: (
-            torch.empty_like(tensor, device="meta") if id(tensor) in stored else tensor.detach().clone()
-        ),
+def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: bool) -> nn.Module:
+    model = rebuild(
+        contents.recipe,
+        str(path),
+        keys=contents.state_dict.keys(),
+        kept=contents.structure,
+        base=base,
+        trust=trust,
     )
+    _assign(model, contents.state_dict, path)
+    return model
 
 
-def _operate(model: nn.Module, contents: Contents, path: _Path) -> None:
-    """Repeat the edits, and make sure that the result is the model that was saved."""
-    splices = contents.recipe.splices
-    try:
-        splicing.apply(model, splices)
-        _fill_own_buffers(model, splices, contents.state_dict)
-    except AttnInjectError:
-        raise
-    except Exception as error:  # a recipe may name anything
+def _put_on(contents: Contents, path: _Path, base: nn.Module | None, verify: bool) -> nn.Module:
+    """A copy of the base with the attention modules of a file that holds nothing else."""
+    if base is None:
         raise FileError(
-            f"{path} does not fit the architecture built now: {error}", hint=_versions(contents)
-        ) from error
-    if difference := first_difference(contents.structure, structure(model)):
-        raise FileError(
-            f"{path} was written for another architecture: {difference}.", hint=_versions(contents)
+            f"{path} holds attention modules only, no base.",
+            hint=f"Hand over {contents.recipe.provenance.name} with its weights as base=, "
+            f"or: attn-inject MODEL --apply {path} --weights FILE --out FILE",
         )
-
-
-def _fill_own_buffers(model: nn.Module, splices: Iterable[Splice], state: Mapping[str, Any]) -> None:
-    """Inserted modules were made on meta; buffers that no state dict keeps get their values back."""
-    for splice in splices:
-        name = f"{splice.name}.{splice.module}"
-        inserted = model.get_submodule(name)
-        lost = [key for key, _ in inserted.named_buffers() if f"{name}.{key}" not in state]
-        if not lost:
-            continue
-        real = splicing.build(splice)
-        for key in lost:
-            owner, _, leaf = key.rpartition(".")
-            inserted.get_submodule(owner)._buffers[leaf] = real.get_buffer(key)
+    model = copy.deepcopy(base)
+    with torch.random.fork_rng(devices=[]):
+        repeat(model, contents.recipe, str(path))
+    require_structure(model, contents.structure, contents.recipe, str(path))
+    try:
+        unfitting = model.load_state_dict(dict(contents.state_dict), strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise _unfit(path, error) from error
+    if unfitting:
+        raise _unfit(path, KeyError(f"The model has no {unfitting[0]}"))
+    if verify and state_digest(model.state_dict()) != contents.whole:
+        raise FileError(
+            f"The base is not the one that {path} was saved with: its tensors differ.",
+            hint="Load the weights that the model was made from; verify=False takes any.",
+        )
+    return model
 
 
 def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
@@ -137,12 +138,16 @@ def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
     try:
         model.load_state_dict(named, strict=True, assign=True)
     except (RuntimeError, AttributeError) as error:
-        lines = " ".join(line.strip() for line in str(error).splitlines())
-        raise FileError(f"{path} does not fit its own recipe. {lines:.500}", hint="It is damaged.") from error
+        raise _unfit(path, error) from error
     for first, *others in tied:
         for name in others:
             owner, _, leaf = name.rpartition(".")
             model.get_submodule(owner)._parameters[leaf] = model.get_parameter(first)
+
+
+def _unfit(path: _Path, error: Exception) -> FileError:
+    lines = " ".join(line.strip() for line in str(error).splitlines())
+    return FileError(f"{path} does not fit its own recipe. {lines:.500}", hint="It is damaged.")
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
@@ -151,12 +156,3 @@ def _tied(model: nn.Module) -> list[list[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     return [group for group in names.values() if len(group) > 1]
-
-
-def _versions(contents: Contents) -> str:
-    now = sources.versions()
-    then = contents.recipe.versions
-    changed = [f"{name} {old} (now {now.get(name)})" for name, old in then.items() if now.get(name) != old]
-    if not changed:
-        return "The installed libraries have the versions that it was written with; it is damaged."
-    return f"It was written with {', '.join(changed)}; install those versions."

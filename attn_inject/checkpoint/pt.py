@@ -12,8 +12,8 @@ import torch
 from attn_inject.checkpoint.archive import check_archive, damaged
 from attn_inject.checkpoint.atomic import atomic_write
 from attn_inject.checkpoint.contents import Contents, from_payload, to_payload
+from attn_inject.checkpoint.reading import reading, unreadable
 from attn_inject.checkpoint.tensors import check_tensors
-from attn_inject.errors import FileError
 
 
 def write(
@@ -52,26 +52,16 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
             pickle would run code.
     """
     file = Path(path)
-    try:
-        if file.is_dir():
-            raise FileError(f"{path} is a folder.", hint="Name a file in it.")
+    with reading(path):
         sizes = check_archive(file)
-    except OSError as error:
-        raise _unreadable(path, error) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             payload = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except Exception as error:  # torch raises whatever broken data leads it to
         raise damaged(file, error) from error
     contents = from_payload(payload, str(path))
     check_tensors((contents.state_dict, contents.witness), sizes, str(path))
     return contents
-
-
-def _unreadable(path: str | os.PathLike[str], error: OSError) -> FileError:
-    if isinstance(error, FileNotFoundError):
-        return FileError(f"There is no file {path}.", hint="Check its name and folder.")
-    return FileError(f"{path} cannot be read: {error.strerror or error}.", hint="Check its permissions.")

@@ -30,13 +30,13 @@ class Recipe:
     Attributes:
         provenance: Where the untouched model is from.
         splices: What was written in, in order.
-        plan: What was asked, as `plan.to_dict` gives it.
+        plans: What was asked, operation by operation, as `plan.to_dict` gives it.
         versions: Of attn-inject and the libraries when the file was written.
     """
 
     provenance: Provenance
     splices: tuple[Splice, ...]
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    plans: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 

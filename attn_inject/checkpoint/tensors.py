@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
 from attn_inject.errors import FileError
+
+# Buffers that change without training; the outputs of a CNN depend on them.
+RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def storable(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,6 +29,21 @@ def storable(state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _alone(value) if isinstance(value, torch.Tensor) and users[_memory(value)] == 1 else value
         for name, value in state.items()
+    }
+
+
+def attention_only(state: Mapping[str, Any], inserted: Iterable[str]) -> dict[str, Any]:
+    """What training only the inserted modules changes: they, and what batch norms count while they run.
+
+    Args:
+        state: Of an operated model.
+        inserted: The qualified names of its inserted modules.
+    """
+    prefixes = tuple(f"{name}." for name in inserted)
+    return {
+        name: value
+        for name, value in state.items()
+        if name.startswith(prefixes) or name.rpartition(".")[2] in RUNNING_STATISTICS
     }
 
 

@@ -27,6 +27,7 @@ EPILOG = options.examples(
 )
 FORMATS = {
     ".pt": "a model saved by inject: recipe, tensors, digests; opens with torch.load(..., weights_only=True)",
+    ".safetensors": "the same, with everything but the tensors in the metadata",
     ".json": "a cost table of stats, every figure in full",
     ".csv": "a cost table of stats, one line a row",
     ".md": "a cost table of stats, as markdown",

@@ -34,6 +34,7 @@ class Splice:
         stride: Of the average pool behind attention that stands for a convolution with that stride.
         removed: State-dict keys below `name` that the replaced module had (`replace-*` only).
         note: What was adapted for this site, or "".
+        operation: Which operation on the model it belongs to, from 0.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Splice:
     stride: int = 1
     removed: tuple[str, ...] = ()
     note: str = ""
+    operation: int = 0
 
     @property
     def path(self) -> str:

@@ -5,6 +5,7 @@ Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T fra
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,6 +70,8 @@ class AttnInject(nn.Module):
     splice: Splice | None = None
     # What it stands for, so that it can be taken out again; None if it stands for nothing.
     replaced: Replaced | None = None
+    # Where the model is from and what was asked of it, `sources.origin`; the same in all its modules.
+    origin: object = None
 
     def __init__(
         self,
@@ -109,5 +112,15 @@ def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
 
 
 def recorded_splices(model: nn.Module) -> tuple[Splice, ...]:
-    """The edits that made a model what it is, in an order in which they can be repeated."""
-    return tuple(module.splice for module in inserted_modules(model).values() if module.splice is not None)
+    """The edits that made a model what it is, operation by operation, under their names in `model`."""
+    splices = [
+        dataclasses.replace(module.splice, name=name.rpartition(".")[0])
+        for name, module in inserted_modules(model).items()
+        if module.splice is not None
+    ]
+    return tuple(sorted(splices, key=lambda splice: splice.operation))
+
+
+def operations(model: nn.Module) -> int:
+    """How many operations a model has had."""
+    return max((splice.operation + 1 for splice in recorded_splices(model)), default=0)

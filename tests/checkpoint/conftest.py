@@ -34,7 +34,7 @@ def contents_of(model, provenance, splices, **changes):
     """What is kept of an operated model."""
     state = model.state_dict()
     values = {
-        "recipe": Recipe(provenance, tuple(splices), {"seed": 0}, sources.versions()),
+        "recipe": Recipe(provenance, tuple(splices), ({"seed": 0},), sources.versions()),
         "state_dict": state,
         "digest": state_digest(state),
         "structure": structure(model),
@@ -68,7 +68,7 @@ def small():
         recipe=Recipe(
             Provenance(source="timm", name="resnet18", arguments={"num_classes": 3}, input_size=(3, 64, 64)),
             (splice(), splice("layer2.1", attention="eca", options={"kernel_size": "auto"}, element="x")),
-            {"attention": [{"name": "se", "options": {}}], "strict": False},
+            ({"attention": [{"name": "se", "options": {}}], "strict": False},),
             {"torch": "2.15.0"},
         ),
         state_dict=state,

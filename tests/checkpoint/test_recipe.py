@@ -25,7 +25,7 @@ def recipe():
             splice("layer2.0", height=None, width=None, layout="NLC", start="paper", note="8 groups used"),
             splice("layer3.0", module="attn_inject_1", element=0),
         ),
-        to_dict(plan),
+        (to_dict(plan),),
         {"torch": "2.15.0", "timm": "1.0.31"},
     )
 
@@ -33,10 +33,10 @@ def recipe():
 def test_it_comes_back_from_plain_data_and_from_json(recipe):
     data = to_plain(recipe)
     back = from_plain(data)
-    assert dataclasses.replace(back, plan={}) == dataclasses.replace(recipe, plan={})
+    assert dataclasses.replace(back, plans=()) == dataclasses.replace(recipe, plans=())
     assert json.loads(json.dumps(data)) == data
     assert from_plain(json.loads(json.dumps(data))) == back
-    assert back.plan["attention"][0] == {"name": "se", "options": {"reduction": 8}, "where": "layer4.*"}
+    assert back.plans[0]["attention"][0] == {"name": "se", "options": {"reduction": 8}, "where": "layer4.*"}
     assert to_plain(back) == data
 
 
@@ -78,7 +78,7 @@ FIRST = ("splices", 0)
         (("provenance", "input_size"), "3", "provenance: input_size is '3'"),
         (("splices",), {}, "recipe: splices is {}"),
         (("versions", "torch"), 2, "recipe: versions: torch is 2"),
-        (("plan",), None, "recipe: plan is None"),
+        (("plans",), None, "recipe: plans is None"),
         (("surprise",), 1, "recipe has an unknown field: surprise"),
         ((*FIRST, "placement"), "inside", r"splices\[0\]: placement is 'inside', but must be one of after"),
         ((*FIRST, "start"), "auto", r"splices\[0\]: start is 'auto'"),

@@ -229,6 +229,6 @@ def saved_content() -> dict[str, object]:
         "inserted_elements": 111_360,
         "witness": True,
         "digest": "c7efc43f5705c38f",
-        "plan": {},
+        "plans": [{}],
         "versions": VERSIONS,
     }
