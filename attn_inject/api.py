@@ -13,7 +13,7 @@ from attn_inject.attention.nam import sparsity_penalty
 from attn_inject.blocks.finder import find
 from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.checkpoint.formats import check_suffix
-from attn_inject.keeping import describe, load, save, save_checked
+from attn_inject.keeping import describe, load, restore, save, save_checked
 from attn_inject.operation import Injected, copied, operate, take
 from attn_inject.outcome import Sites, Stats
 from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
@@ -29,6 +29,7 @@ __all__ = [
     "inject",
     "load",
     "remove",
+    "restore",
     "save",
     "sparsity_penalty",
     "stats",

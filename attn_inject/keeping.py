@@ -11,23 +11,58 @@ from torch import nn
 
 from attn_inject import sources
 from attn_inject.checkpoint import formats
+from attn_inject.checkpoint import load as loading
 from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.describe import describe
 from attn_inject.checkpoint.digest import state_digest, structure
-from attn_inject.checkpoint.load import load
 from attn_inject.checkpoint.recipe import Recipe
+from attn_inject.checkpoint.restore import restore
 from attn_inject.checkpoint.settle import settled
 from attn_inject.checkpoint.tensors import attention_only
 from attn_inject.checks.forward import equal, largest_difference, run
 from attn_inject.errors import FitError
-from attn_inject.operation import Injected, require
+from attn_inject.operation import Injected, require, take
 from attn_inject.outcome import Check
-from attn_inject.plan import check_kept
+from attn_inject.plan import ModelRequest, check_kept
+from attn_inject.report.numbers import storage
 from attn_inject.sources.origin import Origin, carried
 from attn_inject.surgery.inserted import inserted_modules, recorded_splices
 from attn_inject.surgery.removal import remove
 
-__all__ = ["describe", "load", "save", "save_checked"]
+__all__ = ["describe", "load", "restore", "save", "save_checked"]
+
+
+def load(
+    path: str | Path,
+    *,
+    base: nn.Module | str | ModelRequest | None = None,
+    trust: bool = False,
+    verify: bool = True,
+) -> nn.Module:
+    """The operated model that a file holds, in eval mode, on the CPU.
+
+    The recorded sites are operated again; nothing is searched. A verified model owns its memory. An
+    unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the
+    file must not be cut short in place meanwhile (our own writing never does that). The global random
+    state is left as it was.
+
+    Args:
+        path: A file that attn-inject wrote, `.pt` or `.safetensors`.
+        base: For a model that was handed over as an object: the untouched architecture, whose weights are
+            not used. For a file that holds attention only: the base with its weights; the result is a copy
+            of it, on its device. A module is not changed; a name or request is built.
+        trust: Whether code may run that the file names, `package.module:...`.
+        verify: Whether to compare the tensors' digest, and that of the base.
+
+    Raises:
+        FileError: The file is unreadable, damaged, foreign or untrusted, needs `base`, or the
+            architecture built now is another one; the first differing module is named.
+        UnknownNameError: The model or an attention module is not installed.
+        ModelError: The architecture cannot be built.
+    """
+    built = base is not None and not isinstance(base, nn.Module)
+    module = take(base).model if isinstance(base, str | ModelRequest) else base
+    return loading.load(path, base=module, trust=trust, verify=verify, inplace=built)
 
 
 def save(model: nn.Module | Injected, path: str | Path, *, only: str = "all", force: bool = False) -> Path:
@@ -75,7 +110,7 @@ def save_checked(result: Injected, path: str | Path, *, only: str = "all", force
             return
         needs_base = only == "attention" or result.loaded.provenance.source == "object"
         base = remove(copy.deepcopy(result.model)) if needs_base else None
-        again = _output(load(written, base=base, trust=True, verify=False), result)
+        again = _output(loading.load(written, base=base, trust=True, verify=False), result)
         same = equal(again, output)
         detail = "the reopened file gives the same output, bit for bit"
         checks.append(
@@ -91,8 +126,22 @@ def save_checked(result: Injected, path: str | Path, *, only: str = "all", force
     assert origin is not None
     contents = _contents(result.model, origin, only, seed=result.plan.seed, output=output)
     formats.write(path, contents, force=force, before_publishing=reopen)
-    report = dataclasses.replace(result.report, file=str(path), checks=(*result.report.checks, *checks))
+    report = dataclasses.replace(
+        result.report,
+        file=str(path),
+        checks=(*result.report.checks, *checks),
+        notes=(*result.report.notes, *_sizes(result.model, path, only)),
+    )
     return dataclasses.replace(result, report=report)
+
+
+def _sizes(model: nn.Module, path: str | Path, only: str) -> tuple[str, ...]:
+    """What a file without the base saves."""
+    if only == "all":
+        return ()
+    whole = sum(t.nbytes for t in model.state_dict().values() if isinstance(t, torch.Tensor))
+    kept = Path(path).stat().st_size
+    return (f"{path} takes {storage(kept)}; the tensors of the whole model take {storage(whole)}.",)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from attn_inject.checkpoint import pt, safetensors
 from attn_inject.checkpoint.archive import MAGIC
@@ -42,6 +43,13 @@ def write(
     check_suffix(path)
     writer = safetensors if str(path).endswith(".safetensors") else pt
     writer.write(path, contents, force=force, before_publishing=before_publishing)
+
+
+def write_state(path: _Path, state: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write a plain state dict, for whatever reads such files; see `pt.write`."""
+    check_suffix(path)
+    writer = safetensors if str(path).endswith(".safetensors") else pt
+    writer.write_state(path, state, force=force)
 
 
 def read(path: _Path, *, mmap: bool = True) -> Contents:

@@ -14,7 +14,7 @@ from torch import nn
 from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.digest import state_digest
-from attn_inject.checkpoint.rebuild import rebuild, repeat, require_structure
+from attn_inject.checkpoint.rebuild import rebuild, repeat, require_base, require_structure
 from attn_inject.checkpoint.recipe import Recipe
 from attn_inject.errors import FileError
 from attn_inject.sources.origin import Origin, carry
@@ -24,28 +24,24 @@ _Path = str | os.PathLike[str]
 
 
 def load(
-    path: _Path, *, base: nn.Module | None = None, trust: bool = False, verify: bool = True
+    path: _Path,
+    *,
+    base: nn.Module | None = None,
+    trust: bool = False,
+    verify: bool = True,
+    inplace: bool = False,
 ) -> nn.Module:
-    """The operated model that a file holds, in eval mode, on the CPU.
-
-    The recorded sites are operated again; nothing is searched. A verified model owns its memory. An
-    unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the
-    file must not be cut short in place meanwhile (our own writing never does that). The global random
-    state is left as it was.
+    """The operated model that a file holds; see `keeping.load`.
 
     Args:
-        path: A file that attn-inject wrote, `.pt` or `.safetensors`.
-        base: For a model that was handed over as an object: the untouched architecture, whose weights are
-            not used. For a file that holds attention only: the base with its weights; the result is a copy
-            of it, on its device. It is not changed.
+        path: The file.
+        base: The untouched architecture, or the base with its weights for a file that holds attention only.
         trust: Whether code may run that the file names, `package.module:...`.
         verify: Whether to compare the tensors' digest, and that of the base.
+        inplace: Whether attention is written into the given base itself, instead of a copy.
 
     Raises:
-        FileError: The file is unreadable, damaged, foreign or untrusted, needs `base`, or the
-            architecture built now is another one; the first differing module is named.
-        UnknownNameError: The model or an attention module is not installed.
-        ModelError: The architecture cannot be built.
+        AttnInjectError: As there.
     """
     contents = formats.read(path, mmap=not verify)
     check_trust(contents.recipe, path, trust)
@@ -54,7 +50,7 @@ def load(
     if contents.whole is None:
         model = _rebuilt(contents, path, base, trust)
     else:
-        model = _put_on(contents, path, base, verify)
+        model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
     carry(model, Origin(contents.recipe.provenance, contents.recipe.plans))
     return model.eval()
 
@@ -103,15 +99,15 @@ def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: boo
     return model
 
 
-def _put_on(contents: Contents, path: _Path, base: nn.Module | None, verify: bool) -> nn.Module:
-    """A copy of the base with the attention modules of a file that holds nothing else."""
-    if base is None:
+def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bool) -> nn.Module:
+    """The base with the attention modules of a file that holds nothing else."""
+    if model is None:
         raise FileError(
             f"{path} holds attention modules only, no base.",
             hint=f"Hand over {contents.recipe.provenance.name} with its weights as base=, "
             f"or: attn-inject MODEL --apply {path} --weights FILE --out FILE",
         )
-    model = copy.deepcopy(base)
+    require_base(model, contents.structure, contents.recipe, str(path))
     with torch.random.fork_rng(devices=[]):
         repeat(model, contents.recipe, str(path))
     require_structure(model, contents.structure, contents.recipe, str(path))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from attn_inject.checkpoint.archive import check_archive, damaged
 from attn_inject.checkpoint.atomic import atomic_write
 from attn_inject.checkpoint.contents import Contents, from_payload, to_payload
 from attn_inject.checkpoint.reading import reading, unreadable
-from attn_inject.checkpoint.tensors import check_tensors
+from attn_inject.checkpoint.tensors import check_tensors, storable
 
 
 def write(
@@ -37,6 +38,13 @@ def write(
     payload = to_payload(contents)
     with atomic_write(path, force=force, before_publishing=before_publishing) as file:
         torch.save(payload, file)
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write a plain state dict; errors as those of `write`."""
+    kept = storable(state)
+    with atomic_write(path, force=force) as file:
+        torch.save(kept, file)
 
 
 def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:

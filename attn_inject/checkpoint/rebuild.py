@@ -14,6 +14,7 @@ from attn_inject.errors import AttnInjectError, FileError
 from attn_inject.shadow import shadow
 from attn_inject.surgery import splice as splicing
 from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.inserted import AttnInject
 
 
 def rebuild(
@@ -44,6 +45,8 @@ def rebuild(
     """
     with torch.random.fork_rng(devices=[]):
         model = _empty(recipe, base, trust)
+        if kept is not None:
+            require_base(model, kept, recipe, path)
         repeat(model, recipe, path)
         _fill_own_buffers(model, recipe.splices, keys)
     if kept is not None:
@@ -67,6 +70,25 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
         ) from error
 
 
+def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
+    """Compare an untouched model with what was noted of the operated one, before any edit of it fails.
+
+    Raises:
+        FileError: It is another; names the first difference.
+    """
+    if any(splice.placement.startswith("replace-") for splice in recipe.splices):
+        return  # what was replaced was noted as what it became
+    inserted = [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
+    own = {
+        name: described
+        for name, described in kept.items()
+        if not any(name == module or name.startswith(f"{module}.") for module in inserted)
+    }
+    built = structure(model)
+    if difference := first_difference(own, {name: built[name] for name in built if name in own}):
+        raise _other(path, difference, recipe)
+
+
 def require_structure(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
     """Compare a model with what was noted when the file was written.
 
@@ -74,9 +96,13 @@ def require_structure(model: nn.Module, kept: Mapping[str, str], recipe: Recipe,
         FileError: It is another; names the first difference.
     """
     if difference := first_difference(kept, structure(model)):
-        raise FileError(
-            f"{path} was written for another architecture: {difference}.", hint=versions_hint(recipe)
-        )
+        raise _other(path, difference, recipe)
+
+
+def _other(path: str, difference: str, recipe: Recipe) -> FileError:
+    return FileError(
+        f"{path} was written for another architecture: {difference}.", hint=versions_hint(recipe)
+    )
 
 
 def _empty(recipe: Recipe, base: nn.Module | None, trust: bool) -> nn.Module:

@@ -27,6 +27,7 @@ from attn_inject.checkpoint.archive import damaged
 from attn_inject.checkpoint.atomic import atomic_write
 from attn_inject.checkpoint.contents import Contents, foreign, from_payload, to_payload
 from attn_inject.checkpoint.reading import reading
+from attn_inject.checkpoint.tensors import storable
 from attn_inject.errors import FileError
 
 METADATA = "attn_inject"
@@ -58,12 +59,30 @@ def write(
     payload = to_payload(contents)
     tensors, names = _divided(payload.pop("state_dict"))
     payload["witness"] = _as_text(payload["witness"])
-    order = sorted(tensors, key=lambda name: _rank(name, tensors[name]))
-    header = _header({name: tensors[name] for name in order}, payload | names)
+    text = json.dumps(payload | names, separators=(",", ":"))
+    metadata = {METADATA: text, CHECKSUM: _checksum(text, _told(tensors))}
     with atomic_write(path, force=force, before_publishing=before_publishing) as file:
-        file.write(len(header).to_bytes(_LENGTH, "little") + header)
-        for name in order:
-            file.write(_bytes_of(tensors[name]))
+        _write_tensors(file, tensors, metadata)
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write a plain state dict, each tensor once, as `safetensors.torch.save_model` does."""
+    tensors, names = _divided(storable(state))
+    if names["values"]:
+        raise FileError(
+            f"{next(iter(names['values']))} is no tensor, and .safetensors keeps nothing else.",
+            hint="Name a .pt file.",
+        )
+    with atomic_write(path, force=force) as file:
+        _write_tensors(file, tensors, {"format": "pt", **names["shared"]})
+
+
+def _write_tensors(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    order = sorted(tensors, key=lambda name: _rank(name, tensors[name]))
+    header = _header({name: tensors[name] for name in order}, metadata)
+    file.write(len(header).to_bytes(_LENGTH, "little") + header)
+    for name in order:
+        file.write(_bytes_of(tensors[name]))
 
 
 def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
@@ -115,17 +134,19 @@ def _joined(tensors: Mapping[str, torch.Tensor], payload: dict[str, Any]) -> dic
     return state
 
 
-def _header(tensors: Mapping[str, torch.Tensor], payload: Mapping[str, Any]) -> bytes:
-    text = json.dumps(payload, separators=(",", ":"))
+def _header(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {}
     end = 0
     for name, tensor in tensors.items():
         begin, end = end, end + tensor.nbytes
         dtype = _DTYPES[tensor.dtype]
         entries[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    metadata = {METADATA: text, CHECKSUM: _checksum(text, entries)}
     data = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
     return data + b" " * (-(_LENGTH + len(data)) % ALIGNMENT)
+
+
+def _told(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: {"dtype": _DTYPES[t.dtype], "shape": list(t.shape)} for name, t in tensors.items()}
 
 
 def _checksum(text: str, entries: Mapping[str, Any]) -> str:

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 
 import attn_inject
+from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.cli import options
+from attn_inject.cli.requested import (
+    EXAMPLE,
+    Requested,
+    model_request,
+    refuse_plan_options,
+    requested,
+    typed_options,
+    wishes,
+)
 from attn_inject.cli.working import print_notes, working
 from attn_inject.errors import UsageError
 from attn_inject.outcome import Report
-from attn_inject.plan import Plan
 from attn_inject.report.documents import json_text
 from attn_inject.report.injection import injection_page
 from attn_inject.report.page import write_page
+from attn_inject.report.saved import applied_page
 
-EXAMPLE = "attn-inject resnet50 --attn ela-l --out model.pt"
 EPILOG = options.examples(
     EXAMPLE,
     "attn-inject resnet50 --attn 'layer[34].*=sa' --attn se:reduction=8 --dry-run",
     "attn-inject convnext_tiny --attn eca --stage 3,4 --placement before-add --out convnext.pt --json",
+    "attn-inject --recipe plan.toml --out model.pt",
+    "attn-inject resnet50 --weights base.pt --apply attn.pt --out model.pt",
 )
 
 
 def inject(
     ctx: typer.Context,
-    model: options.ModelName,
+    model: options.ModelOrRecipe = None,
     attn: options.Attention = None,
     start: options.Start = "auto",
     seed: options.Seed = 0,
+    recipe: options.Recipe = None,
+    apply: options.Apply = None,
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
@@ -44,7 +58,9 @@ def inject(
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
+    trust: options.Trust = False,
     out: options.Out = None,
+    only: options.Only = "all",
     check: options.Check = "full",
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -55,29 +71,55 @@ def inject(
 
     `attn-inject MODEL ...` is the same as `attn-inject inject MODEL ...`; options may stand before MODEL.
     """
-    _refuse_stray_arguments([model, *ctx.args], attn)
-    specs = options.parse_attention(attn)
+    _refuse_stray_arguments([model, *ctx.args] if model else [], attn)
+    if apply is not None:
+        _apply(ctx, apply, out)
+        return
+    asked = requested(ctx, recipe, trust=trust)
     if out is None and not dry_run:
         raise UsageError(
             "Nothing would be kept.", hint="Add --out FILE, or --dry-run to see the report alone."
         )
-    request = options.model_request(
-        model,
-        pretrained=pretrained,
-        weights=weights,
-        num_classes=num_classes,
-        input_size=input_size,
-        model_arg=model_arg,
-    )
-    wishes: dict[str, Any] = options.selection(placement, where, skip, blocks, at, start)
-    wishes |= {"stem": stem, "strict": strict, "check": check, "seed": seed}
-    stages = options.parse_stages(stage)
-    Plan(attention=specs, stages=stages, **wishes)
-    with working(f"loading torch and {model}", quiet=quiet) as progress:
+    keeping = {"out": out, "force": force, "dry_run": dry_run, **({} if only == "all" else {"only": only})}
+    with working(f"loading torch and {asked.model.name}", quiet=quiet) as progress:
+        reports = _carry_out(asked, {**keeping, "progress": progress})
+    _tell(reports, dry_run=dry_run, as_json=as_json, quiet=quiet)
+
+
+def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
+    """One operation after the other; the last one is saved."""
+    *earlier, last = asked.plans
+    if earlier and keeping["out"] is not None:
+        check_writable(keeping["out"], force=keeping["force"])
+    model: Any = asked.model
+    more: dict[str, Any] = {}
+    reports = []
+    for plan in earlier:
         result = attn_inject.inject(
-            request, specs, stage=stages, **wishes, out=out, force=force, dry_run=dry_run, progress=progress
+            model, plan.attention, **wishes(plan), **more, progress=keeping["progress"]
         )
-    _tell(result.report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        reports.append(result.report)
+        model, more = result.model, {"inplace": True}
+    result = attn_inject.inject(model, last.attention, **wishes(last), **more, **keeping)
+    return [*reports, result.report]
+
+
+def _apply(ctx: typer.Context, file: Path, out: Path | None) -> None:
+    """Put a file of attention modules onto its base, and save the whole."""
+    refuse_plan_options(ctx, "--apply")
+    if out is None:
+        raise UsageError("--apply saves the whole model.", hint="Add --out FILE.")
+    force, quiet = ctx.params["force"], ctx.params["quiet"]
+    check_writable(out, force=force)
+    request = model_request(typed_options(ctx), trust=ctx.params["trust"])
+    with working(f"loading torch and {request.name}", quiet=quiet):
+        model = attn_inject.load(file, base=request, trust=request.trust)
+        attn_inject.save(model, out, force=force)
+        content = attn_inject.describe(out)
+    if ctx.params["as_json"]:
+        sys.stdout.write(json_text(content))
+    elif not quiet:
+        write_page(applied_page(str(file), content), sys.stdout)
 
 
 def _refuse_stray_arguments(arguments: list[str], attn: list[str] | None) -> None:
@@ -87,13 +129,13 @@ def _refuse_stray_arguments(arguments: list[str], attn: list[str] | None) -> Non
             f"One model at a time, and {', '.join(arguments)} are {len(arguments)}.",
             hint=f"For example `{EXAMPLE}`; put a glob in quotes, so that the shell hands it on.",
         )
-    if not attn:
-        raise UsageError("No attention module is named.", hint=f"Add --attn NAME, for example `{EXAMPLE}`.")
 
 
-def _tell(report: Report, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    print_notes(report.notes, quiet=quiet)
+def _tell(reports: list[Report], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    for report in reports:
+        print_notes(report.notes, quiet=quiet)
     if as_json:
-        sys.stdout.write(json_text(report.to_json()))
+        sys.stdout.write(json_text(reports[-1].to_json()))
     elif not quiet:
-        write_page(injection_page(report, dry_run=dry_run), sys.stdout)
+        pages = [injection_page(report, dry_run=dry_run) for report in reports]
+        write_page([part for page in pages for part in page], sys.stdout)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 import attn_inject
-from attn_inject.cli import doctor, inject, list, options, show, sites, stats
+from attn_inject.cli import doctor, inject, list, options, restore, show, sites, stats
 from attn_inject.cli.boundary import EXIT_CODES, Command, run
 from attn_inject.cli.group import InjectByDefault
+from attn_inject.cli.requested import EXAMPLE
 
 EPILOG = (
     options.examples(
-        inject.EXAMPLE,
+        EXAMPLE,
         "attn-inject sites resnet50",
         "attn-inject stats resnet50 --attn se --attn ela-l",
     )
@@ -37,6 +38,7 @@ app.command("stats", cls=Command, epilog=stats.EPILOG)(stats.stats)
 app.command("sites", cls=Command, epilog=sites.EPILOG)(sites.sites)
 app.command("list", cls=Command, epilog=list.EPILOG)(list.list_names)
 app.command("show", cls=Command, epilog=show.EPILOG)(show.show)
+app.command("restore", cls=Command, epilog=restore.EPILOG)(restore.restore)
 app.command("doctor", cls=Command, epilog=doctor.EPILOG)(doctor.doctor)
 
 

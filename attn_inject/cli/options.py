@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from attn_inject.errors import UsageError
 from attn_inject.plan import (
     BLOCK_KINDS,
     CHECKS,
+    KEPT,
     PLACEMENTS,
     STARTS,
     AttentionSpec,
@@ -33,6 +35,54 @@ ModelName = Annotated[
         metavar="MODEL",
         help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file.",
         show_default=False,
+    ),
+]
+ModelOrRecipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file; "
+        "a recipe may name it instead.",
+        show_default=False,
+    ),
+]
+SavedFile = Annotated[Path, typer.Argument(metavar="FILE", help="Saved by inject.", show_default=False)]
+Recipe = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        help="Take what is not typed from a TOML file; `attn-inject show FILE --recipe` prints one.",
+        show_default=False,
+        rich_help_panel=WHAT,
+    ),
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(
+        "--apply",
+        metavar="FILE",
+        help="Put the attention of a file that was saved with --only attention onto MODEL.",
+        show_default=False,
+        rich_help_panel=WHAT,
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Let a saved file or recipe run the code that it names, package.module:NAME.",
+        rich_help_panel=MODEL,
+    ),
+]
+Only = Annotated[
+    str,
+    typer.Option(
+        "--only",
+        metavar="|".join(KEPT),
+        help="Save everything, or only attention and the running statistics of batch norms.",
+        autocompletion=lambda: list(KEPT.items()),
+        rich_help_panel=OUTPUT,
     ),
 ]
 Blocks = Annotated[
@@ -212,7 +262,7 @@ def examples(*lines: str) -> str:
     return escape("\n".join(["Examples:", *(f"$ {line}" for line in lines)]))
 
 
-def parse_attention(attn: list[str] | None) -> tuple[AttentionSpec, ...]:
+def parse_attention(attn: Sequence[str] | None) -> tuple[AttentionSpec, ...]:
     """The specs of `--attn`, each name looked up, so that a typo is told before torch is imported.
 
     Raises:
@@ -268,6 +318,7 @@ def model_request(
     num_classes: int | None = None,
     input_size: str = "",
     model_arg: list[str] | None = None,
+    trust: bool = False,
 ) -> ModelRequest:
     """What the model options ask for.
 
@@ -281,6 +332,7 @@ def model_request(
         num_classes=num_classes,
         input_size=parse_input_size(input_size) if input_size else None,
         model_args=dict(parse_model_arg(text) for text in model_arg or ()),
+        trust=trust,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,21 +10,35 @@ import typer
 import attn_inject
 from attn_inject.cli import options
 from attn_inject.cli.working import working
+from attn_inject.errors import UsageError
+from attn_inject.recipe_file import recipe_text
 from attn_inject.report.documents import json_text
 from attn_inject.report.page import write_page
 from attn_inject.report.saved import saved_page
 
-EPILOG = options.examples("attn-inject show model.pt", "attn-inject show model.pt --json")
+EPILOG = options.examples(
+    "attn-inject show model.pt",
+    "attn-inject show model.pt --json",
+    "attn-inject show model.pt --recipe > plan.toml",
+)
 
 
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Saved by inject.", show_default=False)],
+    file: options.SavedFile,
     as_json: options.Json = False,
+    recipe: Annotated[
+        bool,
+        typer.Option("--recipe", help="Print the TOML that makes it again.", rich_help_panel=options.OUTPUT),
+    ] = False,
 ) -> None:
     """Show what a saved file holds, without building a model; nothing in the file is run."""
+    if as_json and recipe:
+        raise UsageError("--json and --recipe exclude each other.", hint="Keep one of them.")
     with working(f"reading {file}"):
         content = attn_inject.describe(file)
-    if as_json:
+    if recipe:
+        sys.stdout.write(recipe_text(content))
+    elif as_json:
         sys.stdout.write(json_text(content))
     else:
         write_page(saved_page(content), sys.stdout)

@@ -24,11 +24,12 @@ def sites(
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
+    trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
     """Show where attention would be written in, and what was refused and why; change nothing."""
     request = options.model_request(
-        model, num_classes=num_classes, input_size=input_size, model_arg=model_arg
+        model, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
     )
     with working(f"loading torch and {model}"):
         found = attn_inject.find_sites(request, blocks=blocks, at=tuple(at or ()))

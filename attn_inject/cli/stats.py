@@ -55,6 +55,7 @@ def stats(
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
+    trust: options.Trust = False,
     form: Form = "",
     out: options.Out = None,
     force: options.Force = False,
@@ -75,7 +76,9 @@ def stats(
     stages = options.parse_stages(stage)
     Plan(attention=specs or as_specs("se"), stages=stages, **wishes)
     requests = [
-        options.model_request(name, num_classes=num_classes, input_size=input_size, model_arg=model_arg)
+        options.model_request(
+            name, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
+        )
         for name in names
     ]
     with working(f"loading torch and counting {', '.join(names)}", quiet=quiet):

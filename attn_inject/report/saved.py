@@ -21,6 +21,29 @@ def saved_page(content: Mapping[str, Any]) -> list[Part]:
     return [*page, _tensor_grid(content), _origin(content)]
 
 
+def applied_page(file: str, content: Mapping[str, Any]) -> list[Part]:
+    """The page that `--apply` prints: `content` is what `describe` returns of the whole model's file."""
+    modules = plural(len(content["sites"]), "attention module")
+    model = f"{content['model']} ({content['source']})"
+    return [
+        f"applied {modules} of {file} to {model}",
+        f"saved {content['file']}, {storage(content['bytes'])}",
+    ]
+
+
+def restored_page(content: Mapping[str, Any]) -> list[Part]:
+    """The page that `restore` prints, from what `attn_inject.restore` returns."""
+    model = f"{content['model']} ({content['source']})"
+    base, removed = plural(content["tensors"], "tensor"), plural(content["removed_tensors"], "tensor")
+    lines = [
+        f"restored {model}: {base}, {scaled(content['elements'])} elements",
+        f"left out {removed} of attention, {scaled(content['removed_elements'])} elements",
+    ]
+    if content["taken"]:
+        lines.append(f"took {plural(len(content['taken']), 'tensor')} from the base's own file")
+    return ["\n".join(lines), f"saved {content['file']}"]
+
+
 def _headline(content: Mapping[str, Any]) -> str:
     size = content["input_size"]
     built = [f"input {'x'.join(map(str, size))}"] if size else []
@@ -60,7 +83,8 @@ def _tensor_grid(content: Mapping[str, Any]) -> Grid:
     inserted = content["inserted_tensors"], content["inserted_elements"]
     whole = content["tensors"], content["elements"]
     base = whole[0] - inserted[0], whole[1] - inserted[1]
-    rows = [("base", base), ("attention", inserted), ("together", whole)]
+    rest = "base" if content["only"] == "all" else "running statistics"
+    rows = [(rest, base), ("attention", inserted), ("together", whole)]
     return Grid.of("part|>tensors|>params and buffers", [(name, str(n), scaled(e)) for name, (n, e) in rows])
 
 

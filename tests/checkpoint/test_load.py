@@ -10,6 +10,7 @@ from attn_inject.checkpoint import pt
 from attn_inject.checkpoint.digest import state_digest
 from attn_inject.checkpoint.load import load
 from attn_inject.errors import FileError
+from attn_inject.sources import from_timm
 from attn_inject.sources.loaded import Provenance
 from attn_inject.surgery import splice as splicing
 from tests.checkpoint.conftest import contents_of, operated, splice
@@ -234,3 +235,44 @@ def test_loading_leaves_the_random_numbers_alone(tmp_path, tied):
     torch.manual_seed(3)
     load(path, trust=True)
     assert torch.equal(torch.rand(2), expected)
+
+
+class Renewed(nn.Module):
+    """The convolution of a block under a later version of its library: another name, another shape."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.inner = conv
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("placement", ["after", "before-add"])
+@pytest.mark.parametrize("what", ["renamed", "gone", "added"])
+def test_a_later_library_is_told_by_the_first_name_that_differs(tmp_path, placement, what, monkeypatch):
+    edit = splice(placement=placement, **({"tap": "bn2", "users": ("add",)} if placement != "after" else {}))
+    _, contents = operated(splices=[edit])
+    recipe = dataclasses.replace(contents.recipe, versions={"timm": "0.9.0"})
+    path = saved(tmp_path / "model.pt", dataclasses.replace(contents, recipe=recipe))
+    build = from_timm.build
+
+    def later(name, arguments, **more):
+        model = build(name, arguments, **more)
+        if what == "renamed":
+            model.layer1[0].conv2 = Renewed(model.layer1[0].conv2)
+        elif what == "gone":
+            model.layer1[0] = nn.Identity()
+        else:
+            model.layer2[0].extra = nn.Identity()
+        return model
+
+    monkeypatch.setattr(from_timm, "build", later)
+    first = {
+        "renamed": r"layer1\.0\.conv2 was Conv2d\(.*\) and is now Renewed\(\)",
+        "gone": r"layer1\.0 was BasicBlock\(\) and is now Identity\(\)",
+        "added": r"layer2\.0\.extra \(Identity\(\)\) is new",
+    }
+    with pytest.raises(FileError, match=first[what]) as failure:
+        load(path)
+    assert "timm 0.9.0 (now" in failure.value.hint

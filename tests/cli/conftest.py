@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from attn_inject.cli.main import main
-from tests.report.samples import resnet_report, resnet_stats, saved_content, vit_sites
+from tests.report.samples import resnet_report, resnet_stats, restored_content, saved_content, vit_sites
 
 
 class Outcome(NamedTuple):
@@ -47,7 +47,8 @@ class FakeApi:
 
     def inject(self, *args: Any, **kwargs: Any) -> Any:
         self._note("inject", *args, **kwargs)
-        return SimpleNamespace(report=resnet_report(file=str(kwargs["out"]) if kwargs["out"] else None))
+        out = kwargs.get("out")
+        return SimpleNamespace(report=resnet_report(file=str(out) if out else None), model="the model")
 
     def find_sites(self, *args: Any, **kwargs: Any) -> Any:
         self._note("find_sites", *args, **kwargs)
@@ -56,6 +57,17 @@ class FakeApi:
     def stats(self, *args: Any, **kwargs: Any) -> Any:
         self._note("stats", *args, **kwargs)
         return resnet_stats()
+
+    def load(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("load", *args, **kwargs)
+        return "the model"
+
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("save", *args, **kwargs)
+
+    def restore(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("restore", *args, **kwargs)
+        return restored_content()
 
     def describe(self, *args: Any, **kwargs: Any) -> Any:
         self._note("describe", *args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torchvision
 
 import attn_inject
 
@@ -33,6 +34,42 @@ def test_inject_show_and_load_agree(program, folder):
     model = attn_inject.load(file)
     assert sum(p.numel() for p in model.parameters()) == report["result"]["params"]
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+
+
+def test_a_recipe_makes_the_file_again(program, folder):
+    first, plan, second = folder / "first.pt", folder / "plan.toml", folder / "second.pt"
+    assert program(*MODEL, "--attn", "eca", "--stage", "3,4", "--out", str(first)).code == 0
+    done = program(str(first), "--attn", "sa", "--stage", "4", "--start", "paper", "--out", str(second))
+    assert done.code == 0, done.err
+    plan.write_text(program("show", str(second), "--recipe").out)
+    again = folder / "again.pt"
+    done = program("--recipe", str(plan), "--out", str(again))
+    assert done.code == 0, done.err
+    one, two = (program("show", str(file), "--json").document for file in (second, again))
+    assert one | {"file": ""} == two | {"file": ""}
+
+
+def test_attention_alone_is_applied_to_its_base_and_taken_out_again(program, folder):
+    base = folder / "base.pt"
+    torch.manual_seed(1)
+    weights = torchvision.models.resnet18(num_classes=5).state_dict()
+    torch.save(weights, base)
+    part, whole, out = folder / "part.safetensors", folder / "whole.pt", folder / "restored.pt"
+    known = (*MODEL, "--weights", str(base))
+    done = program(*known, "--attn", "se", "--start", "paper", "--only", "attention", "--out", str(part))
+    assert f"note: {part} takes " in done.err
+    assert "the whole model take 45." in done.err
+    assert "with 8 attention modules" in program("show", str(part)).out
+    done = program(*known, "--apply", str(part), "--out", str(whole))
+    assert done.code == 0, done.err
+    done = program("restore", str(whole), "--out", str(out))
+    assert done.out.startswith("restored resnet18 (torchvision): 122 tensors")
+    restored = torch.load(out, weights_only=True)
+    assert list(restored) == list(weights)
+    assert all(torch.equal(restored[name], value) for name, value in weights.items())
+    refused = program(*MODEL, "--apply", str(part), "--out", str(folder / "other.pt"))
+    assert refused.code == 9
+    assert "The base is not the one that" in refused.err
 
 
 def test_a_dry_run_finds_the_same_and_keeps_nothing(program, folder):

@@ -16,7 +16,7 @@ from attn_inject.cli.main import app
 from attn_inject.cli.options import examples
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-SHARED = {"attempt", "boundary", "diagnosis", "group", "main", "options", "working"}
+SHARED = {"attempt", "boundary", "diagnosis", "group", "main", "options", "requested", "working"}
 
 
 def test_one_file_a_command():

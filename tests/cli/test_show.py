@@ -13,3 +13,9 @@ def test_the_page(program, api):
 
 def test_the_document_is_what_describe_returns(program, api):
     assert program("show", "m.pt", "--json").document == saved_content()
+
+
+def test_the_recipe(program, api):
+    outcome = program("show", "m.pt", "--recipe")
+    assert 'model = "timm/resnet18"' in outcome.out
+    assert program("show", "m.pt", "--recipe", "--json").code == 2

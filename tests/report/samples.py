@@ -1,6 +1,9 @@
 """Outcomes as the rooms below would hand them up, small and awkward enough to lay out."""
 
+import json
+
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site, Sites, Stats, StatsRow
+from attn_inject.plan import Plan, as_specs, to_dict
 from attn_inject.registry import Entry
 
 SHAPES = {1: (256, 56, 3), 2: (512, 28, 4), 3: (1024, 14, 6), 4: (2048, 7, 3)}
@@ -227,8 +230,24 @@ def saved_content() -> dict[str, object]:
         "elements": 11_810_000,
         "inserted_tensors": 24,
         "inserted_elements": 111_360,
+        "only": "all",
         "witness": True,
         "digest": "c7efc43f5705c38f",
-        "plans": [{}],
+        "plans": [json.loads(json.dumps(to_dict(Plan(attention=as_specs("ela-l")))))],
         "versions": VERSIONS,
+    }
+
+
+def restored_content() -> dict[str, object]:
+    """What `attn_inject.restore` returns."""
+    return {
+        "file": "base.pt",
+        "from": "m.pt",
+        "model": "resnet18",
+        "source": "timm",
+        "tensors": 122,
+        "elements": 11_698_640,
+        "removed_tensors": 24,
+        "removed_elements": 111_360,
+        "taken": ["layer1.0.conv1.weight"],
     }

@@ -1,0 +1,114 @@
+"""What `inject` is asked for: a recipe file, and the options typed, which come before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from attn_inject import recipe_file
+from attn_inject.cli import options
+from attn_inject.errors import UsageError
+from attn_inject.plan import ModelRequest, Plan
+
+EXAMPLE = "attn-inject resnet50 --attn ela-l --out model.pt"
+
+_MODEL = {key.replace("-", "_") for key in recipe_file.MODEL_KEYS}
+_PLAN = {key.replace("-", "_") for key in recipe_file.PLAN_KEYS}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "stage": options.parse_stages,
+    "input_size": options.parse_input_size,
+    "model_arg": lambda texts: dict(options.parse_model_arg(text) for text in texts),
+}
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A model, and one plan for each operation on it, in order."""
+
+    model: ModelRequest
+    plans: tuple[Plan, ...]
+
+
+def requested(ctx: typer.Context, recipe: Any, *, trust: bool) -> Requested:
+    """Read the recipe file, if one is named, and put the typed options in its place.
+
+    A typed option holds for every operation of a recipe.
+
+    Raises:
+        UsageError: An option's text does not parse, no model or no attention module is named.
+        UnknownNameError: No such attention module, placement, start, check or kind of block.
+        FileError: The recipe cannot be read, or names code and is not trusted.
+    """
+    typed = typed_options(ctx)
+    asked = recipe_file.RecipeFile({}, ({},))
+    if recipe is not None:
+        asked = recipe_file.read_recipe(recipe, trust=trust)
+    plans = tuple(_plan({**operation, **_only(typed, _PLAN)}) for operation in asked.operations)
+    return Requested(model_request({**asked.model, **_only(typed, _MODEL)}, trust=trust), plans)
+
+
+def typed_options(ctx: typer.Context) -> dict[str, Any]:
+    """The options that were typed, by name, their text read."""
+    typed = {}
+    for name, value in ctx.params.items():
+        source: Any = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            typed[name] = _READ[name](value) if name in _READ else value
+    return typed
+
+
+def refuse_plan_options(ctx: typer.Context, beside: str) -> None:
+    """Refuse options that say what is written in and where.
+
+    Raises:
+        UsageError: One of them was typed.
+    """
+    wrong = sorted(_only(typed_options(ctx), {*_PLAN, "recipe"}))
+    if wrong:
+        raise UsageError(
+            f"--{wrong[0].replace('_', '-')} does not go with {beside}, which holds all that is written in."
+        )
+
+
+def model_request(values: Mapping[str, Any], *, trust: bool) -> ModelRequest:
+    """The model that options or a recipe file name.
+
+    Raises:
+        UsageError: They name none.
+    """
+    if not values.get("model"):
+        raise UsageError("Missing argument 'MODEL'.", hint=f"For example `{EXAMPLE}`.")
+    size = values.get("input_size")
+    return ModelRequest(
+        name=values["model"],
+        pretrained=values.get("pretrained", False),
+        weights=values.get("weights"),
+        num_classes=values.get("num_classes"),
+        input_size=tuple(size) if size else None,
+        model_args=values.get("model_arg", {}),
+        trust=trust,
+    )
+
+
+def wishes(plan: Plan) -> dict[str, Any]:
+    """A plan without its attention, as `attn_inject.inject` names it."""
+    fields = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+    del fields["attention"]
+    fields["stage"] = fields.pop("stages")
+    return fields
+
+
+def _plan(values: Mapping[str, Any]) -> Plan:
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    attn, stage = values.pop("attn", None), values.pop("stage", ())
+    if not attn:
+        raise UsageError("No attention module is named.", hint=f"Add --attn NAME, for example `{EXAMPLE}`.")
+    return Plan(attention=options.parse_attention(attn), stages=stage, **values)
+
+
+def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
