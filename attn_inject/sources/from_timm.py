@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from attn_inject.errors import ModelError
+from attn_inject.errors import ModelError, UsageError
 from attn_inject.inputs import InputSpec
 from attn_inject.plan import ModelRequest
 from attn_inject.sources.refusal import library, refused
@@ -20,16 +20,25 @@ RESERVED = frozenset(
 def names(glob: str = "*") -> list[str]:
     """The architectures that a glob matches, without deprecated names; with tags if the glob has a dot."""
     found: list[str] = library("timm").list_models(glob, include_tags="." in glob)
-    return found
+    return [name for name in found if not _is_operated(name)]
 
 
 def resolve(text: str) -> str | None:
-    """The name timm knows `text` by, its tag kept and a deprecated name renewed, or None."""
+    """The name timm knows `text` by, its tag kept and a deprecated name renewed, or None.
+
+    Raises:
+        UsageError: It is an operated architecture, which no saved file could build again from timm alone.
+    """
     timm = library("timm")
     renewed = timm.models.get_deprecated_models().get(text, text)
     if renewed is None:
         return None
     architecture, dot, _ = renewed.partition(".")
+    if timm.is_model(architecture) and _is_operated(architecture):
+        raise UsageError(
+            f"{text!r} is an operated architecture that attn_inject.timm registered.",
+            hint=f"Name its base, or hand over the model itself, timm.create_model({text!r}).",
+        )
     known = renewed in tags(architecture) if dot else timm.is_model(architecture)
     return renewed if known else None
 
@@ -94,6 +103,11 @@ def input_spec(
         image = [given, given] if isinstance(given, int) else list(given)
         size = (channels, *image)
     return InputSpec(size=size)
+
+
+def _is_operated(name: str) -> bool:
+    module: str = library("timm").models.model_entrypoint(name).__module__
+    return module.startswith("attn_inject.")
 
 
 def _config(name: str) -> Any:

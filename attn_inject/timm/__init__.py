@@ -1,0 +1,70 @@
+"""Operated architectures as ordinary names of timm.
+
+    import timm
+    import attn_inject.timm
+
+    model = timm.create_model("resnet50_ela_l", pretrained=True, num_classes=10)
+
+A name is made by rule, an architecture of timm, `_`, and the name of an attention module with `_` for `-`;
+or by `register`, with any placement, sites and options. Everything that timm does by name then knows it:
+`create_model`, `is_model`, `list_models`, pretrained tags, `resolve_data_config`, its training scripts
+(`python -m attn_inject.timm train.py ...`).
+
+What a name's state dict holds depends on the name alone, as everywhere in timm. So a model by rule always has
+its `alpha`: zero with `pretrained=True`, which is the identity start, and one without, which is the paper's
+start up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_inject.plan import AttentionSpec, make_plan
+from attn_inject.timm import registry
+from attn_inject.timm.architecture import Architecture
+
+__all__ = ["register"]
+
+
+def register(
+    name: str,
+    *,
+    base: str,
+    attn: str | AttentionSpec | Sequence[str | AttentionSpec],
+    placement: str = "after",
+    where: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    stage: int | Sequence[int] = (),
+    blocks: str = "residual",
+    at: str | Sequence[str] = (),
+    start: str = "auto",
+    strict: bool = False,
+    input_size: Sequence[int] | None = None,
+) -> None:
+    """Give an operated architecture a name in timm.
+
+    Doing it twice with the same values is allowed, so that a notebook's cell can be run again.
+
+    Args:
+        name: Letters, digits and `_`; no `.`, with which a pretrained tag begins.
+        base: The architecture in timm that is operated; its pretrained tags become the new name's.
+        attn: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several, as for `attn_inject.inject`.
+        placement: A key of `plan.PLACEMENTS`.
+        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
+        blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
+        at: Globs of modules to take instead of residual blocks.
+        start: `auto` (`alpha` is zero with pretrained weights, else one), `identity` (always zero) or
+            `paper` (no `alpha`).
+        strict: Whether a site that cannot take its module is an error instead of a skip.
+        input_size: (C, H, W) in pixels, where it is not the one that timm has for the base.
+
+    Raises:
+        UsageError: The name is malformed or taken.
+        UnknownNameError: No such base, attention module or placement.
+    """
+    plan = make_plan(attn, placement, where, skip, stage, blocks, at, start, strict=strict, check="off")
+    size = tuple(input_size) if input_size is not None else None
+    registry.register(Architecture(name=name, base=base, plan=plan, input_size=size))
+
+
+registry.install()
