@@ -69,6 +69,8 @@ def _build(base: type[nn.Module], code: str, names: tuple[tuple[str, str], ...])
         "__doc__": base.__doc__,
         "_attn_inject_class": (base, code, names),
     }
+    if hasattr(base, "fuse"):
+        body["fuse"] = _fuse
     bases = (*_hiding(base), base)
     return types.new_class(f"AttnInject{base.__name__}", bases, exec_body=lambda space: space.update(body))
 
@@ -100,6 +102,31 @@ def _copy_defaults(source: Callable[..., Any], target: Any) -> None:
 
 def _reduce(self: nn.Module, protocol: int) -> Any:
     return _revive, (_class_data(type(self)),), _state_of(self)
+
+
+def _fuse(self: Any) -> nn.Module:
+    """timm's way of merging layers for inference; done in place, it leaves the attention module where it is."""
+    inserted = {name: child for name, child in self._modules.items() if name.startswith(PREFIX)}
+    for name in inserted:
+        del self._modules[name]  # blocks that merge all their children know nothing of these
+    try:
+        fused: nn.Module = super(_innermost(type(self)), self).fuse()
+    finally:
+        self._modules.update(inserted)
+    if fused is not self:
+        raise FitError(
+            f"A {own_class(type(self)).__name__} merges itself into another module, which would lose the "
+            "attention module that was written into it.",
+            hint="Merge first, with timm.utils.reparameterize_model, and inject into the result.",
+        )
+    return fused
+
+
+def _innermost(cls: type[nn.Module]) -> type[nn.Module]:
+    """The first generated class above the author's own."""
+    while is_generated(base_of(cls)):
+        cls = base_of(cls)
+    return cls
 
 
 def _state_of(module: nn.Module) -> Any:

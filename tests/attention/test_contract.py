@@ -55,6 +55,13 @@ def test_the_shape_is_kept_for_any_batch_and_size(spec, n, h, w):
 
 
 @every_spec
+def test_scales_and_shifts_of_norms_have_one_dimension(spec):
+    """By that timm's optimizers, and others, know what weight decay must leave alone."""
+    norms = [module for module in make(spec).modules() if "Norm" in type(module).__name__]
+    assert all(p.ndim == 1 for norm in norms for p in norm.parameters(recurse=False))
+
+
+@every_spec
 @pytest.mark.parametrize("channels", [1, 3, 24, 96, 144])
 @torch.no_grad()
 def test_awkward_channel_counts_are_served_or_refused(spec, channels):

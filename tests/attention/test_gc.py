@@ -10,7 +10,7 @@ def formula(tensors: Tensors, x: torch.Tensor, training: bool) -> torch.Tensor:
     hidden = layer(tensors, "fc1", torch.einsum("nchw,nhw->nc", x, alpha))
     hidden = hidden - hidden.sum(1, keepdim=True) / hidden.shape[1]
     spread = torch.sqrt(hidden.square().sum(1, keepdim=True) / hidden.shape[1] + 1e-5)
-    gain, shift = tensors["norm.weight"].flatten(), tensors["norm.bias"].flatten()
+    gain, shift = tensors["norm.weight"], tensors["norm.bias"]
     hidden = rectified(hidden / spread * gain + shift)
     return x + layer(tensors, "fc2", hidden)[:, :, None, None]
 
