@@ -64,6 +64,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
+    if name == "zoo":
+        return importlib.import_module("attn_inject.zoo")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES.get(name, "attn_inject.api")), name)

@@ -128,3 +128,8 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -
     if see:
         hint = f"{hint} `{see}` lists them all.".strip()
     return UnknownNameError(f"There is no {what} called {name!r}.", hint=hint)
+
+
+def all_errors() -> list[type[AttnInjectError]]:
+    """Every class of the tree, its root first."""
+    return [AttnInjectError, *AttnInjectError.__subclasses__()]

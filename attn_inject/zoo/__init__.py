@@ -1,0 +1,25 @@
+"""Many models, converted one process each, with a ledger that makes the next run go on.
+
+import attn_inject
+
+for record in attn_inject.zoo.convert("resnet1*", attn="ela-l", out_dir="zoo"):
+    print(record.file, record.status)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attn_inject.zoo.convert import convert
+    from attn_inject.zoo.record import Record
+
+__all__ = ["Record", "convert"]
+
+
+def __getattr__(name: str) -> Any:
+    # The command line reads the zoo's words for its help, and must not wait for the rest.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"attn_inject.zoo.{name.lower()}"), name)

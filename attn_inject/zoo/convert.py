@@ -1,0 +1,112 @@
+"""`attn_inject.zoo.convert`: the zoo from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attn_inject.zoo.manifest import Options, make_zoo
+from attn_inject.zoo.record import Record
+from attn_inject.zoo.run import Nobody, Watcher, run
+
+
+def convert(
+    models: str | Sequence[str],
+    *,
+    out_dir: str | Path,
+    attn: str | Sequence[str] = (),
+    each_attn: str | Sequence[str] = (),
+    placement: str = "after",
+    where: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    stage: int | Sequence[int] = (),
+    blocks: str = "residual",
+    at: str | Sequence[str] = (),
+    start: str = "auto",
+    strict: bool = False,
+    check: str = "full",
+    seed: int = 0,
+    pretrained: bool = False,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    input_size: int | Sequence[int] | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    name_template: str | None = None,
+    jobs: int | None = None,
+    memory_limit: int | str | None = None,
+    timeout: float | str | None = None,
+    retries: int = 1,
+    only_failed: bool = False,
+    fail_fast: bool = False,
+    discard: bool = False,
+    force: bool = False,
+    ray: str | None = None,
+    watcher: Watcher | None = None,
+) -> Iterator[Record]:
+    """Convert many models, one process each, and yield what came of each output as it ends.
+
+    What an earlier run did and is intact comes first, with `reused` set, and is not done again. A model
+    that fails, crashes, hangs or runs out of memory is a record with its `failure`; the others go on.
+
+    Args:
+        models: Names, globs, saved files, or `@FILE` with one of them a line.
+        out_dir: A folder, or a URL that fsspec knows, for example `s3://bucket/zoo`.
+        attn: The modules that go into each output; `each_attn` makes one output a module instead.
+        placement: As in `attn_inject.inject`, like all options down to `seed`.
+        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
+        blocks: `residual` or `family`; `at` names modules by glob instead.
+        start: `identity`, `paper` or `auto`; `strict` makes a misfit an error.
+        check: `full`, `structure` or `off`; `seed` is of all random numbers.
+        pretrained: Whether to fetch published weights; or `weights`, a file for all the models.
+        num_classes: Outputs of the classifier; `input_size` is (C, H, W) in pixels, `model_args` further
+            arguments of the architecture.
+        name_template: Of files, with the fields of `zoo.naming.FIELDS`.
+        jobs: Processes at a time, by default one a core; `memory_limit` is what they may need together,
+            bytes, `8GiB` or `50%` of what is free; `timeout` seconds for one output.
+        retries: How often a model whose process died is tried again.
+        only_failed: Whether to run only what failed before; `fail_fast` ends at the first failure.
+        discard: Whether to remove each file once its digest is noted.
+        force: Whether to replace files that no zoo has made.
+        ray: Address of a Ray cluster, or `auto`.
+        watcher: Told how the run goes.
+
+    Raises:
+        AttnInjectError: The request cannot be met at all; nothing was converted.
+    """
+    given: dict[str, Any] = {
+        "models": models,
+        "out_dir": out_dir,
+        "attn": attn,
+        "each_attn": each_attn,
+        "placement": placement,
+        "where": where,
+        "skip": skip,
+        "stage": stage,
+        "blocks": blocks,
+        "at": at,
+        "start": start,
+        "strict": strict,
+        "check": check,
+        "seed": seed,
+        "pretrained": pretrained,
+        "model_arg": dict(model_args or {}),
+        "retries": retries,
+        "only_failed": only_failed,
+        "fail_fast": fail_fast,
+        "discard": discard,
+        "force": force,
+    }
+    where_given = {
+        "weights": weights,
+        "num_classes": num_classes,
+        "input_size": input_size,
+        "name_template": name_template,
+        "jobs": jobs,
+        "memory_limit": memory_limit,
+        "timeout": timeout,
+        "ray": ray,
+    }
+    given |= {name: value for name, value in where_given.items() if value is not None}
+    zoo = make_zoo([Options(given, lambda name: f"{name}=")])
+    return run(zoo, watcher or Nobody())

@@ -1,0 +1,169 @@
+"""The loop: start what fits, hear what ended, try again what died, kill what takes too long.
+
+It is the same for every engine, and knows of tasks only what `engine.Task` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from attn_inject.zoo.engine import Ended, Engine, Failure, Running, Task
+from attn_inject.zoo.schedule import choose, largest_first, remaining
+
+TICK = 0.25  # seconds between two looks at the clock
+_MOST_LOSSES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A task that will not be tried again.
+
+    Attributes:
+        task: Which.
+        answer: What the work returned; None if it failed.
+        failure: Why it failed, or None.
+        seconds: Of the last attempt.
+        peak: Memory of the process meanwhile, in bytes, 0 if unknown.
+        attempts: How many processes tried.
+        node: Where the last one ran.
+    """
+
+    task: Task
+    answer: Any = None
+    failure: Failure | None = None
+    seconds: float = 0.0
+    peak: int = 0
+    attempts: int = 1
+    node: str = ""
+
+
+def drive(
+    engine: Engine,
+    tasks: Iterable[Task],
+    *,
+    retries: int = 0,
+    tick: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Finished]:
+    """Run every task and yield each as it finishes.
+
+    Args:
+        engine: Runs them; it is not closed.
+        tasks: In any order; those that need most memory are begun first.
+        retries: How often a task whose process died is begun again.
+        tick: Called a few times a second.
+        clock: Tells seconds.
+    """
+    return _Drive(engine, largest_first(tasks), retries, tick, clock).run()
+
+
+class _Drive:
+    def __init__(
+        self,
+        engine: Engine,
+        waiting: list[Task],
+        retries: int,
+        tick: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.engine = engine
+        self.waiting = waiting
+        self.retries = retries
+        self.tick = tick
+        self.clock = clock
+        self.running: dict[int, Running] = {}
+        self.tried: dict[int, tuple[int, int]] = {}  # attempts and losses so far
+
+    def run(self) -> Iterator[Finished]:
+        while self.waiting or self.running:
+            yield from self._refuse_too_large()
+            self._start_what_fits()
+            for ended in self.engine.poll(TICK):
+                yield from self._settle(ended)
+            yield from self._end_what_takes_too_long()
+            self.tick()
+
+    def _refuse_too_large(self) -> Iterator[Finished]:
+        nodes = self.engine.nodes()
+        most = max((node.memory for node in nodes), default=0)
+        while nodes and self.waiting and self.waiting[0].need > most:
+            task = self.waiting.pop(0)
+            yield Finished(task=task, failure=_too_large(task, most), attempts=0)
+
+    def _start_what_fits(self) -> None:
+        while self.waiting:
+            busy = [(running.node, running.task.need) for running in self.running.values()]
+            chosen = choose(self.waiting, remaining(self.engine.nodes(), busy))
+            if chosen is None:
+                return
+            index, node = chosen
+            task = self.waiting.pop(index)
+            attempts, losses = self.tried.get(task.number, (0, 0))
+            self.running[task.number] = Running(task, node, self.clock(), attempts + 1, losses)
+            self.engine.start(task, node)
+
+    def _settle(self, ended: Ended) -> Iterator[Finished]:
+        running = self.running.pop(ended.task.number, None)
+        if running is None:
+            return
+        if ended.lost and running.losses < _MOST_LOSSES:
+            self._again(running, running.task.need, running.attempt - 1, running.losses + 1)
+        elif ended.died and not ended.lost and running.attempt <= self.retries:
+            self._again(running, self._need_after(ended), running.attempt, running.losses)
+        else:
+            yield Finished(
+                task=running.task,
+                answer=ended.answer,
+                failure=ended.failure,
+                seconds=ended.seconds or self.clock() - running.began,
+                peak=ended.peak,
+                attempts=running.attempt,
+                node=running.node,
+            )
+
+    def _need_after(self, ended: Ended) -> int:
+        """A process that was killed for its memory gets a node to itself the next time."""
+        if ended.failure is not None and ended.failure.code == "memory":
+            return max((node.memory for node in self.engine.nodes()), default=ended.task.need)
+        return ended.task.need
+
+    def _again(self, running: Running, need: int, attempts: int, losses: int) -> None:
+        task = dataclasses.replace(running.task, need=need)
+        self.tried[task.number] = attempts, losses
+        self.waiting = largest_first([task, *self.waiting])
+
+    def _end_what_takes_too_long(self) -> Iterator[Finished]:
+        now = self.clock()
+        for number, running in [*self.running.items()]:
+            limit = running.task.timeout
+            if limit is None or now - running.began < limit:
+                continue
+            self.engine.kill(running.task)
+            del self.running[number]
+            yield Finished(
+                task=running.task,
+                failure=_timeout(limit),
+                seconds=now - running.began,
+                attempts=running.attempt,
+                node=running.node,
+            )
+
+
+def _timeout(limit: float) -> Failure:
+    return Failure(
+        code="timeout",
+        message=f"It took longer than {limit:g} s and was ended.",
+        hint="Give more with --timeout, or leave --check full out.",
+    )
+
+
+def _too_large(task: Task, most: int) -> Failure:
+    return Failure(
+        code="memory",
+        message=f"It needs about {task.need / 1e9:.2f} GB of memory, and {most / 1e9:.2f} GB are allowed.",
+        hint="Give more with --memory-limit, or less work with --check off.",
+    )

@@ -1,0 +1,110 @@
+"""From a request to outputs: every model that the globs mean, with every plan, and what each is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from attn_inject.plan import ModelRequest, Plan, to_dict
+from attn_inject.zoo.manifest import Entry, Zoo
+from attn_inject.zoo.naming import file_name, refuse_same_file
+
+Found = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One output.
+
+    Attributes:
+        request: Which model, under a name that means nothing else: `timm/resnet18`.
+        plan: What is done to it.
+        file: Where it goes, relative to the output folder.
+        timeout: Seconds, or None.
+        inputs: Digests of the files that go into it, its weights for example.
+    """
+
+    request: ModelRequest
+    plan: Plan
+    file: str
+    timeout: float | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of everything that was asked; equal for equal requests."""
+        asked = {"request": to_dict(self.request), "plan": to_dict(self.plan), "inputs": self.inputs}
+        text = json.dumps({**asked, "file": self.file}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def attention(self) -> tuple[str, ...]:
+        """The specs as text."""
+        return tuple(map(str, self.plan.attention))
+
+    @property
+    def label(self) -> str:
+        """`timm/resnet18 ela-l`, for people."""
+        return f"{self.request.name} {', '.join(self.attention)}"
+
+
+def make_jobs(zoo: Zoo, found: Mapping[str, Found]) -> list[Job]:
+    """Every output of a zoo.
+
+    Args:
+        zoo: The request.
+        found: What each text that stands for models means, as (source, name).
+
+    Raises:
+        UsageError: Two different outputs would be written to the same file.
+    """
+    digests: dict[str, str] = {}
+    jobs = {
+        job.key: job
+        for entry in zoo.entries
+        for text in entry.models
+        for job in _jobs(entry, found[text], digests)
+    }
+    refuse_same_file((job.file, f"{job.label} ({_wishes(job)})") for job in jobs.values())
+    return [*jobs.values()]
+
+
+def _jobs(entry: Entry, found: Found, digests: dict[str, str]) -> Iterator[Job]:
+    for source, name in found:
+        full = f"{source}/{name}" if source in ("timm", "torchvision") else name
+        request = dataclasses.replace(entry.request, name=full)
+        needed = [path for path in (request.weights, name if source == "file" else None) if path]
+        for plan in entry.plans:
+            yield Job(
+                request=request,
+                plan=plan,
+                file=file_name(entry.template, source, request, plan, entry.format),
+                timeout=entry.timeout,
+                inputs=tuple((path, _digest(path, digests)) for path in needed),
+            )
+
+
+def _digest(path: str, known: dict[str, str]) -> str:
+    """Of a file's content; "" if there is none, which its own conversion will say better."""
+    if path not in known:
+        try:
+            with open(path, "rb") as file:
+                known[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            known[path] = ""
+    return known[path]
+
+
+def _wishes(job: Job) -> str:
+    plan = job.plan
+    return f"placement {plan.placement}, check {plan.check}, seed {plan.seed}"
+
+
+def requests(jobs: Iterable[Job]) -> list[ModelRequest]:
+    """Every different model, once."""
+    by_text = {json.dumps(to_dict(job.request), sort_keys=True): job.request for job in jobs}
+    return [*by_text.values()]

@@ -1,0 +1,171 @@
+"""The ledger: one JSON line for each finished model, on disk before the next thing happens.
+
+A folder of this machine has `ledger.jsonl`, which is only ever appended to. A kill can tear its last line;
+such a line counts as never written. Stores cannot append, so there each line is a small file of its own in
+`ledger/`. A line with `run` tells what a run set out to write, the others what came of one output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from attn_inject.errors import FileError
+from attn_inject.zoo.place import LocalPlace, Place, RemotePlace
+from attn_inject.zoo.record import Record
+
+NAME = "ledger.jsonl"
+FOLDER = "ledger"
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class _Book(Protocol):
+    def append(self, line: str) -> None: ...
+
+
+@dataclass
+class Ledger:
+    """What is known about a place.
+
+    Attributes:
+        records: The latest record of each file.
+        planned: Every file that some run set out to write.
+        torn: How many lines could not be read.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    planned: set[str] = field(default_factory=set)
+    torn: int = 0
+    _book: _Book | None = None
+
+    def begin(self, files: Iterable[str], about: Mapping[str, Any]) -> None:
+        """Note what a run sets out to write; only files that no earlier run named."""
+        new = [file for file in files if file not in self.planned]
+        self.planned.update(new)
+        self._append({"run": {**about, "files": new}})
+
+    def add(self, record: Record) -> None:
+        """Note what came of one output; on disk when this returns."""
+        self._append(record.to_json())
+        self.records[record.file] = record
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        assert self._book is not None, "this ledger was opened for reading"
+        self._book.append(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def _take(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            try:
+                content = json.loads(line)
+                if "run" in content:
+                    self.planned.update(content["run"]["files"])
+                else:
+                    record = Record.from_json(content)
+                    self.records[record.file] = record
+            except (ValueError, KeyError, TypeError):
+                self.torn += 1
+
+
+def read_ledger(place: Place) -> Ledger:
+    """What is known about a place, without noting anything."""
+    ledger = Ledger()
+    if isinstance(place, LocalPlace):
+        path = place.root / NAME
+        if path.exists():
+            ledger._take(place.read(NAME).decode(errors="replace").splitlines())
+    elif isinstance(place, RemotePlace):
+        names = sorted(name for name in place.sizes() if name.startswith(f"{FOLDER}/"))
+        ledger._take(content.decode(errors="replace") for content in place.read_many(names))
+    return ledger
+
+
+@contextmanager
+def open_ledger(place: Place) -> Iterator[Ledger]:
+    """The ledger of a place, for noting; on this machine for one run at a time.
+
+    Raises:
+        FileError: Another zoo writes here, or the ledger cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        book: _Book
+        if isinstance(place, LocalPlace):
+            book = stack.enter_context(_file_book(place.root / NAME))
+        else:
+            book = _PieceBook(place)
+        ledger = read_ledger(place)
+        ledger._book = book
+        yield ledger
+
+
+@contextmanager
+def _file_book(path: Path) -> Iterator[_FileBook]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be written: {error.strerror}.", hint="Name another --out-dir."
+        ) from error
+    try:
+        _lock(descriptor, path)
+        yield _FileBook(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileError(
+            f"Another zoo is writing to {path.parent}.", hint="Wait for it, or name another --out-dir."
+        ) from None
+    except OSError:  # a disk that knows no locks
+        return
+
+
+class _FileBook:
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        size = os.fstat(descriptor).st_size
+        # A torn line gets its end, so that the next one is whole.
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            self.append("\n")
+
+    def append(self, line: str) -> None:
+        """One write for the whole line: Ctrl-C comes before it or after it."""
+        data = line.encode()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise FileError(
+                f"{self._path} cannot be written: {error.strerror}.",
+                hint="Free some space and run the same command again; what is in the ledger is kept.",
+            ) from error
+
+
+class _PieceBook:
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        self._count = 0
+
+    def append(self, line: str) -> None:
+        self._count += 1
+        self._place.write(f"{FOLDER}/{self._run}-{self._count:06d}.json", line.encode())

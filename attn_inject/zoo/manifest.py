@@ -1,0 +1,284 @@
+"""What a zoo is asked to do: entries of models with their plans, and how the run goes; frozen values.
+
+Flags, `zoo.toml` and Python all give the same options, named as the long flags are; here they are merged,
+read and refused. Models stand as they were typed: which of them exist is found out later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attn_inject import registry
+from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
+from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, make_plan
+from attn_inject.zoo import values
+from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
+
+FORMATS = ("pt",)
+
+MODEL_KEYS: dict[str, Callable[[Any], Any]] = {
+    "pretrained": values.truth,
+    "weights": values.text,
+    "num_classes": values.whole,
+    "input_size": values.size,
+    "model_arg": values.arguments,
+}
+PLAN_KEYS: dict[str, Callable[[Any], Any]] = {
+    "placement": values.text,
+    "where": values.texts,
+    "skip": values.texts,
+    "stage": values.wholes,
+    "blocks": values.text,
+    "at": values.texts,
+    "start": values.text,
+    "strict": values.truth,
+    "check": values.text,
+    "seed": values.whole,
+}
+ENTRY_KEYS: dict[str, Callable[[Any], Any]] = {
+    "models": values.texts,
+    "attn": values.texts,
+    "each_attn": values.texts,
+    **PLAN_KEYS,
+    **MODEL_KEYS,
+    "format": values.text,
+    "name_template": values.text,
+    "timeout": values.seconds,
+}
+RUN_KEYS: dict[str, Callable[[Any], Any]] = {
+    "out_dir": values.text,
+    "jobs": values.whole,
+    "memory_limit": values.memory,
+    "retries": values.whole,
+    "only_failed": values.truth,
+    "fail_fast": values.truth,
+    "discard": values.truth,
+    "force": values.truth,
+    "ray": values.text,
+}
+_PLAN_DEFAULTS = {"placement": "after", "blocks": "residual", "start": "auto", "check": "full", "seed": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Models that are treated alike.
+
+    Attributes:
+        models: As typed: names, globs, saved files.
+        plans: One output is made for each, of each model.
+        request: How the models are built; its name is empty.
+        format: A member of `FORMATS`.
+        template: Of the file's name, see `naming`.
+        timeout: Seconds that one output may take; None for no limit.
+    """
+
+    models: tuple[str, ...]
+    plans: tuple[Plan, ...]
+    request: ModelRequest
+    format: str = FORMATS[0]
+    template: str = DEFAULT_TEMPLATE
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a zoo runs.
+
+    Attributes:
+        out_dir: A folder, or a URL of one that fsspec knows.
+        jobs: Models at a time; None takes one a core.
+        memory_limit: Bytes, or a share of what is free; None takes 80 % of it.
+        retries: How often a model whose process died is tried again.
+        only_failed: Whether only what failed before is run.
+        fail_fast: Whether the first failure ends the run.
+        discard: Whether each file is removed once its digest is noted.
+        force: Whether files may be replaced that no zoo has made.
+        ray: Address of a Ray cluster, `auto`, or None for this machine alone.
+    """
+
+    out_dir: str
+    jobs: int | None = None
+    memory_limit: int | float | None = None
+    retries: int = 1
+    only_failed: bool = False
+    fail_fast: bool = False
+    discard: bool = False
+    force: bool = False
+    ray: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zoo:
+    """A complete request."""
+
+    entries: tuple[Entry, ...]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options from one place, and how to name them in an error.
+
+    Attributes:
+        given: By name, with underscores, unread.
+        tell: From an option's name to what a person looks for: `--jobs`, or `zoo.toml, line 3: jobs`.
+    """
+
+    given: Mapping[str, Any]
+    tell: Callable[[str], str] = field(default=lambda name: flag(name))
+
+    def read(self, kinds: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+        """The options among `kinds`, as values.
+
+        Raises:
+            UsageError: One has the wrong kind of value.
+        """
+        found: dict[str, Any] = {}
+        for name, kind in kinds.items():
+            if name in self.given:
+                try:
+                    found[name] = kind(self.given[name])
+                except ValueError as error:
+                    raise UsageError(f"{self.tell(name)} {error}.") from None
+        return found
+
+    def refuse_unknown(self, known: Iterable[str]) -> None:
+        """Raise for the first option that is not among `known`, with the nearest one that is."""
+        known = [*known]
+        for name in self.given:
+            if name not in known:
+                close = nearest(name, known, count=1)[0].replace("_", "-")
+                raise UsageError(f"{self.tell(name)} is no option of a zoo.", hint=f"Did you mean {close}?")
+
+
+def flag(name: str) -> str:
+    """`out_dir` as `--out-dir`."""
+    return "--" + name.replace("_", "-")
+
+
+def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
+    """One request from options of several places.
+
+    Args:
+        top: What holds for all, the later the stronger; models in it make an entry of their own.
+        entries: What differs for some models; stronger than `top`.
+
+    Raises:
+        UsageError: An unknown option, a value of the wrong kind, nothing to do, or no place to put it.
+        UnknownNameError: No such attention module, placement, check, start or format.
+        FileError: A list of models cannot be read.
+    """
+    common: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for options in top:
+        options.refuse_unknown([*ENTRY_KEYS, *RUN_KEYS])
+        common = _overlaid(common, options.read(ENTRY_KEYS))
+        settings |= options.read(RUN_KEYS)
+    made = [_entry(common, top[-1].tell("models"))] if common.get("models") else []
+    shared = {name: value for name, value in common.items() if name != "models"}
+    for options in entries:
+        options.refuse_unknown(ENTRY_KEYS)
+        made.append(_entry(_overlaid(shared, options.read(ENTRY_KEYS)), options.tell("models")))
+    if not made:
+        raise UsageError("No model is named.", hint="For example: attn-inject zoo 'resnet1*' --attn ela-l.")
+    return Zoo(entries=tuple(made), settings=_settings(settings))
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`below` with the options of `above`; naming modules anew forgets both ways of naming them."""
+    renamed = {"attn", "each_attn"} & above.keys()
+    kept = {n: value for n, value in below.items() if not (renamed and n in ("attn", "each_attn"))}
+    return {**kept, **above}
+
+
+def _entry(options: Mapping[str, Any], where: str) -> Entry:
+    try:
+        return _made_entry(options)
+    except AttnInjectError as error:
+        if where.startswith("--"):
+            raise
+        raise type(error)(f"{where}: {error.message}", hint=error.hint) from None
+
+
+def _made_entry(options: Mapping[str, Any]) -> Entry:
+    models = tuple(name for text in options.get("models", ()) for name in _listed(text))
+    if not models:
+        raise UsageError("No model is named.", hint="Give names or globs, for example resnet18 'regnety_*'.")
+    wishes = {name: options.get(name, default) for name, default in _PLAN_DEFAULTS.items()}
+    several = {name: options.get(name, ()) for name in ("where", "skip", "stage", "at")}
+    plans = [
+        make_plan(specs, **wishes, **several, strict=options.get("strict", False))
+        for specs in _modules(options)
+    ]
+    form = options.get("format", FORMATS[0]).removeprefix(".")
+    if form not in FORMATS:
+        raise unknown_name("format", form, FORMATS)
+    template = options.get("name_template", DEFAULT_TEMPLATE)
+    check_template(template)
+    return Entry(
+        models=models,
+        plans=tuple(plans),
+        request=_request(options),
+        format=form,
+        template=template,
+        timeout=options.get("timeout"),
+    )
+
+
+def _request(options: Mapping[str, Any]) -> ModelRequest:
+    named = {"model_arg": "model_args"}
+    request = ModelRequest(
+        name="", **{named.get(name, name): options[name] for name in MODEL_KEYS if name in options}
+    )
+    if request.pretrained and request.weights:
+        raise UsageError("--pretrained and --weights exclude each other.", hint="Keep one of them.")
+    return request
+
+
+def _modules(options: Mapping[str, Any]) -> list[tuple[AttentionSpec, ...]]:
+    """The specs of each output: one for each of `each_attn`, or a single one for all of `attn`."""
+    together, single = as_specs(options.get("attn", ())), as_specs(options.get("each_attn", ()))
+    if together and single:
+        raise UsageError(
+            "--attn and --each-attn exclude each other.",
+            hint="--attn puts all its modules into one output, --each-attn makes one output a module.",
+        )
+    if not (together or single):
+        raise UsageError(
+            "No attention module is named.", hint="Add --attn ela-l, or --each-attn se --each-attn ela-l."
+        )
+    for spec in (*together, *single):
+        registry.find(spec.name)
+    return [together] if together else [(spec,) for spec in _unique(single)]
+
+
+def _unique(specs: Iterable[AttentionSpec]) -> list[AttentionSpec]:
+    return list({str(spec): spec for spec in specs}.values())
+
+
+def _listed(text: str) -> list[str]:
+    """`@FILE` as the names in the file, one a line, `#` begins a comment; anything else as it is."""
+    if not text.startswith("@"):
+        return [text]
+    try:
+        lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise FileError(
+            f"The list of models {text[1:]} cannot be read: {reason}.", hint="One name or glob a line."
+        ) from None
+    names = [line.partition("#")[0].strip() for line in lines]
+    return [name for name in names if name]
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    if not options.get("out_dir"):
+        raise UsageError(
+            "Nowhere to put the models.", hint="Add --out-dir FOLDER, or a URL such as s3://bucket/zoo."
+        )
+    if options.get("jobs") == 0:
+        raise UsageError("--jobs 0 would never finish.", hint="Give 1 or more.")
+    return Settings(**options)

@@ -1,0 +1,103 @@
+"""How the files of a zoo are called: a template, filled in with words that every disk takes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from attn_inject.errors import UsageError, nearest
+from attn_inject.plan import ModelRequest, Plan
+
+DEFAULT_TEMPLATE = "{source}/{model}.{attention}"
+FIELDS = {
+    "source": "timm, torchvision, factory or file",
+    "model": "the model's name",
+    "attention": "the modules with their options",
+    "placement": "as in the plan",
+    "start": "as in the plan",
+    "seed": "as in the plan",
+}
+_LONGEST = 180  # characters of one part of a path; most disks take 255 bytes
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+,-]+")
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that names no field, an unknown one, or a place outside the output folder.
+
+    Raises:
+        UsageError: With what to write instead.
+    """
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise UsageError(f"--name-template {template} cannot be read: {error}.") from None
+    for name in fields:
+        if name not in FIELDS:
+            close = nearest(name, FIELDS, count=1)[0]
+            raise UsageError(
+                f"--name-template has no field {{{name}}}.",
+                hint=f"Did you mean {{{close}}}? The fields are {', '.join(FIELDS)}.",
+            )
+    path = PurePosixPath(template)
+    if path.is_absolute() or ".." in path.parts or template.endswith("/"):
+        raise UsageError(
+            f"--name-template {template} leads out of the output folder.",
+            hint=f"Write a relative name such as {DEFAULT_TEMPLATE}.",
+        )
+    if not fields:
+        raise UsageError(
+            f"--name-template {template} names every file alike.", hint=f"For example {DEFAULT_TEMPLATE}."
+        )
+
+
+def file_name(template: str, source: str, request: ModelRequest, plan: Plan, form: str) -> str:
+    """The file of one output, relative to the output folder, with `/` between its parts."""
+    words = {
+        "source": source,
+        "model": _model_word(source, request.name),
+        "attention": "+".join(map(str, plan.attention)),
+        "placement": plan.placement,
+        "start": plan.start,
+        "seed": str(plan.seed),
+    }
+    filled = template.format(**{name: safe(word) for name, word in words.items()})
+    return f"{filled.removesuffix(f'.{form}')}.{form}"
+
+
+def _model_word(source: str, name: str) -> str:
+    if source == "file":
+        return PurePosixPath(name).stem
+    return name.removeprefix(f"{source}/")
+
+
+def safe(word: str) -> str:
+    """The word with `-` for what file names cannot hold, shortened with a digest if it is very long."""
+    clean = _UNSAFE.sub("-", word).strip("-") or "-"
+    clean = "-" + clean[1:] if clean.startswith(".") else clean
+    if len(clean) <= _LONGEST:
+        return clean
+    return f"{clean[:_LONGEST]}-{hashlib.sha256(word.encode()).hexdigest()[:12]}"
+
+
+def refuse_same_file(files: Iterable[tuple[str, str]]) -> None:
+    """Refuse two outputs with one name.
+
+    Args:
+        files: (file, what makes it) of every output.
+
+    Raises:
+        UsageError: With both and a way out.
+    """
+    owners: dict[str, str] = {}
+    for file, owner in files:
+        # Some disks take upper and lower case for the same.
+        other = owners.setdefault(file.lower(), owner)
+        if other is not owner:
+            raise UsageError(
+                f"Two outputs would be written to {file}: {other}, and {owner}.",
+                hint="Leave one out, or tell them apart with --name-template, "
+                "for example '{model}.{attention}.{placement}'.",
+            )

@@ -1,0 +1,300 @@
+"""Where the output lives: a folder of this machine, or of any store that fsspec knows.
+
+Names are relative to the place, with `/` between their parts. A place is plain data and travels to workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from attn_inject.checkpoint.atomic import atomic_write
+from attn_inject.errors import AttnInjectError, FileError, MissingExtraError, UsageError
+
+SCRATCH = ".attn-inject-scratch-"
+_CHUNK = 2**22
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A complete file: its SHA-256 in hexadecimal, and its size in bytes."""
+
+    digest: str
+    size: int
+
+
+class Place(Protocol):
+    """A folder for the output."""
+
+    @property
+    def url(self) -> str:
+        """What the user calls it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes see what is written here."""
+
+    def check(self) -> None:
+        """Make the folder and write into it once; FileError if that cannot be done."""
+
+    def sizes(self) -> dict[str, int]:
+        """Every file and its size in bytes."""
+
+    def stored(self, name: str) -> Stored:
+        """Read a whole file for its digest."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write or replace a file, all of it or nothing."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if there is none."""
+
+    def free(self) -> int | None:
+        """Bytes left, or None where nobody knows."""
+
+    def target(self, name: str) -> Any:
+        """A context in which the file is made at a local path, and afterwards is in its place."""
+
+
+def open_place(url: str) -> Place:
+    """The place that a path or URL names; nothing is touched yet.
+
+    Raises:
+        UsageError: No such kind of URL.
+        MissingExtraError: What reads such URLs is not installed.
+    """
+    if "://" not in url:
+        return LocalPlace(url)
+    import fsspec
+
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except ValueError as error:
+        raise UsageError(
+            f"{url} cannot be opened: {error}.", hint="Write a path, or a URL such as s3://bucket/zoo."
+        ) from None
+    except ImportError as error:
+        raise _missing(url, error) from None
+    if "file" in _protocols(filesystem):
+        return LocalPlace(root)
+    return RemotePlace(url)
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    found = filesystem.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _missing(url: str, error: ImportError) -> MissingExtraError:
+    extra = "s3" if url.startswith(("s3://", "s3a://")) else ""
+    install = f"pip install 'attn-inject[{extra}]'" if extra else "Install what it names."
+    return MissingExtraError(f"{url} cannot be opened: {error}.", hint=install)
+
+
+def read_whole(file: BinaryIO) -> Stored:
+    """The digest and size of an open file."""
+    hashed, size = hashlib.sha256(), 0
+    while chunk := file.read(_CHUNK):
+        hashed.update(chunk)
+        size += len(chunk)
+    return Stored(hashed.hexdigest(), size)
+
+
+@dataclass(frozen=True)
+class LocalPlace:
+    """A folder that every process of this machine, or of all machines, reaches by the same path."""
+
+    url: str
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return Path(self.url)
+
+    @property
+    def is_shared(self) -> bool:
+        """Always."""
+        return True
+
+    def check(self) -> None:
+        """Make the folder, write into it once, and remove what killed runs left."""
+        with _reporting(self.url):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"\0")
+            for left in self.root.glob(f"{SCRATCH}*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def sizes(self) -> dict[str, int]:
+        """Every file but hidden ones."""
+        found = (path for path in self.root.rglob("*") if path.is_file())
+        return {
+            path.relative_to(self.root).as_posix(): path.stat().st_size
+            for path in found
+            if not path.name.startswith(".")
+        }
+
+    def stored(self, name: str) -> Stored:
+        """Read a whole file for its digest."""
+        with _reporting(self.url), open(self.root / name, "rb") as file:
+            return read_whole(file)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        with _reporting(self.url):
+            return (self.root / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write or replace a file, all of it or nothing."""
+        with atomic_write(self.root / name, force=True) as file:
+            file.write(content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if there is none."""
+        with _reporting(self.url):
+            (self.root / name).unlink(missing_ok=True)
+
+    def free(self) -> int | None:
+        """Bytes left on the disk."""
+        existing = next(
+            path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists()
+        )
+        return shutil.disk_usage(existing).free
+
+    @contextmanager
+    def target(self, name: str) -> Iterator[Path]:
+        """The file's own path; whoever writes there writes atomically."""
+        path = self.root / name
+        with _reporting(self.url):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+
+
+@dataclass(frozen=True)
+class RemotePlace:
+    """A folder of a store behind fsspec; credentials and endpoints come from the environment."""
+
+    url: str
+
+    @property
+    def is_shared(self) -> bool:
+        """All but `memory://`, which lives in one process."""
+        return "memory" not in _protocols(self._open()[0])
+
+    def check(self) -> None:
+        """Write a small file and remove it again."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            filesystem.makedirs(root, exist_ok=True)
+            filesystem.pipe_file(f"{root}/.attn-inject-check", b"\0")
+            filesystem.rm_file(f"{root}/.attn-inject-check")
+
+    def sizes(self) -> dict[str, int]:
+        """Every file."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            try:
+                found = filesystem.find(root, detail=True)
+            except FileNotFoundError:
+                return {}
+        return {path[len(root) :].lstrip("/"): info["size"] for path, info in found.items()}
+
+    def stored(self, name: str) -> Stored:
+        """Read a whole file for its digest."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            with filesystem.open(f"{root}/{name}", "rb") as file:
+                return read_whole(file)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            content: bytes = filesystem.cat_file(f"{root}/{name}")
+        return content
+
+    def read_many(self, names: Iterable[str]) -> list[bytes]:
+        """The contents of many small files, fetched together where the store can do that."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            paths = [f"{root}/{name}" for name in names]
+            found: dict[str, bytes] = filesystem.cat(paths) if paths else {}
+        return [found[path] for path in paths]
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write or replace a file; a store shows it when it is complete."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            self._make_parent(filesystem, f"{root}/{name}")
+            filesystem.pipe_file(f"{root}/{name}", content)
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a local file here."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            self._make_parent(filesystem, f"{root}/{name}")
+            filesystem.put_file(str(path), f"{root}/{name}")
+            filesystem.invalidate_cache()
+            size = filesystem.info(f"{root}/{name}")["size"]
+        if size != path.stat().st_size:
+            raise FileError(f"{self.url}/{name} has {size} bytes, not {path.stat().st_size}.")
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if there is none."""
+        with _reporting(self.url), contextlib.suppress(FileNotFoundError):
+            filesystem, root = self._open()
+            filesystem.rm_file(f"{root}/{name}")
+
+    def free(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+    @contextmanager
+    def target(self, name: str) -> Iterator[Path]:
+        """A path in a temporary folder; what is there at the end is put in its place."""
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+            path = Path(folder) / Path(name).name
+            yield path
+            self.put(path, name)
+
+    def _open(self) -> tuple[Any, str]:
+        import fsspec
+
+        filesystem, root = fsspec.core.url_to_fs(self.url)
+        return filesystem, root.rstrip("/")
+
+    def _make_parent(self, filesystem: Any, path: str) -> None:
+        # Stores without folders take this for nothing, or for a wish to make a bucket.
+        if "s3" not in _protocols(filesystem):
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+
+@contextmanager
+def _reporting(url: str) -> Iterator[None]:
+    """Stores raise what their own libraries do; whatever it is, the place could not be used."""
+    try:
+        yield
+    except (AttnInjectError, FileNotFoundError) as error:
+        if isinstance(error, AttnInjectError):
+            raise
+        raise _unusable(url, error) from error
+    except Exception as error:
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: str, error: Exception) -> FileError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return FileError(
+        f"{url} cannot be used: {reason.strip().rstrip('.')}.",
+        hint="Name another folder with --out-dir, or check its permissions.",
+    )

@@ -1,0 +1,87 @@
+"""What an earlier run left: which outputs are done and intact, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from attn_inject.errors import FileError
+from attn_inject.zoo.jobs import Job
+from attn_inject.zoo.ledger import Ledger
+from attn_inject.zoo.place import Place
+from attn_inject.zoo.record import Record
+
+STATES = {
+    "done": "the file is there, and its digest is the one in the ledger",
+    "new": "no run has finished it",
+    "failed": "an earlier run could not do it",
+    "missing": "it was done, and the file is gone",
+    "changed": "it was done, and the file is no longer what was written",
+    "other plan": "the file was made from another request",
+}
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One output, a key of `STATES`, and its latest record if there is one."""
+
+    job: Job
+    state: str
+    record: Record | None = None
+
+
+def take_stock(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[Standing]:
+    """Where every output stands; reads every file that the ledger says is done.
+
+    Args:
+        jobs: The outputs.
+        ledger: What earlier runs noted.
+        place: Where the files are.
+        discard: Whether an output counts as done whose file was removed on purpose.
+    """
+    sizes = place.sizes()
+    with ThreadPoolExecutor(_READERS) as readers:
+        return [*readers.map(lambda job: _standing(job, ledger, place, sizes, discard), jobs)]
+
+
+def _standing(job: Job, ledger: Ledger, place: Place, sizes: Mapping[str, int], discard: bool) -> Standing:
+    record = ledger.records.get(job.file)
+    if record is None:
+        return Standing(job, "new")
+    if not record.is_done:
+        return Standing(job, "failed", record)
+    if record.key != job.key:
+        return Standing(job, "other plan", record)
+    if record.discarded:
+        return Standing(job, "done" if discard else "missing", record)
+    return Standing(job, state_of(record, place, sizes), record)
+
+
+def state_of(record: Record, place: Place, sizes: Mapping[str, int]) -> str:
+    """`done`, `missing` or `changed`: whether a file is what its record says."""
+    if record.file not in sizes:
+        return "missing"
+    if sizes[record.file] != record.size:
+        return "changed"
+    try:
+        return "done" if place.stored(record.file).digest == record.digest else "changed"
+    except FileError:
+        return "missing"
+
+
+def refuse_foreign_files(jobs: Iterable[Job], ledger: Ledger, place: Place) -> None:
+    """Refuse to replace what no zoo has made here.
+
+    Raises:
+        FileError: A file is there that no run set out to write.
+    """
+    sizes = place.sizes()
+    foreign = [job.file for job in jobs if job.file in sizes and job.file not in ledger.planned]
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise FileError(
+            f"{place.url} holds {foreign[0]}{more} already, and its ledger does not know of it.",
+            hint="Use --force to replace it, or name another --out-dir.",
+        )

@@ -1,0 +1,250 @@
+"""A zoo from beginning to end: look ahead, convert, note, tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from attn_inject.errors import FileError, UsageError
+from attn_inject.versions import versions
+from attn_inject.zoo import machine
+from attn_inject.zoo.drive import Finished, drive
+from attn_inject.zoo.engine import Engine, Failure, Progress, Task
+from attn_inject.zoo.ledger import Ledger, open_ledger, read_ledger
+from attn_inject.zoo.local import LocalEngine
+from attn_inject.zoo.manifest import Settings, Zoo
+from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, RemotePlace, open_place
+from attn_inject.zoo.prospect import Planned, Prospect, look_ahead
+from attn_inject.zoo.record import Record
+from attn_inject.zoo.resume import refuse_foreign_files
+from attn_inject.zoo.summary import write_summaries
+
+
+class Watcher(Protocol):
+    """Is told how a run goes; all its methods return at once."""
+
+    def say(self, text: str) -> None:
+        """What happens before the first model."""
+
+    def begin(self, prospect: Prospect) -> None:
+        """What will be done."""
+
+    def progress(self, running: Sequence[Progress]) -> None:
+        """What runs now, a few times a second."""
+
+
+class Nobody:
+    """A watcher that does not look."""
+
+    def say(self, text: str) -> None:
+        """Ignore it."""
+
+    def begin(self, prospect: Prospect) -> None:
+        """Ignore it."""
+
+    def progress(self, running: Sequence[Progress]) -> None:
+        """Ignore it."""
+
+
+def preview(zoo: Zoo, watcher: Watcher) -> Prospect:
+    """What `run` would do; writes nothing.
+
+    Raises:
+        AttnInjectError: As `run`.
+    """
+    place = open_place(zoo.settings.out_dir)
+    with open_engine(zoo.settings, place) as engine:
+        return look_ahead(zoo, engine, read_ledger(place), place, everything=True, say=watcher.say)
+
+
+def run(zoo: Zoo, watcher: Watcher) -> Iterator[Record]:
+    """Convert a zoo and yield what came of each output: first what earlier runs did, then each as it ends.
+
+    Raises:
+        UsageError: Two outputs would be written to one file.
+        UnknownNameError: A name or glob matches nothing.
+        FileError: The output place cannot be written, or holds files of someone else.
+        MissingExtraError: Ray, or what reaches the place, is not installed.
+    """
+    place = open_place(zoo.settings.out_dir)
+    place.check()
+    with ExitStack() as stack:
+        ledger = stack.enter_context(open_ledger(place))
+        engine = stack.enter_context(open_engine(zoo.settings, place))
+        prospect = look_ahead(zoo, engine, ledger, place, everything=False, say=watcher.say)
+        if not zoo.settings.force:
+            refuse_foreign_files((planned.job for planned in prospect.to_do), ledger, place)
+        _begin(ledger, prospect)
+        watcher.begin(prospect)
+        pending = {id(planned) for planned in prospect.to_do}
+        for planned in prospect.outputs:
+            if id(planned) not in pending and planned.job.file in ledger.records:
+                yield dataclasses.replace(ledger.records[planned.job.file], reused=True)
+        hands = stack.enter_context(_hands(place))
+        try:
+            yield from _convert(zoo.settings, engine, prospect.to_do, ledger, hands, watcher)
+        finally:
+            write_summaries(place, ledger)
+
+
+def _begin(ledger: Ledger, prospect: Prospect) -> None:
+    if prospect.to_do:
+        about = {"began": _now(), "versions": versions()}
+        ledger.begin((planned.job.file for planned in prospect.to_do), about)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Hands:
+    """How a file comes into its place: workers put it there, or this process does where only it can."""
+
+    workers: Place
+    place: Place
+
+    def take_over(self, file: str, size: int) -> None:
+        """See to it that a finished file is in the place.
+
+        Raises:
+            FileError: It is not, though its worker wrote it.
+        """
+        if isinstance(self.place, LocalPlace):
+            _require(self.place.root / file, size)
+        elif isinstance(self.place, RemotePlace) and isinstance(self.workers, LocalPlace):
+            self.place.put(self.workers.root / file, file)
+            self.workers.remove(file)
+
+
+def _require(path: Path, size: int) -> None:
+    if not path.is_file() or path.stat().st_size != size:
+        raise FileError(
+            f"{path} was written by a worker and is not here.",
+            hint="Every node has to reach the output folder by the same path.",
+        )
+
+
+@contextmanager
+def _hands(place: Place) -> Iterator[_Hands]:
+    if isinstance(place, LocalPlace):
+        # Nodes of a cluster work in folders of their own.
+        yield _Hands(LocalPlace(str(place.root.absolute())), place)
+        return
+    if place.is_shared:
+        yield _Hands(place, place)
+        return
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+        yield _Hands(LocalPlace(folder), place)
+
+
+def _convert(
+    settings: Settings,
+    engine: Engine,
+    to_do: Sequence[Planned],
+    ledger: Ledger,
+    hands: _Hands,
+    watcher: Watcher,
+) -> Iterator[Record]:
+    tasks = [_task(number, planned, hands, settings) for number, planned in enumerate(to_do)]
+    finishing = drive(
+        engine, tasks, retries=settings.retries, tick=lambda: watcher.progress(engine.progress())
+    )
+    try:
+        for finished in finishing:
+            record = _note(finished, to_do, ledger, hands, settings)
+            yield record
+            if settings.fail_fast and not record.is_done:
+                return
+    except KeyboardInterrupt:
+        # What is done already need not be done again.
+        for ended in engine.poll(0):
+            if ended.answer is not None:
+                over = Finished(task=ended.task, answer=ended.answer, seconds=ended.seconds, peak=ended.peak)
+                _note(over, to_do, ledger, hands, settings)
+        raise
+
+
+def _task(number: int, planned: Planned, hands: _Hands, settings: Settings) -> Task:
+    job = planned.job
+    return Task(
+        number=number,
+        work="convert",
+        payload={
+            "request": job.request,
+            "plan": job.plan,
+            "place": hands.workers,
+            "file": job.file,
+            "discard": settings.discard,
+        },
+        label=job.label,
+        need=planned.need,
+        timeout=job.timeout,
+    )
+
+
+def _note(
+    finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Hands, settings: Settings
+) -> Record:
+    planned = to_do[finished.task.number]
+    record = _record(finished, planned, settings)
+    if record.is_done and not record.discarded:
+        hands.take_over(record.file, record.size)
+    ledger.add(record)
+    return record
+
+
+def _record(finished: Finished, planned: Planned, settings: Settings) -> Record:
+    job, answer, failure = planned.job, finished.answer, finished.failure
+    if failure is None and answer is None:
+        failure = Failure(code="internal", message="The worker gave no answer.")
+    about = Record(
+        key=job.key,
+        file=job.file,
+        model=job.request.name,
+        attention=job.attention,
+        placement=job.plan.placement,
+        status="failed",
+        seconds=round(finished.seconds, 3),
+        peak_memory=finished.peak,
+        need=planned.need,
+        attempts=finished.attempts,
+        node=finished.node,
+        ended=_now(),
+        failure=failure,
+        versions=versions(),
+    )
+    if failure is not None:
+        return about
+    return dataclasses.replace(about, status="done", discarded=settings.discard, **answer)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+@contextmanager
+def open_engine(settings: Settings, place: Place) -> Iterator[Engine]:
+    """Processes of this machine, or of a Ray cluster; ended when the block is left.
+
+    Raises:
+        UsageError: A cluster cannot reach the output place.
+        MissingExtraError: Ray is not installed.
+    """
+    if settings.ray is None:
+        jobs = settings.jobs or machine.cores()
+        engine: Engine = LocalEngine(jobs, machine.memory_limit(settings.memory_limit))
+    else:
+        if not place.is_shared:
+            raise UsageError(
+                f"{settings.out_dir} lives in one process, and a cluster has many.",
+                hint="Name a folder or store that every node reaches.",
+            )
+        from attn_inject.zoo.cluster import RayEngine
+
+        engine = RayEngine(settings.ray, jobs=settings.jobs, memory=settings.memory_limit)
+    try:
+        yield engine
+    finally:
+        engine.close()

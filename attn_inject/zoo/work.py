@@ -1,0 +1,167 @@
+"""What a worker does: find models, size one, convert one. Plain data in, plain data out.
+
+Nothing here knows which engine runs it. torch is imported by the functions, since the driver imports this
+file for its names only.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attn_inject.errors import AttnInjectError, FitError, unknown_name
+from attn_inject.plan import AttentionSpec, ModelRequest, Plan
+from attn_inject.zoo.engine import Ended, Failure, Task
+from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, read_whole
+
+Say = Callable[[str], None]
+
+
+def perform(task: Task, say: Say = lambda _: None) -> Ended:
+    """Do a task; whatever goes wrong is in the answer."""
+    began = time.perf_counter()
+    _forget_peak()
+    answer, failure = None, None
+    try:
+        answer = WORK[task.work](**task.payload, say=say)
+    except AttnInjectError as error:
+        bug = traceback.format_exc() if error.exit_code == AttnInjectError.exit_code else ""
+        failure = Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
+    except MemoryError as error:
+        failure = Failure(code="memory", message=f"Memory ran out: {error}.".replace(": .", "."))
+    # A model's own code may raise anything, SystemExit too, and must not end the worker.
+    except BaseException as error:
+        failure = Failure(
+            code=AttnInjectError.code,
+            message=f"{type(error).__name__}: {error}",
+            hint="This is a fault of attn-inject or of the model's own code; the ledger has the traceback.",
+            detail=traceback.format_exc(),
+        )
+    seconds = time.perf_counter() - began
+    return Ended(task=task, answer=answer, failure=failure, seconds=seconds, peak=peak_memory())
+
+
+def find_models(
+    texts: Iterable[str], specs: Iterable[AttentionSpec], say: Say
+) -> list[list[tuple[str, str]]]:
+    """(source, name) of every model that each text means; the modules' options are checked on the way.
+
+    Raises:
+        UnknownNameError: A name or glob matches nothing, or a module has no such option.
+        UsageError: An option's value is of the wrong kind.
+    """
+    from attn_inject.attention.factory import resolve
+
+    for spec in specs:
+        try:
+            resolve(spec, channels=64)
+        except FitError:
+            continue
+    return [_matching(text) for text in texts]
+
+
+def _matching(text: str) -> list[tuple[str, str]]:
+    from attn_inject.operation import is_saved_file
+    from attn_inject.sources import model_names
+    from attn_inject.sources.names import resolve
+
+    if is_saved_file(text):
+        return [("file", text)]
+    if not any(mark in text for mark in "*?["):
+        found = resolve(text)
+        return [(found.source, found.name)]
+    names = model_names(text)
+    if not names:
+        known = [f"{source}/{name}" for source, name in model_names()]
+        raise unknown_name("model", text, known, see="attn-inject list models")
+    # A glob means what each bare name would: timm's, where both libraries have it.
+    first: dict[str, tuple[str, str]] = {}
+    for source, name in names:
+        first.setdefault(name, (source, name))
+    return list(first.values())
+
+
+def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
+    """`params` and `bytes` of a model, from its outline; of a saved file the bytes alone.
+
+    Raises:
+        AttnInjectError: It cannot be built.
+    """
+    from attn_inject.operation import is_saved_file, take
+
+    if is_saved_file(request.name):
+        return {"bytes": Path(request.name).stat().st_size}
+    model = take(request, outline=True).model
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}.values()
+    return {
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+    }
+
+
+def convert_model(
+    request: ModelRequest, plan: Plan, place: Place, file: str, discard: bool, say: Say
+) -> dict[str, Any]:
+    """One output: `result` as `inject --json` has it, `digest`, `size` and `versions`.
+
+    Raises:
+        AttnInjectError: As `attn_inject.inject`.
+    """
+    import torch
+
+    # One thread: results do not depend on how many models run at a time, and processes share the cores.
+    torch.set_num_threads(1)
+    if discard:
+        beside = place.root if isinstance(place, LocalPlace) else None
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside) as folder:
+            return _converted(request, plan, Path(folder) / Path(file).name, file, say)
+    with place.target(file) as path:
+        return _converted(request, plan, path, file, say)
+
+
+def _converted(request: ModelRequest, plan: Plan, path: Path, file: str, say: Say) -> dict[str, Any]:
+    from attn_inject.keeping import save_checked
+    from attn_inject.operation import operate, take
+
+    say("building the model")
+    injected = operate(take(request, seed=plan.seed), plan, name=request.name, say=say)
+    say("saving")
+    report = save_checked(injected, path, force=True).report
+    with open(path, "rb") as written:
+        stored = read_whole(written)
+    result = {**report.to_json(), "file": file}
+    return {"result": result, "digest": stored.digest, "size": stored.size, "versions": result["versions"]}
+
+
+WORK: Mapping[str, Callable[..., Any]] = {
+    "find": find_models,
+    "size": size_model,
+    "convert": convert_model,
+}
+
+
+def _forget_peak() -> None:
+    """Let Linux measure the highest memory anew; elsewhere it stays that of the whole process."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        return
+
+
+def peak_memory() -> int:
+    """Bytes of this process's memory at its highest since the task began."""
+    try:
+        with open("/proc/self/status") as file:
+            found = [line.split()[1] for line in file if line.startswith("VmHWM:")]
+        return int(found[0]) * 1024
+    except (OSError, IndexError):
+        import resource
+
+        scale = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
