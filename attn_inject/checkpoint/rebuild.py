@@ -76,7 +76,7 @@ def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path
     Raises:
         FileError: It is another; names the first difference.
     """
-    if any(splice.placement.startswith("replace-") for splice in recipe.splices):
+    if any(splice.replaces for splice in recipe.splices):
         return  # what was replaced was noted as what it became
     inserted = [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
     own = {

@@ -14,7 +14,6 @@ from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.load import check_digest
 from attn_inject.errors import FileError
 from attn_inject.sources.weights import read_weights
-from attn_inject.surgery.edit import Splice
 
 _Path = str | os.PathLike[str]
 
@@ -77,7 +76,7 @@ def _completed(
     state: Mapping[str, Any], contents: Contents, path: _Path, base: _Path | None
 ) -> dict[str, Any]:
     """The state dict with what replacements took out, in the base's own order."""
-    replaced = [splice for splice in contents.recipe.splices if _replaces(splice)]
+    replaced = [splice for splice in contents.recipe.splices if splice.replaces]
     if not replaced:
         return dict(state)
     if base is None:
@@ -91,10 +90,6 @@ def _completed(
             f"{base} has no {unknown}, which the base of {path} has.", hint="It is another model's."
         )
     return {name: state.get(name, value) for name, value in weights.items()}
-
-
-def _replaces(splice: Splice) -> bool:
-    return splice.placement.startswith("replace-")
 
 
 def _elements(state: Mapping[str, Any]) -> int:

@@ -104,13 +104,13 @@ def _reduce(self: nn.Module, protocol: int) -> Any:
     return _revive, (_class_data(type(self)),), _state_of(self)
 
 
-def _fuse(self: Any) -> nn.Module:
-    """timm's way of merging layers for inference; done in place, it leaves the attention module where it is."""
+def _fuse(self: Any) -> Any:
+    """timm's way of merging layers for inference; done in place, it leaves the attention module alone."""
     inserted = {name: child for name, child in self._modules.items() if name.startswith(PREFIX)}
     for name in inserted:
         del self._modules[name]  # blocks that merge all their children know nothing of these
     try:
-        fused: nn.Module = super(_innermost(type(self)), self).fuse()
+        fused = super(_innermost(type(self)), self).fuse()
     finally:
         self._modules.update(inserted)
     if fused is not self:
@@ -119,14 +119,13 @@ def _fuse(self: Any) -> nn.Module:
             "attention module that was written into it.",
             hint="Merge first, with timm.utils.reparameterize_model, and inject into the result.",
         )
-    return fused
+    return self
 
 
 def _innermost(cls: type[nn.Module]) -> type[nn.Module]:
     """The first generated class above the author's own."""
-    while is_generated(base_of(cls)):
-        cls = base_of(cls)
-    return cls
+    base: type[nn.Module] = base_of(cls)
+    return _innermost(base) if is_generated(base) else cls
 
 
 def _state_of(module: nn.Module) -> Any:
