@@ -58,6 +58,7 @@ def inject(
     input_size: Sequence[int] | None = None,
     out: str | Path | None = None,
     only: str = "all",
+    keep_replaced: bool = False,
     force: bool = False,
     dry_run: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -78,8 +79,8 @@ def inject(
         inplace: Whether to edit the given module itself instead of a copy.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; or `input_size`,
             (C, H, W) in pixels.
-        out: File to save to, after the checks; `only="attention"` keeps just that (see `save`), `force` lets
-            it replace another.
+        out: File to save to, after the checks; `only="attention"` keeps just that and
+            `keep_replaced` what was replaced (see `save`), `force` lets it replace another.
         dry_run: Whether to stop before anything is touched; `progress` is told what happens next.
 
     Raises:
@@ -100,7 +101,7 @@ def inject(
     if out is None or dry_run:
         return result
     say("saving")
-    return save_checked(result, out, only=only, force=force)
+    return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
 
 
 def find_sites(

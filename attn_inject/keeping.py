@@ -65,7 +65,14 @@ def load(
     return loading.load(path, base=module, trust=trust, verify=verify, inplace=built)
 
 
-def save(model: nn.Module | Injected, path: str | Path, *, only: str = "all", force: bool = False) -> Path:
+def save(
+    model: nn.Module | Injected,
+    path: str | Path,
+    *,
+    only: str = "all",
+    keep_replaced: bool = False,
+    force: bool = False,
+) -> Path:
     """Save an operated model: plain data and tensors, never code.
 
     Args:
@@ -75,6 +82,8 @@ def save(model: nn.Module | Injected, path: str | Path, *, only: str = "all", fo
         path: The file: `.safetensors` by that suffix, else `.pt`.
         only: `all`, or `attention` for the inserted modules and all running statistics of batch norms;
             such a file loads onto the base that the model was made from, `load(path, base=model)`.
+        keep_replaced: Whether what operations by replacement took out is kept too, so that the file can be
+            restored alone.
         force: Whether an existing file may be replaced.
 
     Raises:
@@ -88,11 +97,19 @@ def save(model: nn.Module | Injected, path: str | Path, *, only: str = "all", fo
             f"This {type(model).__name__} has no attention modules written in.",
             hint="Its own weights are kept by torch.save(model.state_dict(), FILE).",
         )
-    formats.write(path, _contents(model, settled(model), only), force=force)
+    contents = _contents(model, settled(model), only, keep_replaced=keep_replaced)
+    formats.write(path, contents, force=force)
     return Path(path)
 
 
-def save_checked(result: Injected, path: str | Path, *, only: str = "all", force: bool = False) -> Injected:
+def save_checked(
+    result: Injected,
+    path: str | Path,
+    *,
+    only: str = "all",
+    keep_replaced: bool = False,
+    force: bool = False,
+) -> Injected:
     """Save and, with full checks, reopen the file before it gets its name.
 
     Returns:
@@ -124,7 +141,9 @@ def save_checked(result: Injected, path: str | Path, *, only: str = "all", force
 
     origin = carried(result.model)
     assert origin is not None
-    contents = _contents(result.model, origin, only, seed=result.plan.seed, output=output)
+    contents = _contents(
+        result.model, origin, only, keep_replaced=keep_replaced, seed=result.plan.seed, output=output
+    )
     formats.write(path, contents, force=force, before_publishing=reopen)
     report = dataclasses.replace(
         result.report,
@@ -157,11 +176,13 @@ def _contents(
     origin: Origin,
     only: str,
     *,
+    keep_replaced: bool,
     seed: int = 0,
     output: tuple[torch.Tensor, ...] | None = None,
 ) -> Contents:
     state = model.state_dict()
     kept = attention_only(state, inserted_modules(model)) if only == "attention" else state
+    replaced = _replaced(model) if keep_replaced else {}
     return Contents(
         recipe=Recipe(
             provenance=origin.provenance,
@@ -170,11 +191,33 @@ def _contents(
             versions=sources.versions(),
         ),
         state_dict=kept,
-        digest=state_digest(kept),
+        replaced=replaced,
+        digest=state_digest({**kept, **replaced}),
         structure=structure(model),
         witness=None if output is None else {"seed": seed, "output": list(output)},
         whole=state_digest(state) if only == "attention" else None,
     )
+
+
+def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of what inserted modules stand for, by their names in the base.
+
+    Raises:
+        FitError: The model does not have them any more.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, inserted in inserted_modules(model).items():
+        if inserted.replaced is None or inserted.splice is None:
+            continue
+        if not inserted.replaced.is_whole:
+            raise FitError(
+                f"{name} stands for a module whose weights were not kept when the model was saved.",
+                hint="Leave out keep_replaced; restoring will need --base FILE.",
+            )
+        owner = name.rpartition(".")[0]
+        kept = inserted.replaced.state()
+        tensors |= {f"{owner}.{key}": kept[key] for key in inserted.splice.removed if key in kept}
+    return tensors
 
 
 def _output(model: nn.Module, result: Injected) -> tuple[torch.Tensor, ...]:

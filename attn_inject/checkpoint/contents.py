@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Contents:
         digest: Of the state dict as it was written, `digest.state_digest`.
         structure: Of the model as it was written, `digest.structure`.
         witness: A seed and the output on the input that it makes, or None.
+        replaced: Tensors of the base that operations by replacement took out, by name, if they were kept.
         whole: Where only attention is kept, the digest of the whole state dict; else None.
     """
 
@@ -36,7 +37,13 @@ class Contents:
     digest: str
     structure: Mapping[str, str]
     witness: Mapping[str, Any] | None = None
+    replaced: Mapping[str, Any] = field(default_factory=dict)
     whole: str | None = None
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """All that the digest is of."""
+        return {**self.state_dict, **self.replaced}
 
 
 def to_payload(contents: Contents) -> dict[str, Any]:
@@ -47,7 +54,13 @@ def to_payload(contents: Contents) -> dict[str, Any]:
     """
     # An output may look at a part of something larger, or hang on a graph.
     witness = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().cpu().clone(), contents.witness)
-    kept = replace(contents, state_dict=storable(contents.state_dict), witness=witness)
+    tensors = storable(contents.tensors)
+    kept = replace(
+        contents,
+        state_dict={name: tensors[name] for name in contents.state_dict},
+        replaced={name: tensors[name] for name in contents.replaced},
+        witness=witness,
+    )
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

@@ -21,9 +21,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
         with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
-        and `inserted_elements` of what was added (parameters and buffers, in numbers), `only` (`all` or
-        `attention`), `witness` (whether the output on a seeded input is kept), `digest`, `plans` (what was
-        asked, operation by operation) and `versions`.
+        and `inserted_elements` of what was added (parameters and buffers, in numbers), `replaced_tensors`
+        (kept of what was replaced), `only` (`all` or `attention`), `witness` (whether the output on a
+        seeded input is kept), `digest`, `plans` (what was asked, operation by operation) and `versions`.
 
     Raises:
         FileError: As `load`.
@@ -44,6 +44,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "elements": _elements(contents, contents.state_dict),
         "inserted_tensors": len(inserted),
         "inserted_elements": _elements(contents, inserted),
+        "replaced_tensors": len(contents.replaced),
         "only": "all" if contents.whole is None else "attention",
         "witness": contents.witness is not None,
         "digest": contents.digest,
@@ -55,7 +56,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _site(splice: Splice, contents: Contents) -> dict[str, Any]:
     return {
         "name": splice.name,
-        "module": f"{splice.name}.{splice.module}",
+        "module": splice.path,
         "block": splice.block,
         "attention": splice.attention,
         "options": dict(splice.options),
@@ -72,7 +73,7 @@ def _site(splice: Splice, contents: Contents) -> dict[str, Any]:
 
 
 def _keys(splice: Splice, contents: Contents) -> list[str]:
-    return [key for key in contents.state_dict if key.startswith(f"{splice.name}.{splice.module}.")]
+    return [key for key in contents.state_dict if key.startswith(f"{splice.path}.")]
 
 
 def _elements(contents: Contents, keys: Iterable[str]) -> int:

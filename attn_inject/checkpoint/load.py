@@ -19,6 +19,7 @@ from attn_inject.checkpoint.recipe import Recipe
 from attn_inject.errors import FileError
 from attn_inject.sources.origin import Origin, carry
 from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.inserted import inserted_modules
 
 _Path = str | os.PathLike[str]
 
@@ -61,7 +62,7 @@ def check_digest(contents: Contents, path: _Path) -> None:
     Raises:
         FileError: They differ.
     """
-    if state_digest(contents.state_dict) != contents.digest:
+    if state_digest(contents.tensors) != contents.digest:
         raise FileError(
             f"{path} is damaged: its tensors are not those that were written.",
             hint="Copy or write it again. verify=False loads it as it is.",
@@ -96,6 +97,7 @@ def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: boo
         trust=trust,
     )
     _assign(model, contents.state_dict, path)
+    _give_back(model, contents.replaced)
     return model
 
 
@@ -139,6 +141,17 @@ def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
         for name in others:
             owner, _, leaf = name.rpartition(".")
             model.get_submodule(owner)._parameters[leaf] = model.get_parameter(first)
+
+
+def _give_back(model: nn.Module, kept: Mapping[str, Any]) -> None:
+    """Hand inserted modules the tensors of what they stand for, so that they can be taken out again."""
+    for inserted in inserted_modules(model).values():
+        splice, replaced = inserted.splice, inserted.replaced
+        if splice is None or replaced is None:
+            continue
+        keys = replaced.state().keys()
+        if all(isinstance(kept.get(f"{splice.name}.{key}"), torch.Tensor) for key in keys):
+            inserted.replaced = replaced.filled({key: kept[f"{splice.name}.{key}"] for key in keys})
 
 
 def _unfit(path: _Path, error: Exception) -> FileError:

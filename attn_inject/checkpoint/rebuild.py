@@ -76,13 +76,13 @@ def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path
     Raises:
         FileError: It is another; names the first difference.
     """
-    if any(splice.replaces for splice in recipe.splices):
-        return  # what was replaced was noted as what it became
-    inserted = [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
+    # What was replaced was noted as what it became.
+    others = [splice.name for splice in recipe.splices if splice.replaces]
+    others += [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
     own = {
         name: described
         for name, described in kept.items()
-        if not any(name == module or name.startswith(f"{module}.") for module in inserted)
+        if not any(name == other or name.startswith(f"{other}.") for other in others)
     }
     built = structure(model)
     if difference := first_difference(own, {name: built[name] for name in built if name in own}):
@@ -121,7 +121,7 @@ def _empty(recipe: Recipe, base: nn.Module | None, trust: bool) -> nn.Module:
 def _fill_own_buffers(model: nn.Module, splices: Iterable[Splice], keys: Collection[str]) -> None:
     """Inserted modules were made on meta; buffers that no state dict keeps get their values back."""
     for splice in splices:
-        name = f"{splice.name}.{splice.module}"
+        name = splice.path
         inserted = model.get_submodule(name)
         lost = [key for key, _ in inserted.named_buffers() if f"{name}.{key}" not in keys]
         if not lost:

@@ -14,6 +14,7 @@ from attn_inject.checkpoint.contents import Contents
 from attn_inject.checkpoint.load import check_digest
 from attn_inject.errors import FileError
 from attn_inject.sources.weights import read_weights
+from attn_inject.surgery.edit import Splice
 
 _Path = str | os.PathLike[str]
 
@@ -49,11 +50,9 @@ def restore(
         )
     if verify:
         check_digest(contents, path)
-    inserted = _inserted(contents)
-    state = {name: value for name, value in contents.state_dict.items() if name not in inserted}
-    whole = _completed(state, contents, path, base)
+    whole = _completed(contents, path, base)
     formats.write_state(out, whole, force=force)
-    provenance = contents.recipe.provenance
+    provenance, inserted = contents.recipe.provenance, _inserted(contents)
     return {
         "file": str(out),
         "from": str(path),
@@ -63,33 +62,58 @@ def restore(
         "elements": _elements(whole),
         "removed_tensors": len(inserted),
         "removed_elements": _elements({name: contents.state_dict[name] for name in inserted}),
-        "taken": [name for name in whole if name not in state],
+        "taken": [name for name in whole if name not in contents.tensors],
     }
 
 
 def _inserted(contents: Contents) -> set[str]:
-    prefixes = tuple(f"{splice.name}.{splice.module}." for splice in contents.recipe.splices)
+    prefixes = tuple(f"{splice.path}." for splice in contents.recipe.splices)
     return {name for name in contents.state_dict if name.startswith(prefixes)}
 
 
-def _completed(
-    state: Mapping[str, Any], contents: Contents, path: _Path, base: _Path | None
-) -> dict[str, Any]:
-    """The state dict with what replacements took out, in the base's own order."""
-    replaced = [splice for splice in contents.recipe.splices if splice.replaces]
-    if not replaced:
-        return dict(state)
+def _removed(contents: Contents) -> dict[str, Splice]:
+    """Names of the base's tensors that operations by replacement took out, and by which edit."""
+    prefixes = tuple(f"{splice.path}." for splice in contents.recipe.splices)
+    gone = {f"{splice.name}.{key}": splice for splice in contents.recipe.splices for key in splice.removed}
+    return {name: splice for name, splice in gone.items() if not name.startswith(prefixes)}
+
+
+def _completed(contents: Contents, path: _Path, base: _Path | None) -> dict[str, Any]:
+    """The state dict of the base; each tensor that was taken out is where its replacement's first one is."""
+    removed = _removed(contents)
+    found = _found(removed, contents, path, base)
+    inserted = _inserted(contents)
+    waiting = dict(removed)
+    whole: dict[str, Any] = {}
+    for name, value in contents.state_dict.items():
+        if name not in inserted:
+            whole[name] = value
+            continue
+        for gone in [gone for gone, splice in waiting.items() if name.startswith(f"{splice.path}.")]:
+            whole[gone] = found[gone]
+            del waiting[gone]
+    return whole | {name: found[name] for name in waiting}
+
+
+def _found(
+    removed: Mapping[str, Splice], contents: Contents, path: _Path, base: _Path | None
+) -> Mapping[str, Any]:
+    """Where the tensors that were taken out are: in the file itself, or in the base's."""
+    lost = [name for name in removed if name not in contents.replaced]
+    if not lost:
+        return contents.replaced
     if base is None:
+        splice = removed[lost[0]]
         raise FileError(
-            f"{path} lacks what {replaced[0].placement} took out of {replaced[0].name}.",
+            f"{path} lacks {lost[0]}, which {splice.placement} took out.",
             hint="Hand over the weights of the base: --base FILE (base= in Python).",
         )
     weights = read_weights(str(base)).state
-    if unknown := next((name for name in state if name not in weights), None):
+    if missing := next((name for name in lost if name not in weights), None):
         raise FileError(
-            f"{base} has no {unknown}, which the base of {path} has.", hint="It is another model's."
+            f"{base} has no {missing}, which the base of {path} has.", hint="It is another model's."
         )
-    return {name: state.get(name, value) for name, value in weights.items()}
+    return {name: contents.replaced.get(name, weights.get(name)) for name in removed}
 
 
 def _elements(state: Mapping[str, Any]) -> int:

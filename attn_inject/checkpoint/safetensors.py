@@ -57,7 +57,9 @@ def write(
 ) -> None:
     """Write an operated model; arguments and errors as those of `pt.write`."""
     payload = to_payload(contents)
-    tensors, names = _divided(payload.pop("state_dict"))
+    replaced = payload.pop("replaced")
+    tensors, names = _divided(payload.pop("state_dict") | replaced)
+    names["replaced"] = list(replaced)
     payload["witness"] = _as_text(payload["witness"])
     text = json.dumps(payload | names, separators=(",", ":"))
     metadata = {METADATA: text, CHECKSUM: _checksum(text, _told(tensors))}
@@ -93,7 +95,9 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
             entries = _entries(header, Path(path).stat().st_size - start)
             payload = _read_payload(header, entries, str(path))
             tensors = dict((_mapped if mmap else _copied)(file, entries, start))
-            payload["state_dict"] = _joined(tensors, payload)
+            state = _joined(tensors, payload)
+            payload["replaced"] = {name: state.pop(name) for name in payload["replaced"]}
+            payload["state_dict"] = state
             payload["witness"] = _from_text(payload.get("witness"))
         except (FileError, OSError):
             raise

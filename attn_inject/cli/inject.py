@@ -61,6 +61,7 @@ def inject(
     trust: options.Trust = False,
     out: options.Out = None,
     only: options.Only = "all",
+    keep_replaced: options.KeepReplaced = False,
     check: options.Check = "full",
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -80,7 +81,8 @@ def inject(
         raise UsageError(
             "Nothing would be kept.", hint="Add --out FILE, or --dry-run to see the report alone."
         )
-    keeping = {"out": out, "force": force, "dry_run": dry_run, **({} if only == "all" else {"only": only})}
+    keeping = {"out": out, "force": force, "dry_run": dry_run, "only": only}
+    keeping["keep_replaced"] = keep_replaced
     with working(f"loading torch and {asked.model.name}", quiet=quiet) as progress:
         reports = _carry_out(asked, {**keeping, "progress": progress})
     _tell(reports, dry_run=dry_run, as_json=as_json, quiet=quiet)

@@ -85,6 +85,14 @@ Only = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+KeepReplaced = Annotated[
+    bool,
+    typer.Option(
+        "--keep-replaced",
+        help="Save what --placement replace-... took out too, so that the file restores without --base.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Blocks = Annotated[
     str,
     typer.Option(

@@ -42,7 +42,7 @@ def carried(model: nn.Module) -> Origin | None:
     origin = None
     for name, module in inserted_modules(model).items():
         splice = module.splice
-        if splice is None or name != f"{splice.name}.{splice.module}":
+        if splice is None or name != splice.path:
             return None
         origin = module.origin
     return origin if isinstance(origin, Origin) else None

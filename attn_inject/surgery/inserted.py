@@ -45,6 +45,20 @@ class Replaced:
             state |= {f"{name}.{key}": tensor for key, tensor in tensors.items()}
         return state
 
+    def filled(self, state: Mapping[str, torch.Tensor]) -> Replaced:
+        """The same with values under the names of `state()`; its children are filled in place."""
+        for name, module in self.modules.items():
+            if module is not None:
+                prefix = f"{name}."
+                own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+                module.load_state_dict(own, assign=True)
+        parameters = {
+            name: old if old is None else nn.Parameter(state[name], requires_grad=old.requires_grad)
+            for name, old in self.parameters.items()
+        }
+        buffers = {name: state.get(name, old) for name, old in self.buffers.items()}
+        return Replaced(parameters, buffers, self.modules)
+
 
 class AttnInject(nn.Module):
     """Applies an attention module to a tensor of any layout, and mixes the result in.

@@ -1,14 +1,10 @@
-import dataclasses
-
 import pytest
 import safetensors.torch
 import torch
 
 import attn_inject
-from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.restore import restore
-from attn_inject.errors import FileError
-from tests.checkpoint.conftest import splice
+from attn_inject.errors import FileError, FitError
 from tests.models import build
 
 TINY = (3, 64, 64)
@@ -52,32 +48,69 @@ def test_remove_gives_the_same(tmp_path):
     assert equal(removed.state_dict(), base.state_dict())
 
 
-@pytest.fixture
-def replaced(small):
-    """As after an operation by replacement: one tensor of the base is gone."""
-    state = {name: value for name, value in small.state_dict.items() if "conv1" not in name}
-    edit = splice(placement="after")
-    object.__setattr__(edit, "placement", "replace-conv")
-    recipe = dataclasses.replace(small.recipe, splices=(edit,))
-    return dataclasses.replace(small, state_dict=state, recipe=recipe)
+STEM = {"placement": "replace-conv", "stem": True}
+REPLACING = {
+    "convolutions": ("resnet10t", ["sasa"], {"placement": "replace-conv"}),
+    "attention": ("mobilenetv3_small_050", ["simam"], {"placement": "replace-attention"}),
+    "a stem": ("torchvision/resnet18", ["sasa"], {**STEM, "where": "layer4.*"}),
+}
 
 
-def test_what_a_replacement_took_out_comes_from_the_base(tmp_path, small, replaced, monkeypatch):
-    monkeypatch.setattr(formats, "read", lambda path, mmap: replaced)
-    base, out = tmp_path / "own.pt", tmp_path / "base.pt"
-    inserted = "layer1.0.attn_inject.alpha"
-    own = {name: value for name, value in small.state_dict.items() if name != inserted}
-    torch.save({"state_dict": {**own, "layer1.0.bn1.num_batches_tracked": torch.tensor(0)}}, base)
-    with pytest.raises(FileError, match=r"lacks what replace-conv took out of layer1\.0") as caught:
-        restore("model.pt", out, verify=False)
+@pytest.fixture(params=REPLACING, scope="module")
+def replaced(request):
+    """A base, and the same after an operation by replacement and another one."""
+    name, attention, plan = REPLACING[request.param]
+    base = build(name)
+    model = attn_inject.inject(base, attention, **plan, input_size=TINY, check="off").model
+    return base, attn_inject.inject(model, "eca", stage=1, input_size=TINY, check="off").model
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_what_a_replacement_took_out_is_kept_or_comes_from_the_base(tmp_path, replaced, suffix):
+    base, model = replaced
+    bare = attn_inject.save(model, tmp_path / f"bare{suffix}")
+    whole = attn_inject.save(model, tmp_path / f"whole{suffix}", keep_replaced=True)
+    told = restore(whole, tmp_path / "one.pt")
+    assert told["taken"] == []
+    assert attn_inject.describe(whole)["replaced_tensors"] == len(base.state_dict()) - (
+        told["tensors"] - attn_inject.describe(whole)["replaced_tensors"]
+    )
+    with pytest.raises(FileError, match=r"lacks .*, which (replace-|stem).* took out") as caught:
+        restore(bare, tmp_path / "two.pt")
     assert "--base FILE" in caught.value.hint
-    assert not out.exists()
-    told = restore("model.pt", out, base=base, verify=False)
-    assert told["taken"] == ["layer1.0.conv1.weight"]
-    assert equal(read(out), own)
-    torch.save({"layer1.0.conv1.weight": torch.ones(1)}, base)
-    with pytest.raises(FileError, match=r"has no .*, which the base"):
-        restore("model.pt", tmp_path / "other.pt", base=base, verify=False)
+    assert not (tmp_path / "two.pt").exists()
+    torch.save({"state_dict": base.state_dict()}, tmp_path / "own.pt")
+    taken = restore(bare, tmp_path / "two.pt", base=tmp_path / "own.pt")["taken"]
+    assert len(taken) == attn_inject.describe(whole)["replaced_tensors"] > 0
+    for path in (tmp_path / "one.pt", tmp_path / "two.pt"):
+        assert equal(read(path), base.state_dict())
+    torch.save({taken[0]: torch.ones(1), "other": torch.ones(1)}, tmp_path / "foreign.pt")
+    if len(taken) > 1:
+        with pytest.raises(FileError, match=r"has no .*, which the base"):
+            restore(bare, tmp_path / "three.pt", base=tmp_path / "foreign.pt")
+
+
+def test_convolutions_come_back_in_their_own_order(tmp_path):
+    base = build("resnet10t")
+    result = attn_inject.inject(base, "sasa", placement="replace-conv", input_size=TINY, check="off")
+    attn_inject.save(result, tmp_path / "model.pt", keep_replaced=True)
+    restore(tmp_path / "model.pt", tmp_path / "base.pt")
+    assert list(read(tmp_path / "base.pt")) == list(base.state_dict())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_model_loaded_with_what_was_replaced_gives_it_back(tmp_path, replaced, suffix):
+    base, model = replaced
+    path = attn_inject.save(model, tmp_path / f"model{suffix}", keep_replaced=True)
+    loaded = attn_inject.load(path, base=base)
+    again = attn_inject.save(loaded, tmp_path / f"again{suffix}", keep_replaced=True)
+    assert again.read_bytes() == path.read_bytes()
+    removed = attn_inject.remove(loaded)
+    assert equal(removed.state_dict(), base.state_dict())
+    assert [type(m) for m in removed.modules()] == [type(m) for m in base.modules()]
+    bare = attn_inject.load(attn_inject.save(model, tmp_path / f"bare{suffix}"), base=base)
+    with pytest.raises(FitError, match="were not kept"):
+        attn_inject.save(bare, tmp_path / f"three{suffix}", keep_replaced=True)
 
 
 def test_refusals_leave_nothing(tmp_path):

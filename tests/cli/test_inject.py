@@ -39,6 +39,7 @@ def test_every_option_reaches_the_api(program, api):
         *("--pretrained", "--weights", "w.pt", "--num-classes", "10", "--input-size", "3,96,128"),
         *("--model-arg", "drop_path_rate=0.1", "--model-arg", "act-layer=silu", "--check", "structure"),
         *("--seed", "7", "--strict", "--dry-run", "--force", "--out", "x.pt", "--quiet"),
+        *("--only", "attention", "--keep-replaced"),
     )
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     [(_, (request, specs), options)] = api.calls
@@ -70,6 +71,8 @@ def test_every_option_reaches_the_api(program, api):
         "out": Path("x.pt"),
         "force": True,
         "dry_run": True,
+        "only": "attention",
+        "keep_replaced": True,
     }
 
 
