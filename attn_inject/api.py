@@ -19,15 +19,19 @@ from attn_inject.outcome import Sites, Stats
 from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
 from attn_inject.surgery.removal import remove
 from attn_inject.table import stats
+from attn_inject.training import attention_parameters, freeze_base, parameter_groups
 
 __all__ = [
     "Injected",
     "Stats",
+    "attention_parameters",
     "create_attention",
     "describe",
     "find_sites",
+    "freeze_base",
     "inject",
     "load",
+    "parameter_groups",
     "remove",
     "restore",
     "save",

@@ -1,0 +1,105 @@
+"""Training what was added: freeze the base, hand the rest to an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from attn_inject.errors import NoSiteError
+from attn_inject.surgery.inserted import AttnInject, inserted_modules
+
+
+class Frozen:
+    """A base that is frozen until `remove` is called.
+
+    Attributes:
+        parameters: Those that learned before.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], hooks: Sequence[Any]) -> None:
+        self.parameters = tuple(parameters)
+        self._hooks = tuple(hooks)
+
+    def remove(self) -> None:
+        """Let the base learn again, as it did before it was frozen."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        for hook in self._hooks:
+            hook.remove()
+
+
+def freeze_base(model: nn.Module, *, statistics: bool = True) -> Frozen:
+    """Freeze everything in an operated model but the attention modules, in place.
+
+    Afterwards training changes no tensor of the base, so `remove` gives back exactly the model that went in.
+
+    Args:
+        model: An operated model.
+        statistics: Whether batch norms of the base also keep to their running statistics, in `train()` too;
+            without, they go on normalising by the batch and averaging it in.
+
+    Returns:
+        Its `remove()` undoes this.
+
+    Raises:
+        NoSiteError: The model has no inserted module, so nothing would be left to train.
+    """
+    _require_inserted(model)
+    own = _inserted_ids(model, lambda module: module.parameters())
+    learning = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    inside = _inserted_ids(model, lambda module: module.modules())
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and id(m) not in inside]
+    hooks = [norm.register_forward_pre_hook(_keep_to_statistics) for norm in norms if statistics]
+    return Frozen(learning, hooks)
+
+
+def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the inserted modules that learn, to be handed to an optimizer.
+
+    Args:
+        model: An operated model.
+
+    Raises:
+        NoSiteError: The model has no inserted module.
+    """
+    _require_inserted(model)
+    own = _inserted_ids(model, lambda module: module.parameters())
+    return [p for p in model.parameters() if id(p) in own and p.requires_grad]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """All parameters that learn, in two groups for an optimizer: with weight decay and without.
+
+    Without are those of at most one dimension: `alpha`, which decay would pull towards the identity, biases,
+    and the scales and shifts of norms.
+
+    Args:
+        model: Any model, operated or not.
+        weight_decay: Of the first group, as the optimizer takes it.
+    """
+    learning = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _keep_to_statistics(norm: nn.Module, inputs: Any) -> None:
+    norm.training = False
+
+
+def _inserted_ids(model: nn.Module, things: Callable[[AttnInject], Any]) -> set[int]:
+    return {id(thing) for module in inserted_modules(model).values() for thing in things(module)}
+
+
+def _require_inserted(model: nn.Module) -> None:
+    if not inserted_modules(model):
+        raise NoSiteError(
+            f"This {type(model).__name__} holds no attention module that attn-inject wrote in.",
+            hint="Hand over result.model of attn_inject.inject, or what attn_inject.load returned.",
+        )
