@@ -19,6 +19,7 @@ from attn_inject.zoo.resume import Standing, take_stock
 from attn_inject.zoo.schedule import estimate
 
 Say = Callable[[str], None]
+_SIZING = 600.0  # seconds for the outline of a model; a model that takes longer runs unsized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +157,18 @@ def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Plan
 
 def _sizes(engine: Engine, jobs: Iterable[Job], say: Say) -> dict[str, Mapping[str, int]]:
     """What each different model measures; models that cannot be built are left out."""
-    requests = {_text(job.request): job.request for job in jobs}
+    first = {_text(job.request): job for job in reversed([*jobs])}
     tasks = [
-        Task(number=number, work="size", payload={"request": request}, label=request.name, timeout=600)
-        for number, request in enumerate(requests.values())
+        Task(
+            number=number,
+            work="size",
+            payload={"request": job.request},
+            label=job.request.name,
+            timeout=job.timeout or _SIZING,
+        )
+        for number, job in enumerate(first.values())
     ]
-    texts: Sequence[str] = [*requests]
+    texts: Sequence[str] = [*first]
     sizes: dict[str, Mapping[str, int]] = {}
     finished: Finished
     for count, finished in enumerate(drive(engine, tasks), 1):

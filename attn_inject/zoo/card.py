@@ -1,0 +1,105 @@
+"""`README.md` of a zoo: what is in the folder, what it costs, what failed, and how to load a file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from attn_inject.report.grid import Grid
+from attn_inject.report.numbers import change, plural, scaled, share, storage
+from attn_inject.zoo.pages import failure_grid
+from attn_inject.zoo.record import Record
+
+_MOST_ROWS = 200
+_EXPLAINED = {
+    "index.json": "every output with its costs, digest and, if it failed, the reason",
+    "summary.csv": "the same as a table",
+    "index.html": "the same as a page to sort, filter and look at",
+    "ledger.jsonl": "what came of each output, in full, in the order of time; a rerun goes on from it",
+}
+
+
+def card_text(
+    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
+) -> str:
+    """The card.
+
+    Args:
+        records: What came of each output.
+        rows: The same in short, see `rows.row`.
+        versions: Of the libraries.
+    """
+    return "\n\n".join(_parts(records, rows, versions)) + "\n"
+
+
+def _parts(
+    records: Sequence[Record], rows: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
+) -> Iterator[str]:
+    done = [row for row in rows if row["status"] == "done"]
+    failed = [record for record in records if not record.is_done]
+    yield "# A zoo made with attn-inject"
+    yield _lead(rows, done)
+    yield "## What it costs"
+    yield _by_module(done).to_markdown()
+    yield "Medians over the models. One flop is one multiply-add, as fvcore counts."
+    yield "## The files"
+    if done:
+        yield f'```python\nimport attn_inject\n\nmodel = attn_inject.load("{done[0]["file"]}")\n```'
+    yield _files(done).to_markdown()
+    if len(done) > _MOST_ROWS:
+        yield f"And {len(done) - _MOST_ROWS} more; `summary.csv` has them all."
+    if failed:
+        yield "## What failed"
+        yield failure_grid(failed).to_markdown()
+    yield "## Beside them"
+    yield "\n".join(f"- `{name}`: {meaning}" for name, meaning in _EXPLAINED.items())
+    yield "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+
+
+def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) -> str:
+    models = len({row["model"] for row in rows})
+    modules = sorted({", ".join(row["attention"]) for row in rows})
+    placements = sorted({row["placement"] for row in rows})
+    size = storage(sum(row["bytes"] or 0 for row in done if not row["discarded"]))
+    return (
+        f"{plural(models, 'model')} with attention modules written into their residual blocks "
+        f"({', '.join(modules)}; placement {', '.join(placements)}): "
+        f"{plural(len(done), 'output')} done, {len(rows) - len(done)} failed, {size}."
+    )
+
+
+def _by_module(done: Sequence[Mapping[str, Any]]) -> Grid:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in done:
+        groups[", ".join(row["attention"]), row["placement"]].append(row)
+    rows = [
+        (module, placement, str(len(group)), *(_median_share(group, what) for what in _COSTS))
+        for (module, placement), group in sorted(groups.items())
+    ]
+    return Grid.of("attention|placement|>outputs|>params|>flops|>activations", rows)
+
+
+_COSTS = ("params", "flops", "activations")
+
+
+def _median_share(group: Sequence[Mapping[str, Any]], what: str) -> str:
+    shares = [row[f"delta_{what}"] / row[f"base_{what}"] for row in group if row[f"base_{what}"]]
+    return share(round(median(shares) * 10**9), 10**9) if shares else "-"
+
+
+def _files(done: Sequence[Mapping[str, Any]]) -> Grid:
+    rows = [
+        (
+            row["file"] + (" (discarded)" if row["discarded"] else ""),
+            str(row["sites"]),
+            scaled(row["params"]),
+            change(row["delta_params"]),
+            scaled(row["flops"]),
+            change(row["delta_flops"]),
+            storage(row["bytes"]),
+        )
+        for row in done[:_MOST_ROWS]
+    ]
+    return Grid.of("file|>modules|>params|>added|>flops|>added|>size", rows)
