@@ -1,11 +1,13 @@
 import copy
+import gc
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from attn_inject.shadow import shadow, to_meta
+from attn_inject.shadow import shadow, to_meta, uncollected
 
 
 class Everywhere(nn.Module):
@@ -99,3 +101,35 @@ def test_a_parametrized_module_keeps_its_parametrization():
     assert copied.parametrizations.weight.original0.is_meta
     assert copied(torch.empty(2, 3, device="meta")).shape == (2, 4)
     assert torch.equal(copy.deepcopy(model).weight, model.weight)
+
+
+def test_a_copy_of_a_model_on_meta_keeps_strides_too():
+    model = nn.Conv2d(4, 6, 3).half().to(memory_format=torch.channels_last)
+    weight = to_meta(to_meta(model)).weight
+    assert (weight.stride(), weight.dtype) == (model.weight.stride(), torch.half)
+
+
+def test_hooks_of_the_copy_are_its_own():
+    model = nn.Sequential(nn.ReLU(), nn.ReLU())
+    seen = []
+    model[0].register_forward_hook(lambda *_: seen.append("kept"))
+    copied = to_meta(model)
+    copied[1].register_forward_hook(lambda *_: seen.append("new"))
+    model(torch.ones(1))
+    assert seen == ["kept"]
+    copied(torch.ones(1, device="meta"))
+    assert seen == ["kept", "kept", "new"]
+    assert len({id(m._forward_hooks) for m in (*model.modules(), *copied.modules())}) == 6
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_garbage_is_collected_again_afterwards(was_on):
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_on else gc.disable)()
+        with suppress(KeyError), uncollected():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is was_on
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -84,21 +84,21 @@ def _count_convolutions(module: nn.Module) -> int:
     return sum(isinstance(leaf, (*CONVOLUTIONS, nn.Linear)) for leaf in module.modules())
 
 
-def first_halves(names: Mapping[str, Frame]) -> set[str]:
-    """Blocks that the next module of their list completes.
+def first_halves(names: Mapping[str, Frame]) -> list[str]:
+    """Blocks that the next module of their list completes, in order.
 
     The second half is an MLP, two layers that treat every position by itself; the first is none.
 
     Args:
         names: Blocks that were found through a wrapper, with their frames.
     """
-    halves = set()
+    halves: dict[str, None] = {}
     for name, frame in names.items():
         parent, _, index = name.rpartition(".")
         before = f"{parent}.{int(index) - 1}" if index.isdigit() else ""
         if before in names and _is_mlp(frame.module) and not _is_mlp(names[before].module):
-            halves.add(before)
-    return halves
+            halves[before] = None
+    return list(halves)
 
 
 def _is_mlp(module: nn.Module) -> bool:

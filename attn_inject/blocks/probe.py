@@ -16,10 +16,13 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from attn_inject.blocks.shapes import known_shape, known_zeros
 from attn_inject.errors import ModelError
 from attn_inject.inputs import ANOTHER_INPUT, InputSpec
-from attn_inject.shadow import shadow, to_meta
+from attn_inject.shadow import shadow, to_meta, uncollected
 
+# What reading a tensor's attributes gives, most of what a forward asks for.
+_NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
 
@@ -108,11 +111,12 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
     Raises:
         ModelError: The model cannot be copied or refuses the input.
     """
-    try:
-        return _record(to_meta, model, inputs, "meta", keep)
-    except _NoValueError:
-        # Detectors choose boxes by value, and other models read sizes from tensors.
-        return _record(_zeros, model, inputs, "cpu", keep)
+    with uncollected():
+        try:
+            return _record(to_meta, model, inputs, "meta", keep)
+        except _NoValueError:
+            # Detectors choose boxes by value, and other models read sizes from tensors.
+            return _record(_zeros, model, inputs, "cpu", keep)
 
 
 def _record(
@@ -207,9 +211,15 @@ class _Recorder(TorchFunctionMode):
 
     def _hooks(self, name: str, opaque: bool) -> tuple[Callable[..., None], Callable[..., None]]:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._stack.append(None if opaque else self._open(name, module, args, kwargs))
+            # Our own look at a shape is no operation of the model's.
+            with torch._C.DisableTorchFunction():
+                self._stack.append(None if opaque else self._open(name, module, args, kwargs))
 
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            with torch._C.DisableTorchFunction():
+                note_end(module, args, kwargs, output)
+
+        def note_end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             frame = self._stack.pop()
             if frame is not None:
                 self._close(frame, output)
@@ -275,16 +285,18 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        try:
-            output = func(*args, **kwargs)
-        except RuntimeError:
-            if not self._is_meta:
-                raise
-            # A tensor that the forward made itself may sit on the CPU among the meta ones.
-            args, kwargs = _on_meta(args), _on_meta(kwargs)
-            output = func(*args, **kwargs)
+        output = (known_shape if self._is_meta else known_zeros)(func, args, kwargs)
+        if output is None:
+            try:
+                output = func(*args, **kwargs)
+            except RuntimeError:
+                if not self._is_meta:
+                    raise
+                # A tensor that the forward made itself may sit on the CPU among the meta ones.
+                args, kwargs = _on_meta(args), _on_meta(kwargs)
+                output = func(*args, **kwargs)
         frame = self._stack[-1] if self._stack else None
-        if frame is None:
+        if frame is None or isinstance(output, _NO_TENSORS):
             return output
         name = getattr(func, "__name__", "")
         if name == "__setitem__":

@@ -169,3 +169,13 @@ class Adds(nn.Module):
 def test_position_encodings_are_bare_depthwise_convolutions(child, is_block):
     found = find(Model(Adds(child)), InputSpec((8, 16, 16))).found
     assert [item.site.name for item in found] == (["stages.0"] if is_block else [])
+
+
+def test_first_halves_are_told_in_order():
+    """And not in that of a set, which differs from run to run."""
+    rejected = [
+        item.name for item in find_in(build("iformer_t", meta=True)).rejected if "half" in item.reason
+    ]
+    parts = [[int(part) for part in name.split(".") if part.isdigit()] for name in rejected]
+    assert len(parts) > 4
+    assert parts == sorted(parts)

@@ -1,0 +1,119 @@
+"""What common operations return in a recorded run, without computing it.
+
+For meta tensors torch finds many a shape out in Python: a batch norm takes a millisecond there, and most of
+a recorded run would be spent on that. On the CPU, where every parameter is zero, a convolution of a large
+image takes thirty of them to return zeros. Where the answer is plain it is given here; whatever is unusual,
+wrong shapes above all, is left to torch, which knows how to refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils import _pytree as pytree
+
+Rule = Callable[..., Any]
+
+
+def known_shape(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `func` returns for these arguments, on meta and in shape only; None if torch has to say."""
+    rule = _RULES.get(func)
+    if rule is None or not args:
+        return None
+    x = args[0]
+    if type(x) is not torch.Tensor or not x.is_meta or not x.is_contiguous():
+        return None
+    return rule(*args, **kwargs)
+
+
+def known_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
+    """What a layer returns on the CPU if its weight and bias are hollow zeros; None if torch has to say."""
+    if func not in _LAYERS or not args:
+        return None
+    names = ("running_mean", "running_var", "weight", "bias") if func is F.batch_norm else ("weight", "bias")
+    given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
+    weight, bias = given.get("weight"), given.get("bias")
+    if not _is_hollow(weight) or not (_is_hollow(bias) or (bias is None and func is not F.batch_norm)):
+        return None
+    on_meta = pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), (args, kwargs))
+    return torch.zeros_like(func(*on_meta[0], **on_meta[1]), device="cpu")
+
+
+def _is_hollow(value: Any) -> bool:
+    """Whether a value is a tensor that repeats one number."""
+    return isinstance(value, torch.Tensor) and not any(value.stride())
+
+
+def _like(x: torch.Tensor, *last: int) -> torch.Tensor:
+    """A contiguous tensor of the shape of `x`, its last dimension replaced if `last` is given."""
+    shape = (*x.shape[:-1], *last) if last else x.shape
+    return torch.empty(shape, dtype=x.dtype, device="meta")
+
+
+def _activation(x: torch.Tensor, *args: Any, inplace: bool = False, **_: Any) -> torch.Tensor | None:
+    # The second argument of those that have one by position is `inplace`.
+    return x if inplace or True in args else _like(x)
+
+
+def _gelu(x: torch.Tensor, **_: Any) -> torch.Tensor:
+    return _like(x)
+
+
+def _batch_norm(
+    x: torch.Tensor, running_mean: Any, running_var: Any, weight: Any = None, *_: Any, **__: Any
+) -> torch.Tensor | None:
+    sizes = [t.shape for t in (running_mean, running_var, weight) if t is not None]
+    return _like(x) if x.ndim > 1 and all(size == x.shape[1:2] for size in sizes) else None
+
+
+def _layer_norm(x: torch.Tensor, normalized_shape: Any, *_: Any, **__: Any) -> torch.Tensor | None:
+    shape = tuple(normalized_shape)
+    return _like(x) if shape and tuple(x.shape[-len(shape) :]) == shape else None
+
+
+def _linear(x: torch.Tensor, weight: Any, *_: Any, **__: Any) -> torch.Tensor | None:
+    fits = weight.ndim == 2 and weight.dtype == x.dtype and x.ndim > 0 and weight.shape[1] == x.shape[-1]
+    return _like(x, weight.shape[0]) if fits else None
+
+
+def _sum_or_product(x: torch.Tensor, other: Any, **more: Any) -> torch.Tensor | None:
+    """Of two tensors of one shape and type, or of a floating one and a number."""
+    if more:
+        return None
+    if isinstance(other, torch.Tensor):
+        alike = other.shape == x.shape and other.dtype == x.dtype and other.is_meta and other.is_contiguous()
+        return _like(x) if alike else None
+    return _like(x) if isinstance(other, int | float) and x.is_floating_point() else None
+
+
+def _lstm(x: torch.Tensor, state: Any, weights: Any, biases: Any, *rest: Any) -> tuple[Any, ...] | None:
+    """Output and last states of a batch; packed sequences have other arguments."""
+    if not isinstance(biases, bool) or len(rest) != 5 or x.ndim != 3:
+        return None
+    _, _, _, is_bidirectional, is_batch_first = rest
+    hidden, cell = state
+    # Computed with time first, and handed out as asked for.
+    steps = _like(x.transpose(0, 1) if is_batch_first else x, (1 + is_bidirectional) * hidden.shape[-1])
+    return steps.transpose(0, 1) if is_batch_first else steps, _like(hidden), _like(cell)
+
+
+_RULES: dict[Any, Rule] = {
+    F.batch_norm: _batch_norm,
+    F.gelu: _gelu,
+    F.hardsigmoid: _activation,
+    F.hardswish: _activation,
+    F.layer_norm: _layer_norm,
+    F.linear: _linear,
+    F.relu: _activation,
+    F.relu6: _activation,
+    F.silu: _activation,
+    torch.Tensor.add: _sum_or_product,
+    torch.Tensor.mul: _sum_or_product,
+    torch.lstm: _lstm,
+}
+_LAYERS = frozenset(
+    {F.batch_norm, F.linear, torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose2d}
+)

@@ -1,0 +1,143 @@
+"""What is given without computing it is what torch computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from attn_inject.blocks.probe import _zeros
+from attn_inject.blocks.shapes import known_shape, known_zeros
+
+
+class Asking(TorchFunctionMode):
+    """Counts how often an answer is known, and compares each with torch's."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.known = known
+        self.answers = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        answer = self.known(func, args, kwargs)
+        if answer is not None:
+            self.answers.append(func)
+        expected = func(*args, **kwargs)
+        if answer is not None:
+            for mine, theirs in zip(pytree.tree_leaves(answer), pytree.tree_leaves(expected), strict=True):
+                assert (mine.shape, mine.dtype, mine.device) == (theirs.shape, theirs.dtype, theirs.device)
+                assert mine.stride() == theirs.stride()
+                assert not mine.requires_grad
+                assert mine.is_meta or torch.equal(mine, theirs)
+            assert (answer is args[0]) == (expected is args[0])
+        return expected
+
+
+MAP, TOKENS = (2, 4, 6, 6), (2, 5, 4)
+LAYERS = {
+    "batch norm": (lambda: nn.BatchNorm2d(4), MAP),
+    "batch norm without scale": (lambda: nn.BatchNorm2d(4, affine=False), MAP),
+    "layer norm": (lambda: nn.LayerNorm(4), TOKENS),
+    "layer norm over two": (lambda: nn.LayerNorm((5, 4), elementwise_affine=False), TOKENS),
+    "linear": (lambda: nn.Linear(4, 3), TOKENS),
+    "linear without bias": (lambda: nn.Linear(4, 3, bias=False), (2, 4)),
+    "lstm": (lambda: nn.LSTM(4, 3, num_layers=2, batch_first=True), TOKENS),
+    "lstm of both directions": (lambda: nn.LSTM(4, 3, bidirectional=True), TOKENS),
+    "lstm with projections": (lambda: nn.LSTM(4, 3, proj_size=2), TOKENS),
+    "relu": (nn.ReLU, MAP),
+    "relu in place": (lambda: nn.ReLU(inplace=True), MAP),
+    "gelu": (lambda: nn.GELU("tanh"), MAP),
+    "silu in place": (lambda: nn.SiLU(inplace=True), MAP),
+    "hardswish": (nn.Hardswish, MAP),
+    "hardswish in place": (lambda: nn.Hardswish(inplace=True), MAP),
+    "hardsigmoid": (nn.Hardsigmoid, MAP),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_shapes_are_torchs(name):
+    make, shape = LAYERS[name]
+    with torch.device("meta"), torch.no_grad():
+        layer, x = make().eval(), torch.empty(shape)
+        with Asking(known_shape) as asking:
+            layer(x)
+    assert len(asking.answers) == 1
+
+
+SUMS = {
+    "maps": lambda x: x + x,
+    "product": lambda x: x * x,
+    "number": lambda x: 2 * x + 1,
+    "method": lambda x: x.add(x),
+    "another shape": lambda x: x + x[:1],
+    "another type": lambda x: x + x.double(),
+    "scaled": lambda x: x.add(x, alpha=2),
+    "whole numbers": lambda x: x.long() + 0.5,
+    "no map": lambda x: F.relu(x.transpose(1, 2)),
+}
+KNOWN = {"maps": 1, "product": 1, "number": 2, "method": 1}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_and_products(name):
+    x = torch.empty(MAP, device="meta")
+    with torch.no_grad(), Asking(known_shape) as asking:
+        SUMS[name](x)
+    assert len(asking.answers) == KNOWN.get(name, 0)
+
+
+WRONG = {
+    "batch norm": (lambda: nn.BatchNorm2d(5), MAP),
+    "layer norm": (lambda: nn.LayerNorm(5), TOKENS),
+    "linear": (lambda: nn.Linear(5, 3), TOKENS),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_shapes_are_left_to_torch(name):
+    make, shape = WRONG[name]
+    with torch.device("meta"):
+        layer, x = make().eval(), torch.empty(shape)
+    with torch.no_grad(), Asking(known_shape) as asking, pytest.raises(RuntimeError):
+        layer(x)
+    assert asking.answers == []
+
+
+ZEROS = {
+    "convolution": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), MAP),
+    "convolution of parts": (lambda: nn.Conv2d(4, 4, 3, groups=4, bias=False), MAP),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 2, 2, stride=2), MAP),
+    "linear": (lambda: nn.Linear(6, 3), MAP),
+    "batch norm": (lambda: nn.BatchNorm2d(4), MAP),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_layers_of_zeros_give_zeros(name):
+    make, shape = ZEROS[name]
+    layer = make().eval()
+    x = torch.randn(shape)
+    with torch.no_grad():
+        with Asking(known_zeros) as asking:
+            _zeros(layer)(x)
+        assert len(asking.answers) == 1
+        with Asking(known_zeros) as asking:
+            layer(x)
+        assert asking.answers == []
+
+
+def test_a_norm_without_scale_is_no_layer_of_zeros():
+    with torch.no_grad(), Asking(known_zeros) as asking:
+        _zeros(nn.BatchNorm2d(4, affine=False)).eval()(torch.randn(MAP))
+    assert asking.answers == []
+
+
+def test_what_is_given_may_be_written_to():
+    with torch.no_grad():
+        zeros = known_zeros(F.linear, (torch.ones(2, 3), torch.zeros(()).expand(4, 3)), {})
+    zeros += torch.arange(4)
+    assert zeros[0].tolist() == [0, 1, 2, 3]
