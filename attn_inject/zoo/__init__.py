@@ -12,14 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attn_inject.zoo.convert import convert
+    from attn_inject.zoo.converting import convert
     from attn_inject.zoo.record import Record
 
 __all__ = ["Record", "convert"]
 
+_HOMES = {"Record": "attn_inject.zoo.record", "convert": "attn_inject.zoo.converting"}
+
 
 def __getattr__(name: str) -> Any:
     # The command line reads the zoo's words for its help, and must not wait for the rest.
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"attn_inject.zoo.{name.lower()}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -177,7 +177,7 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
         options.refuse_unknown([*ENTRY_KEYS, *RUN_KEYS])
         common = _overlaid(common, options.read(ENTRY_KEYS))
         settings |= options.read(RUN_KEYS)
-    made = [_entry(common, top[-1].tell("models"))] if common.get("models") else []
+    made = [_entry(common, _teller_of("models", top))] if common.get("models") else []
     shared = {name: value for name, value in common.items() if name != "models"}
     for options in entries:
         options.refuse_unknown(ENTRY_KEYS)
@@ -185,6 +185,11 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
     if not made:
         raise UsageError("No model is named.", hint="For example: attn-inject zoo 'resnet1*' --attn ela-l.")
     return Zoo(entries=tuple(made), settings=_settings(settings))
+
+
+def _teller_of(name: str, top: Sequence[Options]) -> str:
+    """What the strongest place that gives an option calls it."""
+    return next(options.tell(name) for options in reversed(top) if name in options.given)
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

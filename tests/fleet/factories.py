@@ -42,8 +42,8 @@ def slow_too(seconds: float = 0.3) -> nn.Module:
 
 
 def plain() -> nn.Module:
-    """Has no residual block."""
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    """Has no residual block, and is larger than the others."""
+    return nn.Sequential(nn.Conv2d(3, 512, 7), nn.ReLU())
 
 
 def crash() -> nn.Module:

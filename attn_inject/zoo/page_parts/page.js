@@ -32,6 +32,7 @@
     if (value === 0) return "0%";
     return `+${Math.abs(value) >= 0.01 ? value.toFixed(2) : value.toPrecision(2)}%`.replace("+-", "-");
   };
+  const short = (text) => text.replace(/(\.\d*?)0+(?=\D*$)/, "$1").replace(/\.(?=\D*$)/, "");
   const seconds = (value) => (value < 100 ? `${value.toFixed(1)} s` : value < 6000 ? `${(value / 60).toFixed(1)} min` : `${(value / 3600).toFixed(1)} h`);
 
   // ---- what the whole zoo came to
@@ -176,7 +177,7 @@
   const renderPlot = () => {
     const svg = byId("plot");
     const width = svg.clientWidth || 1000, height = svg.clientHeight || 400;
-    const left = 66, right = width - 14, top = 16, bottom = height - 46;
+    const left = 58, right = width - 14, top = 34, bottom = height - 48;
     const x = axes[byId("x-axis").value], y = axes[byId("y-axis").value];
     const points = done.filter((row) => isShown(row) && !state.hidden.has(row.module) && x.value(row) > 0 && y.value(row) !== null && y.value(row) >= 0);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -188,14 +189,16 @@
     const across = scale(points.map(x.value), left, right), up = scale(points.map(y.value), bottom, top);
     for (const mark of across.marks) {
       svg.append(draw("line", { class: "rule", x1: across.at(mark), x2: across.at(mark), y1: top, y2: bottom }),
-        draw("text", { x: across.at(mark), y: bottom + 17, "text-anchor": "middle" }, x.show(mark)));
+        draw("text", { x: across.at(mark), y: bottom + 17, "text-anchor": "middle" }, short(x.show(mark))));
     }
     for (const mark of up.marks) {
       svg.append(draw("line", { class: "rule", x1: left, x2: right, y1: up.at(mark), y2: up.at(mark) }),
-        draw("text", { x: left - 8, y: up.at(mark) + 4, "text-anchor": "end" }, y.show(mark)));
+        draw("text", { x: left - 8, y: up.at(mark) + 4, "text-anchor": "end" }, short(y.show(mark))));
     }
+    svg.append(draw("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }));
+    if (points.some((row) => y.value(row) === 0)) svg.append(draw("text", { x: left - 8, y: bottom + 4, "text-anchor": "end" }, "0"));
     svg.append(draw("text", { class: "title", x: (left + right) / 2, y: height - 8, "text-anchor": "middle" }, x.title),
-      draw("text", { class: "title", transform: `translate(13,${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, y.title));
+      draw("text", { class: "title", x: 0, y: 14 }, y.title));
     for (const row of points) svg.append(mark(row, across.at(x.value(row)), up.at(y.value(row))));
   };
   const mark = (row, x, y) => {

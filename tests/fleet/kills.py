@@ -1,0 +1,176 @@
+"""kill -9 at random moments of a zoo of four tiny models; the rerun has to put everything right.
+
+    python -m tests.fleet.kills [KILLS]
+
+kills the driver, then workers, so often each, and says what was found. Whatever was killed: at the end the
+files are those of an undisturbed run, byte for byte, and nothing was converted again whose ledger line was
+written. The tests run a few of these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.fleet.conftest import FACTORIES, digests
+
+MODELS = ("tiny", "other", "slow", "slow_too")
+COMMAND = [
+    sys.executable, "-W", "ignore", "-m", "attn_inject", "zoo", *(FACTORIES + name for name in MODELS),
+    "--attn", "se", "--input-size", "32", "--check", "off", "--seed", "3", "--jobs", "2", "--retries", "9",
+]  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """What was killed, and what of it was found wrong."""
+
+    kills: int = 0
+    runs: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def undisturbed(folder: Path) -> dict[str, str]:
+    """The digests that every disturbed zoo has to end with."""
+    _start(folder).wait()
+    return digests(folder)
+
+
+def kill_drivers(count: int, expected: dict[str, str], rng: random.Random) -> Tally:
+    """Kill the driver `count` times; every zoo is started again until it finishes."""
+    tally = Tally()
+    while tally.kills < count:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "zoo"
+            while not _killed_before_its_end(folder, rng, tally, count):
+                tally.runs += 1
+            tally.runs += 1
+            _judge(folder, expected, tally)
+    return tally
+
+
+def _killed_before_its_end(folder: Path, rng: random.Random, tally: Tally, count: int) -> bool:
+    """Run a zoo, kill it on the way, and say whether it had finished all the same."""
+    driver = _start(folder)
+    if tally.kills >= count:
+        return driver.wait() == 0
+    children = _wait_for_work(driver, folder) if rng.random() < 0.8 else []
+    time.sleep(rng.uniform(0, 1.5))
+    children = _family(driver) or children
+    if driver.poll() is not None:
+        return driver.returncode == 0
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    tally.kills += 1
+    _, alive = psutil.wait_procs(children, timeout=20)
+    tally.wrong += [f"process {process.pid} outlived its driver" for process in alive]
+    return False
+
+
+def kill_workers(count: int, expected: dict[str, str], rng: random.Random) -> Tally:
+    """Kill workers `count` times; the drivers have to cope by themselves."""
+    tally = Tally()
+    while tally.kills < count:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) / "zoo"
+            driver = _start(folder)
+            _wait_for_work(driver, folder)
+            while driver.poll() is None and tally.kills < count:
+                time.sleep(rng.uniform(0, 0.4))
+                tally.kills += _kill_one_worker(driver, rng)
+            if driver.wait() != 0:
+                tally.wrong.append(f"exit code {driver.returncode}")
+            tally.runs += 1
+            _judge(folder, expected, tally)
+    return tally
+
+
+def _kill_one_worker(driver: subprocess.Popen[bytes], rng: random.Random) -> int:
+    own = {process.pid for process in _children(driver.pid)}
+    workers = [process for process in _family(driver) if process.pid not in own]
+    if not workers:
+        return 0
+    try:
+        rng.choice(workers).kill()
+    except psutil.NoSuchProcess:
+        return 0
+    return 1
+
+
+def _judge(folder: Path, expected: dict[str, str], tally: Tally) -> None:
+    found = digests(folder)
+    if found != expected:
+        tally.wrong.append(f"files differ: {sorted(set(found.items()) ^ set(expected.items()))}")
+    left = [path.name for path in folder.rglob(".attn-inject-*")]
+    tally.wrong += [f"left behind: {name}" for name in left]
+    done: Counter[str] = Counter()
+    for line in (folder / "ledger.jsonl").read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # torn by a kill
+        done[record["key"]] += record.get("status") == "done" if "key" in record else 0
+    tally.wrong += [f"{key} was converted {n} times" for key, n in done.items() if n != 1]
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [*COMMAND, "--out-dir", str(folder)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _wait_for_work(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
+    """Until the ledger says that a run began, or goes on."""
+    ledger = folder / "ledger.jsonl"
+    size = ledger.stat().st_size if ledger.exists() else 0
+    workers: list[psutil.Process] = []
+    while driver.poll() is None and len(workers) < 4:
+        if not size and ledger.exists() and ledger.stat().st_size:
+            break
+        workers = _family(driver)
+        time.sleep(0.02)
+    return workers
+
+
+def _family(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return [grandchild for child in _children(driver.pid) for grandchild in (child, *_children(child.pid))]
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def main() -> None:
+    """Kill, and print what was found."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    rng = random.Random(0)
+    with tempfile.TemporaryDirectory() as name:
+        expected = undisturbed(Path(name) / "zoo")
+    print(f"an undisturbed run makes {len(expected)} files")
+    for what, kill in (("driver", kill_drivers), ("worker", kill_workers)):
+        tally = kill(count, expected, rng)
+        print(f"{what}: {tally.kills} kills in {tally.runs} runs, {len(tally.wrong)} faults")
+        for fault in tally.wrong:
+            print(f"  {fault}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from attn_inject.errors import FileError
+from attn_inject.zoo.engine import Failure
+from attn_inject.zoo.ledger import NAME, open_ledger, read_ledger
+from attn_inject.zoo.place import LocalPlace, open_place
+from attn_inject.zoo.record import Record
+
+
+def record(file="a.pt", key="k", **more):
+    return Record(
+        key=key, file=file, model="timm/a", attention=("se",), placement="after", status="done", **more
+    )
+
+
+FAILED = record("b.pt", failure=Failure(code="fit", message="no", hint="try"), result={"sites": []})
+
+
+@pytest.fixture(params=["local", "memory"])
+def place(request, tmp_path):
+    if request.param == "local":
+        return LocalPlace(str(tmp_path))
+    return open_place(f"memory://{tmp_path.name}")
+
+
+def test_what_is_noted_is_read_again(place):
+    with open_ledger(place) as ledger:
+        ledger.begin(["a.pt", "b.pt"], {"began": "now"})
+        ledger.add(record(digest="old"))
+        ledger.add(FAILED)
+        ledger.add(record(digest="new"))
+    again = read_ledger(place)
+    assert again.records == {"a.pt": record(digest="new"), "b.pt": FAILED}
+    assert again.planned == {"a.pt", "b.pt"}
+    assert again.torn == 0
+
+
+def test_a_torn_last_line_counts_as_never_written(tmp_path):
+    place, path = LocalPlace(str(tmp_path)), tmp_path / NAME
+    with open_ledger(place) as ledger:
+        ledger.add(record("a.pt"))
+        ledger.add(record("b.pt"))
+    whole = path.read_bytes()
+    for cut in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        with open_ledger(place) as ledger:
+            # Without its newline alone, the line is there.
+            assert [*ledger.records] == (["a.pt", "b.pt"] if cut == len(whole) - 1 else ["a.pt"])
+            ledger.add(record("c.pt"))
+        assert "c.pt" in read_ledger(place).records
+        assert path.read_bytes().startswith(whole[:cut])
+
+
+def test_each_line_is_on_disk_at_once_and_nothing_is_rewritten(tmp_path):
+    with open_ledger(LocalPlace(str(tmp_path))) as ledger:
+        before = b""
+        for number in range(3):
+            ledger.add(record(f"{number}.pt"))
+            now = (tmp_path / NAME).read_bytes()
+            assert now.startswith(before)
+            assert json.loads(now.splitlines()[-1])["file"] == f"{number}.pt"
+            before = now
+
+
+def test_two_runs_do_not_write_to_one_place(tmp_path):
+    place = LocalPlace(str(tmp_path))
+    with open_ledger(place), pytest.raises(FileError, match="Another zoo"), open_ledger(place):
+        pass
+    with open_ledger(place):
+        pass
+
+
+def test_a_record_of_a_newer_version_is_still_read():
+    newer = {**record().to_json(), "colour": "green"}
+    assert Record.from_json(newer) == record()
