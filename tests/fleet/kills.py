@@ -43,7 +43,7 @@ class Tally:
 
 def undisturbed(folder: Path) -> dict[str, str]:
     """The digests that every disturbed zoo has to end with."""
-    _start(folder).wait()
+    start(folder).wait()
     return digests(folder)
 
 
@@ -62,12 +62,12 @@ def kill_drivers(count: int, expected: dict[str, str], rng: random.Random) -> Ta
 
 def _killed_before_its_end(folder: Path, rng: random.Random, tally: Tally, count: int) -> bool:
     """Run a zoo, kill it on the way, and say whether it had finished all the same."""
-    driver = _start(folder)
+    driver = start(folder)
     if tally.kills >= count:
         return driver.wait() == 0
-    children = _wait_for_work(driver, folder) if rng.random() < 0.8 else []
+    children = wait_for_work(driver, folder) if rng.random() < 0.8 else []
     time.sleep(rng.uniform(0, 1.5))
-    children = _family(driver) or children
+    children = family(driver) or children
     if driver.poll() is not None:
         return driver.returncode == 0
     driver.send_signal(signal.SIGKILL)
@@ -84,11 +84,11 @@ def kill_workers(count: int, expected: dict[str, str], rng: random.Random) -> Ta
     while tally.kills < count:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "zoo"
-            driver = _start(folder)
-            _wait_for_work(driver, folder)
+            driver = start(folder)
+            wait_for_work(driver, folder)
             while driver.poll() is None and tally.kills < count:
                 time.sleep(rng.uniform(0, 0.4))
-                tally.kills += _kill_one_worker(driver, rng)
+                tally.kills += kill_one_worker(driver, rng)
             if driver.wait() != 0:
                 tally.wrong.append(f"exit code {driver.returncode}")
             tally.runs += 1
@@ -96,9 +96,10 @@ def kill_workers(count: int, expected: dict[str, str], rng: random.Random) -> Ta
     return tally
 
 
-def _kill_one_worker(driver: subprocess.Popen[bytes], rng: random.Random) -> int:
+def kill_one_worker(driver: subprocess.Popen[bytes], rng: random.Random) -> int:
+    """How many were killed: 1, or 0 if there is none."""
     own = {process.pid for process in _children(driver.pid)}
-    workers = [process for process in _family(driver) if process.pid not in own]
+    workers = [process for process in family(driver) if process.pid not in own]
     if not workers:
         return 0
     try:
@@ -120,11 +121,20 @@ def _judge(folder: Path, expected: dict[str, str], tally: Tally) -> None:
             record = json.loads(line)
         except ValueError:
             continue  # torn by a kill
-        done[record["key"]] += record.get("status") == "done" if "key" in record else 0
+        if record.get("status") == "done":
+            done[record["key"]] += 1
     tally.wrong += [f"{key} was converted {n} times" for key, n in done.items() if n != 1]
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def faults(folder: Path, expected: dict[str, str]) -> list[str]:
+    """What is wrong with a zoo that has finished at last."""
+    tally = Tally()
+    _judge(folder, expected, tally)
+    return tally.wrong
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Begin the zoo."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
         [*COMMAND, "--out-dir", str(folder)],
@@ -134,7 +144,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_for_work(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
+def wait_for_work(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
     """Until the ledger says that a run began, or goes on."""
     ledger = folder / "ledger.jsonl"
     size = ledger.stat().st_size if ledger.exists() else 0
@@ -142,12 +152,13 @@ def _wait_for_work(driver: subprocess.Popen[bytes], folder: Path) -> list[psutil
     while driver.poll() is None and len(workers) < 4:
         if not size and ledger.exists() and ledger.stat().st_size:
             break
-        workers = _family(driver)
+        workers = family(driver)
         time.sleep(0.02)
     return workers
 
 
-def _family(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def family(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The fork server, its helper, and the workers."""
     return [grandchild for child in _children(driver.pid) for grandchild in (child, *_children(child.pid))]
 
 

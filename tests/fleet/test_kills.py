@@ -1,4 +1,4 @@
-"""A few kills and interruptions of real runs; `python -m tests.fleet.kills` makes many."""
+"""Three misfortunes of one zoo, run as a program; `python -m tests.fleet.kills` makes a hundred."""
 
 from __future__ import annotations
 
@@ -7,44 +7,42 @@ import random
 import signal
 import time
 
-import pytest
+import psutil
 
-from tests.fleet.conftest import digests
-from tests.fleet.kills import _family, _start, _wait_for_work, kill_drivers, kill_workers, undisturbed
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    found = undisturbed(tmp_path_factory.mktemp("undisturbed") / "zoo")
-    assert len(found) == 4
-    return found
+from attn_inject.zoo import convert
+from tests.fleet.conftest import FACTORIES, digests
+from tests.fleet.kills import MODELS, family, faults, kill_one_worker, start, wait_for_work
 
 
-def test_a_killed_driver_goes_on_where_it_stopped(expected):
-    tally = kill_drivers(1, expected, random.Random(1))
-    assert (tally.kills, tally.wrong) == (1, [])
+def test_interrupted_then_killed_then_maimed_a_zoo_ends_as_if_nothing_had_happened(tmp_path):
+    options = {"attn": "se", "input_size": 32, "check": "off", "seed": 3}
+    models = [FACTORIES + name for name in MODELS]
+    assert all(record.is_done for record in convert(models, out_dir=tmp_path / "quiet", **options))
+    expected, folder = digests(tmp_path / "quiet"), tmp_path / "zoo"
+    assert len(expected) == 4
 
-
-def test_a_killed_worker_is_replaced(expected):
-    tally = kill_workers(2, expected, random.Random(1))
-    assert (tally.kills, tally.wrong) == (2, [])
-
-
-def test_ctrl_c_ends_everything_with_130_and_the_next_run_goes_on(expected, tmp_path):
-    folder = tmp_path / "zoo"
-    driver = _start(folder)
-    _wait_for_work(driver, folder)
-    time.sleep(0.4)
-    family = _family(driver)
+    driver = start(folder)
+    wait_for_work(driver, folder)
+    time.sleep(0.5)
+    processes = family(driver)
     driver.send_signal(signal.SIGINT)
     assert driver.wait() == 130
-    deadline = time.monotonic() + 10
-    while any(process.is_running() for process in family) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [process for process in family if process.is_running()]
-    text = (folder / "ledger.jsonl").read_text()
-    assert text.endswith("\n")
-    noted = [line for line in map(json.loads, text.splitlines()) if "key" in line]
-    assert len(noted) < 4
-    assert _start(folder).wait() == 0
-    assert digests(folder) == expected
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+    lines = (folder / "ledger.jsonl").read_text()
+    assert lines.endswith("\n")
+    assert sum("key" in json.loads(line) for line in lines.splitlines()) < 4
+
+    driver = start(folder)
+    wait_for_work(driver, folder)
+    processes = family(driver)
+    driver.kill()
+    driver.wait()
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+
+    driver = start(folder)
+    wait_for_work(driver, folder)
+    rng = random.Random(0)
+    while driver.poll() is None and not kill_one_worker(driver, rng):
+        time.sleep(0.02)
+    assert driver.wait() == 0
+    assert faults(folder, expected) == []
