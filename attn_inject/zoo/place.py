@@ -195,7 +195,7 @@ class RemotePlace:
         """Write a small file and remove it again."""
         with _reporting(self.url):
             filesystem, root = self._open()
-            filesystem.makedirs(root, exist_ok=True)
+            self._make_parent(filesystem, f"{root}/.attn-inject-check")
             filesystem.pipe_file(f"{root}/.attn-inject-check", b"\0")
             filesystem.rm_file(f"{root}/.attn-inject-check")
 
@@ -274,7 +274,7 @@ class RemotePlace:
         return filesystem, root.rstrip("/")
 
     def _make_parent(self, filesystem: Any, path: str) -> None:
-        # Stores without folders take this for nothing, or for a wish to make a bucket.
+        # S3 has no folders, and would take this for a wish to make a bucket.
         if "s3" not in _protocols(filesystem):
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
 

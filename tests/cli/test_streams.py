@@ -76,7 +76,7 @@ def test_text_that_stdout_cannot_encode_is_spelled_out(api, monkeypatch):
 LIGHT = [
     ["--help"],
     ["--version"],
-    *([name, "--help"] for name in ("inject", "stats", "sites", "list", "show", "doctor")),
+    *([name, "--help"] for name in ("inject", "stats", "sites", "list", "show", "zoo", "doctor")),
     ["list"],
     ["list", "attention", "--json"],
     ["list", "placements"],
@@ -98,7 +98,7 @@ def test_help_lists_and_typos_import_nothing_heavy():
     command = [sys.executable, "-c", LIGHT_PROGRAM, json.dumps(LIGHT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Usage: attn-inject") == 7
+    assert done.stdout.count("Usage: attn-inject") == 8
 
 
 class Terminal(io.StringIO):
