@@ -13,21 +13,26 @@ from attn_inject.attention.nam import sparsity_penalty
 from attn_inject.blocks.finder import find
 from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.checkpoint.formats import check_suffix
+from attn_inject.cost.handles import flop_handles
+from attn_inject.figures import Stats
 from attn_inject.keeping import describe, load, restore, save, save_checked
 from attn_inject.operation import Injected, copied, operate, take
-from attn_inject.outcome import Sites, Stats
+from attn_inject.outcome import Sites
 from attn_inject.plan import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
 from attn_inject.surgery.removal import remove
-from attn_inject.table import stats
+from attn_inject.table import compare, fit, stats
 from attn_inject.training import attention_parameters, freeze_base, parameter_groups
 
 __all__ = [
     "Injected",
     "Stats",
     "attention_parameters",
+    "compare",
     "create_attention",
     "describe",
     "find_sites",
+    "fit",
+    "flop_handles",
     "freeze_base",
     "inject",
     "load",

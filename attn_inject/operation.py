@@ -252,8 +252,9 @@ def _on_meta(splice: Splice) -> AttnInject:
         return splicing.build(splice)
 
 
-def _insertion(splice: Splice, module: AttnInject) -> Insertion:
-    site = Site(
+def site_of(splice: Splice) -> Site:
+    """Where a splice acts; layout, channels and size are those at the tapped point."""
+    return Site(
         name=splice.name,
         block=splice.block,
         layout=splice.layout,
@@ -265,8 +266,11 @@ def _insertion(splice: Splice, module: AttnInject) -> Insertion:
         calls=splice.calls,
         element=splice.element,
     )
+
+
+def _insertion(splice: Splice, module: AttnInject) -> Insertion:
     return Insertion(
-        site=site,
+        site=site_of(splice),
         attention=splicing.label(splice),
         module=splice.path,
         cost=module_cost(module, splice.shape).times(splice.calls),

@@ -42,6 +42,11 @@ KEPT = {
     "all": "every tensor of the model",
     "attention": "the inserted modules and all running statistics of batch norms; load it onto its base",
 }
+DTYPES = {
+    "float32": "single precision",
+    "bfloat16": "half the memory, the same range",
+    "float16": "half the memory, a smaller range",
+}
 
 Option = bool | int | float | str
 

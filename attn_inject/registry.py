@@ -196,7 +196,7 @@ def options_of(entry: Entry) -> dict[str, Any]:
 
 def option_parameters(module: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The constructor's parameters after the first, which is `channels`, without `size`."""
-    parameters = list(inspect.signature(module).parameters.values())[1:]
+    parameters = _parameters(module)[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return {p.name: p for p in named if p.name != "size"}
 
@@ -324,7 +324,7 @@ def _is_torch_module(found: Any) -> bool:
 
 
 def _refuse_open_signature(module: Callable[..., Any], entry: Entry) -> None:
-    parameters = list(inspect.signature(module).parameters.values())
+    parameters = _parameters(module)
     stars = [str(p) for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if stars or not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
         takes = f"takes {stars[0].partition(':')[0]}" if stars else "does not take the number of channels"
@@ -332,3 +332,8 @@ def _refuse_open_signature(module: Callable[..., Any], entry: Entry) -> None:
             f"The constructor of {entry.target} {takes}, so its options cannot be listed or checked.",
             hint="Write it as (channels, *, option=default, ...).",
         )
+
+
+@functools.cache
+def _parameters(module: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(module).parameters.values())

@@ -1,4 +1,4 @@
-"""`attn-inject list [attention|models|placements|formats] [GLOB]`: what there is, by name."""
+"""`attn-inject list [attention|models|placements|formats|columns] [GLOB]`: what there is, by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from attn_inject.cli import options
 from attn_inject.cli.working import working
 from attn_inject.errors import unknown_name
 from attn_inject.plan import PLACEMENTS
+from attn_inject.report.columns import COLUMNS
 from attn_inject.report.documents import json_text
 from attn_inject.report.grid import Grid
 from attn_inject.report.listing import attention_document, attention_grid, models_grid, words_grid
@@ -32,6 +33,7 @@ FORMATS = {
     ".csv": "a cost table of stats, one line a row",
     ".md": "a cost table of stats, as markdown",
     ".txt": "a cost table of stats, in plain columns",
+    ".svg": "the picture of a cost table, stats --plot; so are .png and .html",
 }
 
 Listing = tuple[Grid, Any]
@@ -42,7 +44,7 @@ def list_names(
         str,
         typer.Argument(
             metavar="TOPIC",
-            help="attention, models, placements or formats.",
+            help="attention, models, placements, formats or columns.",
             autocompletion=lambda: list(TOPICS),
         ),
     ] = "attention",
@@ -51,7 +53,7 @@ def list_names(
     ] = "*",
     as_json: options.Json = False,
 ) -> None:
-    """List attention modules, models, placements or file formats."""
+    """List attention modules, models, placements, file formats or columns of cost tables."""
     if topic not in TOPICS:
         raise unknown_name("list", topic, TOPICS)
     grid, document = TOPICS[topic](glob)
@@ -85,6 +87,10 @@ def _formats(glob: str) -> Listing:
     return _words("format", FORMATS, glob)
 
 
+def _columns(glob: str) -> Listing:
+    return _words("column", COLUMNS, glob)
+
+
 def _words(title: str, words: Mapping[str, str], glob: str) -> Listing:
     matched = {name: meaning for name, meaning in words.items() if fnmatch.fnmatchcase(name, glob)}
     if not matched:
@@ -99,4 +105,5 @@ TOPICS: dict[str, Callable[[str], Listing]] = {
     "models": _models,
     "placements": _placements,
     "formats": _formats,
+    "columns": _columns,
 }

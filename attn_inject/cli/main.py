@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import attn_inject
-from attn_inject.cli import doctor, inject, list, options, restore, show, sites, stats, zoo
+from attn_inject.cli import doctor, fit, inject, list, options, restore, show, sites, stats, zoo
 from attn_inject.cli.boundary import EXIT_CODES, Command, run
 from attn_inject.cli.group import InjectByDefault
 from attn_inject.cli.requested import EXAMPLE
@@ -35,6 +35,7 @@ app.command("inject", cls=Command, epilog=inject.EPILOG, context_settings={"allo
     inject.inject
 )
 app.command("stats", cls=Command, epilog=stats.EPILOG)(stats.stats)
+app.command("fit", cls=Command, epilog=fit.EPILOG)(fit.fit)
 app.command("sites", cls=Command, epilog=sites.EPILOG)(sites.sites)
 app.command("list", cls=Command, epilog=list.EPILOG)(list.list_names)
 app.command("show", cls=Command, epilog=show.EPILOG)(show.show)

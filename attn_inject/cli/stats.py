@@ -4,46 +4,35 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 import attn_inject
+from attn_inject.budget import Budget
 from attn_inject.checkpoint.atomic import atomic_write, check_writable
-from attn_inject.cli import options
-from attn_inject.cli.options import OUTPUT
+from attn_inject.cli import options, table_options
 from attn_inject.cli.working import working
 from attn_inject.errors import UsageError, unknown_name
-from attn_inject.outcome import Stats
-from attn_inject.plan import Plan, as_specs
+from attn_inject.figures import Stats
+from attn_inject.plan import DTYPES, ModelRequest, Plan, as_specs
+from attn_inject.report.columns import Layout, parse_columns, require_column
+from attn_inject.report.comparison import comparison_page
+from attn_inject.report.documents import json_text
 from attn_inject.report.page import write_page
-from attn_inject.report.stats import FORMATS, SUFFIXES, stats_page, stats_text
+from attn_inject.report.plot import check_plot, draw
+from attn_inject.report.stats import FORMATS, SUFFIXES, arranged, stats_page, stats_text
 
 EPILOG = options.examples(
     "attn-inject stats",
     "attn-inject stats resnet50 mobilenetv2_100 --attn se --attn ela-l --format markdown",
-    "attn-inject stats resnet50 --placement before-add --out costs.csv",
+    "attn-inject stats 'resnet*' --attn eca --sort -flops --out costs.csv",
+    "attn-inject stats resnet50 --max-params +1% --max-latency +5%",
+    "attn-inject stats resnet50 --plot costs.svg",
+    "attn-inject stats --compare before.pt after.pt",
 )
-
-Models = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="MODEL", help="As for inject; resnet50 if none is named.", show_default=False),
-]
-Form = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="|".join(FORMATS),
-        help="How the table is written; --out's suffix decides otherwise.",
-        autocompletion=lambda: list(FORMATS.items()),
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
 
 
 def stats(
-    models: Models = None,
+    models: table_options.Models = None,
     attn: options.AttentionOrAll = None,
     start: options.Start = "paper",
     placement: options.Placement = "after",
@@ -56,7 +45,25 @@ def stats(
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
     trust: options.Trust = False,
-    form: Form = "",
+    max_params: table_options.MaxParams = "",
+    max_flops: table_options.MaxFlops = "",
+    max_activations: table_options.MaxActivations = "",
+    max_latency: table_options.MaxLatency = "",
+    latency: table_options.Latency = False,
+    memory: table_options.Memory = False,
+    device: table_options.Device = "cpu",
+    batch_size: table_options.BatchSize = 1,
+    dtype: table_options.Dtype = "float32",
+    compile: table_options.Compile = False,
+    sort: table_options.Sort = "",
+    top: table_options.Top = None,
+    columns: table_options.Columns = "",
+    relative: table_options.Relative = False,
+    per_site: table_options.PerSite = False,
+    compare: table_options.Compare = False,
+    strict: table_options.Strict = False,
+    form: table_options.Form = "",
+    plot: table_options.Plot = None,
     out: options.Out = None,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -67,29 +74,63 @@ def stats(
     Nothing is trained, fetched or saved. One flop is one multiply-add, as fvcore counts.
     """
     form = resolve_format(form, out, as_json=as_json)
-    if out is not None:
-        check_writable(out, force=force)
+    _check_files(out, plot, force=force)
     names = models or ["resnet50"]
     options.refuse_listed_attention(names, attn)
-    specs = options.parse_attention(attn)
-    wishes = options.selection(placement, where, skip, blocks, at, start)
-    stages = options.parse_stages(stage)
-    Plan(attention=specs or as_specs("se"), stages=stages, **wishes)
     requests = [
         options.model_request(
             name, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
         )
         for name in names
     ]
-    with working(f"loading torch and counting {', '.join(names)}", quiet=quiet):
-        table = attn_inject.stats(requests, [str(spec) for spec in specs] or None, stage=stages, **wishes)
+    if compare:
+        _compare(requests, as_json=as_json, quiet=quiet)
+        return
+    specs = options.parse_attention(attn)
+    layout = _layout(columns, sort, relative=relative, latency=latency or bool(max_latency), memory=memory)
+    wishes = options.selection(placement, where, skip, blocks, at, start)
+    wishes |= {"stage": options.parse_stages(stage), "strict": strict, "per_site": per_site}
+    wishes |= {"latency": latency, "memory": memory, "device": device, "batch_size": batch_size}
+    wishes |= {"dtype": dtype, "compile": compile}
+    _check_words(wishes)
+    limits = {"params": max_params, "flops": max_flops, "activations": max_activations}
+    budget = Budget.parse(**limits, latency=max_latency)
+    with working(f"loading torch and counting {', '.join(names)}", quiet=quiet) as say:
+        texts = [str(spec) for spec in specs] or None
+        table = attn_inject.stats(requests, texts, budget=budget, progress=say, **wishes)
+    table = arranged(table, sort=sort, top=top)
+    if plot is not None:
+        with atomic_write(plot, force=force) as file:
+            file.write(draw(table, plot.suffix, per_site=per_site))
     if out is not None:
         with atomic_write(out, force=force) as file:
-            file.write(stats_text(table, form).encode())
-    if as_json:
-        sys.stdout.write(stats_text(table, "json"))
-    elif out is None and not quiet:
-        _print(table, form)
+            file.write(stats_text(table, form, layout, per_site=per_site).encode())
+    if as_json or (out is None and not quiet):
+        _print(table, "json" if as_json else form, layout, per_site=per_site)
+
+
+def _print(table: Stats, form: str, layout: Layout, *, per_site: bool) -> None:
+    if form == "table":
+        write_page(stats_page(table, layout, per_site=per_site), sys.stdout)
+    else:
+        sys.stdout.write(stats_text(table, form, layout, per_site=per_site))
+
+
+def _check_files(out: Path | None, plot: Path | None, *, force: bool) -> None:
+    """Find out before the work what could not be written after it."""
+    if out is not None:
+        check_writable(out, force=force)
+    if plot is not None:
+        check_plot(plot)
+        check_writable(plot, force=force)
+
+
+def _check_words(wishes: dict[str, Any]) -> None:
+    """Refuse what is no word of the vocabulary before torch is imported."""
+    words = {key: wishes[key] for key in ("placement", "where", "skip", "blocks", "at", "start")}
+    Plan(attention=as_specs("se"), stages=wishes["stage"], **words)
+    if wishes["dtype"] not in DTYPES:
+        raise unknown_name("dtype", wishes["dtype"], DTYPES)
 
 
 def resolve_format(form: str, out: Path | None, *, as_json: bool) -> str:
@@ -113,8 +154,26 @@ def resolve_format(form: str, out: Path | None, *, as_json: bool) -> str:
     return form or SUFFIXES[out.suffix]
 
 
-def _print(table: Stats, form: str) -> None:
-    if form == "table":
-        write_page(stats_page(table), sys.stdout)
-    else:
-        sys.stdout.write(stats_text(table, form))
+def _layout(columns: str, sort: str, *, relative: bool, **measured: bool) -> Layout:
+    names = parse_columns(columns)
+    by = sort.removeprefix("-").replace("-", "_")
+    for name in (*names, *([require_column(by)] if by else [])):
+        option = name.rpartition("_")[2]
+        if measured.get(option) is False:
+            raise UsageError(f"The column {name} is not measured.", hint=f"Add --{option}.")
+    more = tuple(item for option in measured if measured[option] for item in (option, f"delta_{option}"))
+    return Layout(names=names, relative=relative, measured=more)
+
+
+def _compare(requests: list[ModelRequest], *, as_json: bool, quiet: bool) -> None:
+    if len(requests) != 2:
+        raise UsageError(
+            f"--compare sets two models side by side, and {len(requests)} are named.",
+            hint="Write attn-inject stats --compare A.pt B.pt.",
+        )
+    with working(f"loading torch and counting {requests[0].name} and {requests[1].name}", quiet=quiet):
+        comparison = attn_inject.compare(*requests)
+    if as_json:
+        sys.stdout.write(json_text(comparison.to_json()))
+    elif not quiet:
+        write_page(comparison_page(comparison), sys.stdout)

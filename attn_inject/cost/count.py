@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,9 @@ from torch.utils import _pytree as pytree
 
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.hollow import hollow
+from attn_inject.cost.shapes import ShapesOnly, ValuesNeededError
+from attn_inject.cost.tracing import countable_operations
+from attn_inject.cost.traffic import NO_TRAFFIC, Tally, Traffic
 from attn_inject.errors import ModelError
 from attn_inject.inputs import ANOTHER_INPUT, Arguments, InputSpec
 from attn_inject.outcome import Cost
@@ -58,13 +62,15 @@ class Counted:
 
     Attributes:
         cost: Of the whole module.
+        traffic: Elementwise operations and bytes moved, which flops leave out.
         uncounted: Arithmetic that fvcore has no rule for, `aten::add`, and how often it ran.
-        by_module: flops of every module, its children included, by qualified name; "" is the whole.
+        by_module: The same of every module, its children included, by qualified name; "" is the whole.
     """
 
     cost: Cost
+    traffic: Traffic = NO_TRAFFIC
     uncounted: Mapping[str, int] = field(default_factory=dict)
-    by_module: Mapping[str, int] = field(default_factory=dict)
+    by_module: Mapping[str, Counted] = field(default_factory=dict)
 
 
 def count(model: nn.Module, inputs: InputSpec) -> Counted:
@@ -82,15 +88,27 @@ def count(model: nn.Module, inputs: InputSpec) -> Counted:
 
 def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:
     """The same for a module called with one tensor of `shape`, batch dimension included."""
-    return _count(module, ((torch.zeros(()).expand(shape),), {}))
+    return _count(module, ((torch.zeros(shape),), {}))
 
 
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
+    try:
+        return _count_run(model, arguments, real=False)
+    except ValuesNeededError:
+        return _count_run(model, arguments, real=True)
+
+
+def _count_run(model: nn.Module, arguments: Arguments, *, real: bool) -> Counted:
     flat = _FlatCall(hollow(model, dtype=torch.float32).eval(), arguments)
     analysis = _CostAnalysis(flat, flat.tensors)
+    tally = Tally()
+    tally.watch({name: module for module, name in _first_names(flat.model).items()})
+    inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
     try:
-        with _countable_operations():
-            counts = analysis.by_module_and_operator()
+        with countable_operations(), ShapesOnly(flat.parameters(), inputs, tally, real=real):
+            analysis.by_module_and_operator()
+    except ValuesNeededError:
+        raise
     except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
         raise ModelError(
@@ -98,20 +116,31 @@ def _count(model: nn.Module, arguments: Arguments) -> Counted:
             f"{type(error).__name__}: {str(error).strip()}",
             hint=ANOTHER_INPUT,
         ) from error
-    total = counts[""]
-    return Counted(
-        cost=Cost(
-            params=sum(parameter.numel() for parameter in model.parameters()),
-            flops=int(total["flops"]),
-            activations=int(total["activations"]),
-        ),
-        uncounted=analysis.uncounted(),
-        by_module={
-            name.removeprefix("model").removeprefix("."): int(counted["flops"])
-            for name, counted in counts.items()
-            if name
-        },
-    )
+    return _gathered(flat.model, analysis, tally)
+
+
+def _gathered(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> Counted:
+    """What was counted, by module, in the model's own names."""
+    traffic = tally.by_module()
+    counts = analysis.by_module_and_operator()
+    by_module = {
+        name: Counted(
+            cost=Cost(
+                params=sum(parameter.numel() for parameter in module.parameters()),
+                flops=int(counts[f"model.{name}".rstrip(".")]["flops"]),
+                activations=int(counts[f"model.{name}".rstrip(".")]["activations"]),
+            ),
+            traffic=traffic.get(name, NO_TRAFFIC),
+            uncounted=analysis.uncounted(f"model.{name}".rstrip(".")),
+        )
+        for module, name in _first_names(model).items()
+    }
+    return dataclasses.replace(by_module[""], by_module=by_module)
+
+
+def _first_names(model: nn.Module) -> dict[nn.Module, str]:
+    """Every module and the first of its names, which is where its work is counted."""
+    return {module: name for name, module in model.named_modules()}
 
 
 class _FlatCall(nn.Module):
@@ -144,19 +173,28 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         super().__init__(model, inputs)
-        flops = FlopCountAnalysis(model, inputs).set_op_handle(**flop_handles())._op_handles
-        activations = ActivationCountAnalysis(model, inputs).set_op_handle(**activation_handles())._op_handles
-        for kind in flops.keys() | activations.keys():
-            self.set_op_handle(kind, _both(kind, flops.get(kind), activations.get(kind)))
+        self.set_op_handle(**_rules())
         self.tracer_warnings("none").unsupported_ops_warnings(False).uncalled_modules_warnings(False)
 
-    def uncounted(self) -> dict[str, int]:
+    def uncounted(self, module: str) -> dict[str, int]:
         """Operations without a rule, and those whose rule gave up, most frequent first."""
-        broken = {kind: n for kind, n in self.by_operator().items() if "::" in kind}
-        return dict((Counter(self.unsupported_ops()) + Counter(broken)).most_common())
+        broken = {kind: n for kind, n in self.by_operator(module).items() if "::" in kind}
+        return dict((Counter(self.unsupported_ops(module)) + Counter(broken)).most_common())
 
     def _should_ignore_node(self, node: Any) -> bool:
         return super()._should_ignore_node(node) or node.kind() in _MOVES or not _touches_floats(node)
+
+
+@functools.cache
+def _rules() -> dict[str, Handle]:
+    """fvcore's rules and ours, by operation."""
+    nothing = nn.Identity(), (torch.zeros(1),)
+    flops = FlopCountAnalysis(*nothing).set_op_handle(**flop_handles())._op_handles
+    activations = ActivationCountAnalysis(*nothing).set_op_handle(**activation_handles())._op_handles
+    return {
+        kind: _both(kind, flops.get(kind), activations.get(kind))
+        for kind in flops.keys() | activations.keys()
+    }
 
 
 def _both(kind: str, flops: Handle | None, activations: Handle | None) -> Handle:
@@ -186,15 +224,3 @@ def _touches_floats(node: Any) -> bool:
             if kind.dim() > 0 and kind.dtype().is_floating_point:
                 return True
     return False
-
-
-@contextmanager
-def _countable_operations() -> Iterator[None]:
-    """No gradients, and no attention layer that hides its products in one operation when there are none."""
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)

@@ -61,17 +61,19 @@ def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[Si
         sites: What was written in.
         removed: What it stands for, in the model's own modules.
     """
-    cost, uncounted = base.cost, Counter(base.uncounted)
+    cost, traffic, uncounted = base.cost, base.traffic, Counter(base.uncounted)
     for module, shape, calls in removed:
         gone = module_count(module, shape)
         cost -= gone.cost.times(calls)
+        traffic -= gone.traffic.times(calls)
         uncounted.subtract({kind: times * calls for kind, times in gone.uncounted.items()})
     for module, shape, calls in sites:
         site = module_count(module, shape)
         cost += site.cost.times(calls)
+        traffic += site.traffic.times(calls)
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
-    left = {kind: times for kind, times in uncounted.most_common() if times > 0}
-    return Counted(cost=cost, uncounted=left, by_module=base.by_module)
+    left = {kind: times for kind, times in uncounted.most_common() if times}
+    return Counted(cost=cost, traffic=traffic, uncounted=left, by_module=base.by_module)
 
 
 def _frozen(value: Any) -> Hashable:

@@ -47,6 +47,14 @@ def storage(size: int) -> str:
     return f"{digits} {prefix}B"
 
 
+def duration(seconds: float) -> str:
+    """`12.34 ms`, `1.234 s`, `123.4 us`."""
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= factor:
+            return f"{seconds / factor:.4g} {unit}"
+    return f"{seconds / 1e-6:.4g} us"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 site`, `16 sites`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attn_inject.outcome import Rejection
 from attn_inject.report.grid import Grid
@@ -26,7 +26,7 @@ def rejection_grid(rejected: Iterable[Rejection], *, names: int | None = None) -
     )
 
 
-def name_some(found: list[str], limit: int | None) -> str:
+def name_some(found: Sequence[str], limit: int | None) -> str:
     """`a, b, c and 21 more`; all of them without a limit."""
     if limit is None or len(found) <= limit:
         return ", ".join(found)

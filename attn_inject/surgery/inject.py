@@ -6,7 +6,7 @@ Deciding and editing are apart: what `decide` returns can be printed, saved and 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,6 +103,17 @@ def resolve_start(plan: Plan, *, has_weights: bool) -> str:
     if plan.start == "auto":
         return "identity" if has_weights and not replaced else "paper"
     return plan.start
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Why a module cannot be built for a number of channels and a size of the map, or how it acts."""
+
+    refusal: str = ""
+    is_spatial: bool = True
+
+
+_TRIED: dict[Hashable, _Tried] = {}
 
 
 def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> Decision:
@@ -276,18 +287,29 @@ def _misfit(resolved: Resolved, layout: Layout, found: Found) -> str | None:
     if layout.height is None and needs_size(registry.load(resolved.entry)):
         return no_grid
     size = None if layout.height is None or layout.width is None else (layout.height, layout.width)
-    try:
-        with torch.device("meta"):
-            module = build(resolved, channels=layout.channels, size=size)
-    except FitError as error:
-        return error.message.rstrip(".")
-    # The class does not tell, since an option may turn a channel gate into a spatial one.
-    spatial = getattr(module, "acts_on", "spatial") != "channel"
-    if layout.height is None and spatial:
+    tried = _tried(resolved, layout.channels, size)
+    if tried.refusal:
+        return tried.refusal
+    if layout.height is None and tried.is_spatial:
         return no_grid
-    if spatial and not found.grid_is_read:
+    if tried.is_spatial and not found.grid_is_read:
         return "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect"
     return None
+
+
+def _tried(resolved: Resolved, channels: int, size: tuple[int, int] | None) -> _Tried:
+    """What building the module shows; the sites of a model are of few kinds, so each is tried once."""
+    key = (registry.load(resolved.entry), tuple(resolved.options.items()), channels, size)
+    if key not in _TRIED:
+        try:
+            with torch.device("meta"):
+                module = build(resolved, channels=channels, size=size)
+        except FitError as error:
+            _TRIED[key] = _Tried(refusal=error.message.rstrip("."))
+        else:
+            # The class does not tell, since an option may turn a channel gate into a spatial one.
+            _TRIED[key] = _Tried(is_spatial=getattr(module, "acts_on", "spatial") != "channel")
+    return _TRIED[key]
 
 
 def notes_of(plan: Plan, decision: Decision) -> tuple[str, ...]:

@@ -16,7 +16,18 @@ from attn_inject.cli.main import app
 from attn_inject.cli.options import examples
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-SHARED = {"attempt", "boundary", "diagnosis", "group", "main", "options", "requested", "working"}
+SHARED = {
+    "attempt",
+    "boundary",
+    "diagnosis",
+    "group",
+    "main",
+    "options",
+    "requested",
+    "table_options",
+    "working",
+    "zoo_display",
+}
 
 
 def test_one_file_a_command():

@@ -2,7 +2,8 @@
 
 import json
 
-from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site, Sites, Stats, StatsRow
+from attn_inject.figures import Stats, StatsRow
+from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site, Sites
 from attn_inject.plan import Plan, as_specs, to_dict
 from attn_inject.registry import Entry
 

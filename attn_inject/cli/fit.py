@@ -1,0 +1,86 @@
+"""`attn-inject fit MODEL --attn SPEC --max-params +1%`: the sites that a budget allows."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import attn_inject
+from attn_inject.budget import Budget, Fit
+from attn_inject.cli import options, table_options
+from attn_inject.cli.working import working
+from attn_inject.errors import UsageError
+from attn_inject.plan import Plan
+from attn_inject.report.documents import json_text
+from attn_inject.report.fit import fit_page
+from attn_inject.report.page import write_page
+
+EPILOG = options.examples(
+    "attn-inject fit resnet50 --attn se --max-params +2%",
+    "attn-inject fit resnet50 --attn ela-l --max-params +1% --max-flops +0.5%",
+)
+
+
+def fit(
+    model: options.ModelName,
+    attn: options.Attention = None,
+    start: options.Start = "auto",
+    max_params: table_options.MaxParams = "",
+    max_flops: table_options.MaxFlops = "",
+    max_activations: table_options.MaxActivations = "",
+    placement: options.Placement = "after",
+    where: options.Where = None,
+    skip: options.Skip = None,
+    stage: options.Stage = "",
+    blocks: options.Blocks = "residual",
+    at: options.At = None,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = "",
+    model_arg: options.ModelArg = None,
+    as_json: options.Json = False,
+) -> None:
+    """Choose the sites that a budget allows, the last stage first, and print the command that writes them in.
+
+    Nothing is changed or saved. A block that is too dear is passed over.
+    """
+    specs = options.parse_attention(attn)
+    if len(specs) != 1:
+        raise UsageError(f"One --attn is needed, and {len(specs)} are given.", hint="Add --attn NAME.")
+    budget = Budget.parse(params=max_params, flops=max_flops, activations=max_activations)
+    wishes = options.selection(placement, where, skip, blocks, at, start)
+    stages = options.parse_stages(stage)
+    Plan(attention=specs, stages=stages, **wishes)
+    request = options.model_request(
+        model, num_classes=num_classes, input_size=input_size, model_arg=model_arg
+    )
+    with working(f"loading torch and counting {model}"):
+        found = attn_inject.fit(request, specs[0], budget, stage=stages, **wishes)
+    given = {
+        "--placement": [placement] if placement != "after" else [],
+        "--start": [start] if start != "auto" else [],
+        "--blocks": [blocks] if blocks != "residual" else [],
+        "--at": at or [],
+        "--num-classes": [] if num_classes is None else [str(num_classes)],
+        "--input-size": [input_size] if input_size else [],
+        "--model-arg": model_arg or [],
+    }
+    chosen = found.selection()
+    # What chose among the sites is said again, unless the choice says it all.
+    if "--where" not in chosen:
+        given |= {"--where": where or [], "--skip": skip or []}
+    if not {"--where", "--stage"} & set(chosen):
+        given |= {"--stage": [stage] if stage else []}
+    command = _command(found, given)
+    if as_json:
+        sys.stdout.write(json_text({**found.to_json(), "command": command}))
+    else:
+        write_page(fit_page(found, command), sys.stdout)
+
+
+def _command(found: Fit, given: dict[str, list[str]]) -> str:
+    """What to type to write the module in at the chosen sites, and nowhere else."""
+    words = ["attn-inject", found.model, "--attn", found.attention]
+    for option, values in given.items():
+        for value in values:
+            words += [option, value]
+    return shlex.join([*words, *found.selection(), "--out", "model.pt"])

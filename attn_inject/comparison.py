@@ -1,0 +1,116 @@
+"""Two models beside each other, frozen, and the documented JSON made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+QUANTITIES = ("params", "flops", "activations", "gate_operations", "gate_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What something costs.
+
+    Attributes:
+        params: Learnable and frozen parameters, in numbers.
+        flops: fvcore's count; one multiply-add counts once.
+        activations: Elements that convolutions and matrix products write.
+        gate_operations: Elementwise operations, which flops leave out.
+        gate_bytes: Bytes that they read and write, in float32.
+    """
+
+    params: int = 0
+    flops: int = 0
+    activations: int = 0
+    gate_operations: int = 0
+    gate_bytes: int = 0
+
+    def __sub__(self, other: Figures) -> Figures:
+        return Figures(**{name: getattr(self, name) - getattr(other, name) for name in QUANTITIES})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inserted:
+    """One attention module of a model.
+
+    Attributes:
+        module: Its qualified name, `layer3.5.attn_inject`.
+        attention: With the options that were used, `sa:groups=32`.
+        placement: A key of `plan.PLACEMENTS`.
+        figures: What it costs over all its calls.
+    """
+
+    module: str
+    attention: str
+    placement: str
+    figures: Figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        model: What the user calls it.
+        source: Of its architecture: `timm`, `torchvision`, `factory` or `object`.
+        figures: What it costs, attention included.
+        inserted: Its attention modules.
+    """
+
+    model: str
+    source: str
+    figures: Figures
+    inserted: tuple[Inserted, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two models, and what the second one costs more.
+
+    Attributes:
+        a: The first.
+        b: The second.
+        versions: Of the libraries.
+    """
+
+    a: Side
+    b: Side
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def difference(self) -> Figures:
+        """The second minus the first."""
+        return self.b.figures - self.a.figures
+
+    def sites(self) -> list[tuple[str, Inserted | None, Inserted | None]]:
+        """Every module that either of them holds, by name, and what each of them has there."""
+        first = {item.module: item for item in self.a.inserted}
+        second = {item.module: item for item in self.b.inserted}
+        return [(name, first.get(name), second.get(name)) for name in dict.fromkeys([*first, *second])]
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented document of `stats --compare --json`."""
+        return {
+            "a": _side(self.a),
+            "b": _side(self.b),
+            "difference": dataclasses.asdict(self.difference),
+            "sites": [{"module": name, "a": _one(a), "b": _one(b)} for name, a, b in self.sites()],
+            "versions": dict(self.versions),
+        }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"model": side.model, "source": side.source, **dataclasses.asdict(side.figures)}
+
+
+def _one(inserted: Inserted | None) -> dict[str, Any] | None:
+    if inserted is None:
+        return None
+    return {
+        "attention": inserted.attention,
+        "placement": inserted.placement,
+        **dataclasses.asdict(inserted.figures),
+    }

@@ -1,0 +1,53 @@
+"""What has to hold in torch while a forward is traced for counting."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+_C: Any = torch._C  # the switches of the tracer have no types
+
+
+@contextmanager
+def countable_operations() -> Iterator[None]:
+    """No gradients, no work hidden in fused operations, each custom function traced as one operation."""
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    apply = torch.autograd.Function.__dict__["apply"]
+    # Without gradients torch would run a whole attention layer as one operation.
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.autograd.Function.apply = classmethod(_apply_closed(apply))
+    try:
+        # Which kernel serves attention depends on the machine; its plain products do not.
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.autograd.Function.apply = apply
+        torch.backends.mha.set_fastpath_enabled(fastpath)
+
+
+def _apply_closed(apply: Any) -> Callable[..., Any]:
+    def closed(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return apply.__get__(None, _closed(cls))(*args, **kwargs)
+
+    return closed
+
+
+@functools.cache
+def _closed(cls: Any) -> Any:
+    """The function under the same name, its inner operations, which no rule is asked for, not recorded."""
+    forward = cls.forward
+
+    def unrecorded(*args: Any, **kwargs: Any) -> Any:
+        state = _C._get_tracing_state()
+        _C._set_tracing_state(None)
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            _C._set_tracing_state(state)
+
+    return type(cls.__name__, (cls,), {"forward": staticmethod(unrecorded), "__module__": cls.__module__})

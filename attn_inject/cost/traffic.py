@@ -1,0 +1,114 @@
+"""What flops leave out: elementwise operations, and the bytes that kernels read and write.
+
+A gate is cheap in flops and dear in memory: it reads a whole map to pool it, and reads and writes it again to
+multiply. Counted is every kernel but convolutions and matrix products, which are in flops:
+
+- one operation for each element that it reads or writes, whichever are more; none if it only moves numbers,
+- the bytes of what it reads and of what it writes, in float32, as if nothing were fused or cached.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+_BYTES = 4  # of a float32
+# Their work is in flops.
+_PRODUCTS = frozenset(
+    ("convolution", "_convolution", "mm", "addmm", "bmm", "baddbmm", "addmv", "mv", "dot", "linear", "matmul")
+)
+# They neither read nor write what their arguments hold.
+_FREE = frozenset(
+    (
+        *("alias", "detach", "lift_fresh", "empty", "empty_like", "new_empty", "new_empty_strided"),
+        *("zeros_like", "ones_like", "_unsafe_view"),
+    )
+)
+# They only move numbers.
+_MOVES = frozenset(
+    (
+        *("clone", "_to_copy", "copy_", "cat", "stack", "index", "index_select", "gather", "roll", "flip"),
+        *("constant_pad_nd", "reflection_pad2d", "replication_pad2d", "repeat", "im2col", "embedding"),
+        *("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"),
+        *("scatter", "slice_scatter"),
+    )
+)
+# What they return besides the result is written in training only.
+_SPARING = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What the kernels of one forward of one sample do besides convolutions and matrix products.
+
+    Attributes:
+        operations: Elementwise operations: pooling, activations, norms, gates, additions.
+        moved: Bytes read and written by them.
+    """
+
+    operations: int = 0
+    moved: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(operations=self.operations + other.operations, moved=self.moved + other.moved)
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(operations=self.operations - other.operations, moved=self.moved - other.moved)
+
+    def times(self, count: int) -> Traffic:
+        """Of `count` runs."""
+        return Traffic(operations=self.operations * count, moved=self.moved * count)
+
+
+NO_TRAFFIC = Traffic()
+
+
+class Tally:
+    """Adds up the traffic of kernels, by the module in whose forward they run."""
+
+    def __init__(self) -> None:
+        self._scopes: list[str] = [""]
+        self._own: dict[str, Traffic] = defaultdict(Traffic)
+
+    def watch(self, modules: Mapping[str, nn.Module]) -> None:
+        """Follow the forwards of modules, given by name."""
+        for name, module in modules.items():
+            module.register_forward_pre_hook(lambda _module, _inputs, name=name: self._scopes.append(name))
+            module.register_forward_hook(lambda _module, _inputs, _outputs: self._leave())
+
+    def _leave(self) -> None:
+        self._scopes.pop()
+
+    def add(self, func: Any, read: Sequence[tuple[torch.Tensor, int]], results: Sequence[Any]) -> None:
+        """Note one kernel.
+
+        Args:
+            func: The operation.
+            read: Its tensor arguments, and how many stored elements each of them is read from.
+            results: What it returned.
+        """
+        kind = func.overloadpacket.__name__
+        if kind in _PRODUCTS or kind in _FREE:
+            return
+        if kind in _SPARING:
+            results = results[:1]
+        written = [tensor.numel() for tensor in results if isinstance(tensor, torch.Tensor)]
+        largest = max([*written, *(tensor.numel() for tensor, _ in read)], default=0)
+        elements = sum(written) + sum(stored for _, stored in read)
+        self._own[self._scopes[-1]] += Traffic(
+            operations=0 if kind in _MOVES else largest, moved=_BYTES * elements
+        )
+
+    def by_module(self) -> dict[str, Traffic]:
+        """The traffic of every module, its children included; "" is the whole."""
+        totals: dict[str, Traffic] = defaultdict(Traffic)
+        for name, traffic in self._own.items():
+            parts = name.split(".") if name else []
+            for end in range(len(parts) + 1):
+                totals[".".join(parts[:end])] += traffic
+        return totals

@@ -1,0 +1,90 @@
+"""What a model would cost with attention in it: base, plus sites, minus what they replace."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from attn_inject.cost.count import Counted
+from attn_inject.cost.sites import module_count, with_sites
+from attn_inject.errors import NoSiteError
+from attn_inject.figures import SiteCost
+from attn_inject.operation import site_of
+from attn_inject.outcome import Rejection
+from attn_inject.plan import Plan
+from attn_inject.surgery import splice as splicing
+from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.inject import Decision, decide, resolve_start
+from attn_inject.surgery.inserted import AttnInject
+from attn_inject.table.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Operated:
+    """A plan carried out on paper.
+
+    Attributes:
+        splices: What would be written in.
+        modules: What each of them writes in, on the meta device; equal ones are one object.
+        total: What the operated model costs.
+        skipped: Sites that cannot take their module.
+    """
+
+    splices: tuple[Splice, ...]
+    modules: tuple[AttnInject, ...]
+    total: Counted
+    skipped: tuple[Rejection, ...] = ()
+
+    def site_costs(self) -> tuple[SiteCost, ...]:
+        """What each inserted module costs over all its calls."""
+        return tuple(map(_site_cost, self.splices, self.modules))
+
+
+def operated(subject: Subject, plan: Plan) -> Operated:
+    """Decide what a plan does to a model, and count it.
+
+    Raises:
+        NoSiteError: The plan selects no site.
+        FitError: No selected site can take its module.
+    """
+    if isinstance(subject.findings, NoSiteError):
+        raise subject.findings
+    start = resolve_start(plan, has_weights=False)
+    return counted(subject, decide(subject.loaded.model, subject.findings, plan, start=start))
+
+
+def counted(subject: Subject, decision: Decision) -> Operated:
+    """Count a model with the edits that were decided."""
+    model, modules = subject.loaded.model, _modules(decision.splices)
+    total = with_sites(subject.base, decision.added(model, modules), removed=decision.removed(model))
+    return Operated(decision.splices, modules, total, decision.skipped)
+
+
+def _modules(splices: Sequence[Splice]) -> tuple[AttnInject, ...]:
+    """The modules of splices; those that differ in their place alone share one."""
+    built: dict[str, AttnInject] = {}
+    modules = []
+    for splice in splices:
+        kind = repr(dataclasses.replace(splice, name="", module="", tap=None, users=(), fixed={}, stage=0))
+        if kind not in built:
+            with torch.device("meta"):
+                built[kind] = splicing.build(splice)
+        modules.append(built[kind])
+    return tuple(modules)
+
+
+def _site_cost(splice: Splice, module: AttnInject) -> SiteCost:
+    one = module_count(module, splice.shape)
+    cost, traffic = one.cost.times(splice.calls), one.traffic.times(splice.calls)
+    return SiteCost(
+        site=site_of(splice),
+        attention=splicing.label(splice),
+        params=cost.params,
+        flops=cost.flops,
+        activations=cost.activations,
+        gate_operations=traffic.operations,
+        gate_bytes=traffic.moved,
+    )
