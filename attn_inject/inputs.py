@@ -5,10 +5,12 @@ Legend: N batch, C channels, H rows, W columns, T frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils import _pytree as pytree
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -54,19 +56,42 @@ class InputSpec:
         return (images[0].shape[-2], images[0].shape[-1]) if images else None
 
     def make(
-        self, batch_size: int = 1, *, device: str = "cpu", seed: int = 0, training: bool = False
+        self,
+        batch_size: int = 1,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        training: bool = False,
     ) -> Arguments:
-        """Arguments of one forward: normal random numbers from `seed`, or the example moved to `device`."""
+        """Arguments of one forward: normal random numbers from `seed`, or the example moved to `device`.
+
+        An example's batch size and types are its giver's. Only a single image is doubled for training, since
+        a batch norm refuses one number per channel there.
+        """
         example = self.training_example if training and self.training_example else self.example
         if example is not None:
             moved = pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), example)
+            if training and batch_size > 1 and self.size is not None and moved[0][0].shape[0] == 1:
+                return (torch.cat([moved[0][0], moved[0][0].flip(-1)]),), {}
             return moved[0], moved[1]
         if self.size is None:
             raise ValueError("an input needs a size or an example")
         if device == "meta":
-            return (torch.empty(batch_size, *self.size, device="meta"),), {}
+            return (torch.empty(batch_size, *self.size, dtype=dtype, device="meta"),), {}
         generator = torch.Generator().manual_seed(seed)
-        return (torch.randn(batch_size, *self.size, generator=generator).to(device),), {}
+        return (torch.randn(batch_size, *self.size, generator=generator).to(device, dtype),), {}
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The type of numbers that a model computes with: that of its first floating-point parameter."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
+    """224 and (224, 320) as (3, H, W), like `--input-size`; what is longer stays as it is."""
+    sizes = (size, size) if isinstance(size, int) else tuple(size)
+    return (3, *sizes) if len(sizes) == 2 else sizes
 
 
 def is_image(value: Any) -> bool:

@@ -24,8 +24,8 @@ from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
 from attn_inject.cost.count import count
 from attn_inject.cost.sites import module_cost, with_sites
-from attn_inject.errors import CheckFailedError, UsageError
-from attn_inject.inputs import InputSpec
+from attn_inject.errors import CheckFailedError, ModelError, UsageError
+from attn_inject.inputs import InputSpec, as_size
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
 from attn_inject.plan import ModelRequest, Plan, to_dict
 from attn_inject.sources.loaded import LoadedModel
@@ -78,7 +78,7 @@ def take(
     *,
     outline: bool = False,
     example_input: Any = None,
-    input_size: Sequence[int] | None = None,
+    input_size: int | Sequence[int] | None = None,
     seed: int = 0,
 ) -> LoadedModel:
     """A model from a name, a request or an object; an object is taken as it is, not copied.
@@ -88,13 +88,14 @@ def take(
         outline: Whether shapes are enough, for planning and counting (names and requests only).
         example_input: A tensor, a tuple of arguments or a dictionary of keywords, where the input
             cannot be guessed.
-        input_size: (C, H, W) in pixels.
+        input_size: (C, H, W) in pixels; 224 and (224, 224) mean three channels.
         seed: Of the initial weights.
     """
+    size = None if input_size is None else as_size(input_size)
     if isinstance(model, nn.Module):
-        return _in_hand(model, example_input, input_size)
+        return _in_hand(model, example_input, size)
     if isinstance(model, str):
-        model = ModelRequest(name=model, input_size=tuple(input_size) if input_size else None)
+        model = ModelRequest(name=model, input_size=size)
     if is_saved_file(model.name):
         return _reopened(model)
     with _seeded(seed):
@@ -237,8 +238,19 @@ def require(checks: Sequence[Check]) -> None:
 
 
 def copied(loaded: LoadedModel) -> LoadedModel:
-    """The same with a deep copy of the model."""
-    return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
+    """The same with a deep copy of the model.
+
+    Raises:
+        ModelError: It cannot be copied.
+    """
+    try:
+        return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"The model cannot be copied: {reason:.200}",
+            hint="Hand over one that can be, perhaps before its first forward, or edit it with inplace=True.",
+        ) from error
 
 
 def _numbered(decision: Decision, operation: int) -> Decision:

@@ -16,7 +16,14 @@ from torch import nn
 
 import attn_inject
 from attn_inject.cost.handles import activation_handles, flop_handles
-from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UnknownNameError, UsageError
+from attn_inject.errors import (
+    CheckFailedError,
+    FitError,
+    ModelError,
+    NoSiteError,
+    UnknownNameError,
+    UsageError,
+)
 from attn_inject.surgery.inserted import inserted_modules
 from tests.models import build, make_generic, size_of
 
@@ -253,3 +260,24 @@ def test_stats():
     report = attn_inject.inject("test_resnet", "se", dry_run=True).report
     assert table.rows[1].delta_params == report.delta.params
     assert table.rows[1].flops == report.result.flops
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_model_of_another_type_is_called_with_its_own(dtype):
+    result = attn_inject.inject(build("test_resnet").to(dtype), "se", input_size=64)
+    assert len(result.sites) == 4
+    assert {p.dtype for p in result.model.parameters()} == {dtype}
+
+
+def test_one_example_is_enough_for_a_module_with_a_norm_over_samples():
+    example = torch.randn(1, *TINY)
+    assert len(attn_inject.inject(build("test_resnet"), "srm", example_input=example).sites) == 4
+
+
+def test_a_model_that_cannot_be_copied_is_told():
+    model = build("test_resnet")
+    torch.nn.utils.weight_norm(model.layer1[0].conv1)
+    model(torch.randn(2, *TINY))
+    with pytest.raises(ModelError, match="cannot be copied") as caught:
+        attn_inject.inject(model, "se", input_size=TINY)
+    assert "inplace=True" in caught.value.hint

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from attn_inject.blocks.shapes import known_shape, known_zeros
 from attn_inject.errors import ModelError
-from attn_inject.inputs import ANOTHER_INPUT, InputSpec
+from attn_inject.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.shadow import shadow, to_meta, uncollected
 
 # What reading a tensor's attributes gives, most of what a forward asks for.
@@ -130,7 +130,7 @@ def _record(
         copy = copied(model).eval()
     except Exception as error:
         raise ModelError(f"The model cannot be copied: {_first_line(error)}.") from error
-    args, kwargs = inputs.make(1, device=device)
+    args, kwargs = inputs.make(1, device=device, dtype=dtype_of(model))
     recorder = _Recorder(is_meta=device == "meta")
     handles = recorder.watch(copy, frozenset(keep))
     try:

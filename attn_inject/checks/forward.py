@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from attn_inject.errors import ModelError
-from attn_inject.inputs import ANOTHER_INPUT, InputSpec
+from attn_inject.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 
 BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 
@@ -40,7 +40,9 @@ def run(
     """
     model.train(training)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    args, kwargs = inputs.make(batch_size, device=str(device), seed=seed, training=training)
+    args, kwargs = inputs.make(
+        batch_size, device=str(device), dtype=dtype_of(model), seed=seed, training=training
+    )
     with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
         torch.manual_seed(seed if forward_seed is None else forward_seed)
         try:

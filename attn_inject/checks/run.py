@@ -51,5 +51,5 @@ def run_checks(
             training = run(model, inputs, seed=seed, training=True)
             if identity:
                 checks.append(check_identity("identity in train()", training, before.training))
-            checks.append(check_modes(model, inputs, training, seed=seed))
+            checks.append(check_modes(model, inputs, training, seed=seed, other_seed=before.other_seed))
     return tuple(checks)

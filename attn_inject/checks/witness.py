@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from attn_inject.checks.forward import run
+from attn_inject.checks.forward import equal, run
 from attn_inject.checks.generic import generic_position
 from attn_inject.digest import tensor_digests
 from attn_inject.inputs import InputSpec
+
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Witness:
         evaluation: Output in evaluation mode, small parameters randomised; empty for structure checks.
         training: The same in training mode.
         seed: Of input, randomisation and forward.
+        other_seed: Of a forward in training mode that came out otherwise; None if none was found.
     """
 
     digests: Mapping[str, str]
     evaluation: tuple[torch.Tensor, ...]
     training: tuple[torch.Tensor, ...]
     seed: int
+    other_seed: int | None = None
 
 
 def witness(model: nn.Module, inputs: InputSpec, *, seed: int, full: bool) -> Witness:
@@ -44,5 +48,25 @@ def witness(model: nn.Module, inputs: InputSpec, *, seed: int, full: bool) -> Wi
     with generic_position(model, seed):
         evaluation = run(model, inputs, seed=seed, grad=full)
         training = run(model, inputs, seed=seed, training=True) if full else ()
+        other_seed = _other_seed(model, inputs, training, seed=seed) if full else None
     # Without the graph, which would keep every activation alive.
-    return Witness(digests, tuple(tensor.detach() for tensor in evaluation), training, seed)
+    return Witness(digests, tuple(tensor.detach() for tensor in evaluation), training, seed, other_seed)
+
+
+def _other_seed(
+    model: nn.Module, inputs: InputSpec, training: tuple[torch.Tensor, ...], *, seed: int
+) -> int | None:
+    """A seed with which a forward in training mode differs from the one with `seed`.
+
+    There is none if nothing random is used, and few where stochastic depth is rare.
+    """
+    if not any(_is_random(module) for module in model.modules()):
+        return None
+    for other in range(seed + 1, seed + 1 + TRIES):
+        if not equal(run(model, inputs, seed=seed, forward_seed=other, training=True), training):
+            return other
+    return None
+
+
+def _is_random(module: nn.Module) -> bool:
+    return any(isinstance(p := getattr(module, key, 0.0), float) and 0 < p < 1 for key in ("p", "drop_prob"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
+from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
 from attn_inject.sources.from_torchvision import own_size
 from attn_inject.sources.loaded import LoadedModel, Provenance
@@ -25,7 +27,11 @@ def from_object(
         example_input: A tensor, a tuple of positional arguments or a dictionary of keywords; it wins.
         input_size: (channels, height, width) in pixels; else the model's own configuration is asked,
             else it is (3, 224, 224).
+
+    Raises:
+        ModelError: It is what torch.compile or torch.jit made of a module.
     """
+    _refuse_made(model)
     size = tuple(input_size) if input_size is not None else None
     inputs = guess_input(model, size) if example_input is None else InputSpec.from_example(example_input)
     kind = type(model)
@@ -33,6 +39,22 @@ def from_object(
         source="object", name=f"{kind.__module__}.{kind.__qualname__}", input_size=inputs.size or size
     )
     return LoadedModel(model=model, inputs=inputs, provenance=provenance)
+
+
+def _refuse_made(model: nn.Module) -> None:
+    """What a compiler made has no forward of its own that could be looked into."""
+    if type(model).__name__ == "OptimizedModule":
+        raise ModelError(
+            "The model was made by torch.compile, which hides its modules.",
+            hint="Hand over the module that was compiled (model._orig_mod), and compile the result.",
+        )
+    scripted = [name for name, m in model.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+    if scripted:
+        what = f"The module {scripted[0]!r}" if scripted[0] else "The model"
+        raise ModelError(
+            f"{what} was made by torch.jit, which hides its modules.",
+            hint="Hand over the model as it was before torch.jit, and trace the result.",
+        )
 
 
 def guess_input(model: nn.Module, size: tuple[int, ...] | None) -> InputSpec:

@@ -41,14 +41,16 @@ class Grid:
         if tokens == self.height * self.width:
             return self.height, self.width
         height = round(math.sqrt(tokens * self.height / self.width))
-        if height == 0 or tokens % height:
+        width = tokens // height if height else 0
+        # The aspect may differ by what strides round off, less than one column.
+        if height * width != tokens or abs(width * self.height - height * self.width) >= self.height:
             raise ModelError(
                 f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
                 "that the attention module was written in for.",
                 hint="Call the model with images of that aspect, or inject again with another "
                 "input_size (--input-size C,H,W).",
             )
-        return height, tokens // height
+        return height, width
 
 
 def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: Grid | None) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attn_inject.checks.generic import generic_position
-from attn_inject.checks.outputs import check_calls
+from attn_inject.checks.outputs import check_calls, check_modes
 from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
 from attn_inject.inputs import InputSpec
@@ -135,6 +135,25 @@ def only_in_training(model):
 def test_planted_faults(spoil, expected):
     _, failed = outcome(spoil)
     assert expected <= set(failed)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.03, 0.1])
+def test_rare_stochastic_depth_passes(rate):
+    """Two forwards of a model that seldom drops anything are usually equal."""
+    passed, failed = outcome(drop_path_rate=rate)
+    assert failed == {}
+    assert "modes" in passed
+
+
+def test_dropout_that_nothing_runs_passes():
+    model = build("test_resnet")
+    model.unused = nn.Dropout(0.5)
+    noted = witness(model, INPUTS, seed=0, full=True)
+    assert noted.other_seed is None
+    operate_on(model, "se", size=SIZE)
+    check = check_modes(model, INPUTS, noted.training, seed=0, other_seed=noted.other_seed)
+    assert check.passed
+    assert "random" not in check.detail
 
 
 def test_training_that_is_no_longer_random():

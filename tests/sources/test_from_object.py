@@ -4,6 +4,7 @@ import torch
 import torchvision
 from torch import nn
 
+from attn_inject.errors import ModelError
 from attn_inject.sources.from_object import from_object
 
 
@@ -81,3 +82,33 @@ def test_where_it_is_from_cannot_be_rebuilt():
     provenance = from_object(nn.Conv2d(3, 4, 3)).provenance
     assert (provenance.source, provenance.name) == ("object", "torch.nn.modules.conv.Conv2d")
     assert dict(provenance.arguments) == {}
+
+
+class Holder(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+
+MADE = {
+    "compiled": (lambda: torch.compile(nn.Conv2d(3, 4, 3)), r"torch\.compile", "_orig_mod"),
+    "scripted": (
+        lambda: torch.jit.script(nn.ReLU()),
+        r"The model was made by torch\.jit",
+        "before torch.jit",
+    ),
+    "traced": (
+        lambda: torch.jit.trace(nn.ReLU(), torch.ones(1)),
+        r"The model was made by torch\.jit",
+        "before",
+    ),
+    "in part": (lambda: Holder(torch.jit.script(nn.ReLU())), r"The module 'part' was made by", "before"),
+}
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_what_a_compiler_made_is_refused(case):
+    make, message, hint = MADE[case]
+    with pytest.raises(ModelError, match=message) as caught:
+        from_object(make())
+    assert hint in caught.value.hint

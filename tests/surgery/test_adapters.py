@@ -61,8 +61,10 @@ def test_grids():
     assert Grid(14, 14).size(324) == (18, 18)
     assert Grid(10, 20).size(800) == (20, 40)
     assert Grid(None, None).size(7) == (7, 1)
-    with pytest.raises(ModelError, match="197 tokens form no grid"):
-        Grid(14, 14).size(197)
+    assert Grid(14, 19).size(588) == (21, 28)  # 224x304 and 336x448 pixels, 16 a token
+    for tokens in (197, 182, 156, 210):  # 182 is 13x14 or 14x13, and nothing says which
+        with pytest.raises(ModelError, match=f"{tokens} tokens form no grid"):
+            Grid(14, 14).size(tokens)
 
 
 def test_identity_start_in_half_precision_and_its_first_gradient():
