@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from attn_inject.errors import UsageError
+
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 # What to do about a model that refuses its input.
 ANOTHER_INPUT = (
@@ -37,12 +39,21 @@ class InputSpec:
 
     @classmethod
     def from_example(cls, example: Any) -> InputSpec:
-        """From `example_input=`: a tensor, a tuple of positional arguments or a dictionary of keywords."""
+        """From `example_input=`: a tensor, a tuple of positional arguments or a dictionary of keywords.
+
+        Raises:
+            UsageError: It is something else.
+        """
         if isinstance(example, torch.Tensor):
             size = tuple(example.shape[1:])
             return cls(size=size, example=((example,), {}))
         if isinstance(example, dict):
             return cls(example=((), dict(example)))
+        if not isinstance(example, tuple | list):
+            raise UsageError(
+                f"example_input is a {type(example).__name__}.",
+                hint="Give a tensor, a tuple of positional arguments or a dictionary of keywords.",
+            )
         return cls(example=(tuple(example), {}))
 
     @property

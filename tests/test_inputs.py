@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from attn_inject.errors import UsageError
 from attn_inject.inputs import InputSpec, as_size, dtype_of
 
 
@@ -55,3 +56,9 @@ def test_a_single_image_is_doubled_for_training_only():
 def test_several_arguments_are_handed_on_as_they_are():
     one, two = InputSpec.from_example((torch.ones(1, 3, 4, 4), torch.ones(1, 2))).make(2, training=True)[0]
     assert len(one) == len(two) == 1
+
+
+@pytest.mark.parametrize("example", [5, torch.ones(2, 3).numpy(), "image.png"])
+def test_other_examples_are_refused(example):
+    with pytest.raises(UsageError, match=f"example_input is a {type(example).__name__}"):
+        InputSpec.from_example(example)

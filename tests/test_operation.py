@@ -281,3 +281,10 @@ def test_a_model_that_cannot_be_copied_is_told():
     with pytest.raises(ModelError, match="cannot be copied") as caught:
         attn_inject.inject(model, "se", input_size=TINY)
     assert "inplace=True" in caught.value.hint
+
+
+def test_modules_named_by_hand_that_are_no_sites_are_told_with_the_reason():
+    with pytest.raises(
+        NoSiteError, match=r"named by at \(--at\) is a site; fc, for one: its output of shape"
+    ):
+        attn_inject.inject(build("test_resnet"), "se", at="fc", input_size=TINY)

@@ -30,6 +30,13 @@ def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
     Raises:
         NoSiteError: The model has no residual block, or nothing is left of them.
     """
+    if not findings.found and plan.at:
+        first = findings.rejected[0]
+        raise NoSiteError(
+            f"None of the {len(findings.rejected)} modules named by at (--at) is a site; "
+            f"{first.name}, for one: {first.reason}.",
+            hint="Name modules that return a map, for example the ends of stages.",
+        )
     if not findings.found:
         raise NoSiteError(
             "The model has no residual block, so there is no site.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def run(
         grad: Whether to record a graph for gradients.
 
     Raises:
-        ModelError: The forward fails.
+        ModelError: The forward fails, or returns nothing that can be compared.
     """
     model.train(training)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -54,11 +55,25 @@ def run(
                 f"{type(error).__name__}: {error}",
                 hint=ANOTHER_INPUT,
             ) from error
-    return tuple(leaf for leaf in pytree.tree_leaves(output) if _is_float(leaf))
+    floats = tuple(_floats(output))
+    if not floats:
+        raise ModelError(
+            "The model returns no floating-point tensor, so nothing can be compared.",
+            hint="Hand over the part of it that returns one, or prove nothing with check off (--check off).",
+        )
+    return floats
 
 
-def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+def _floats(output: Any) -> Iterator[torch.Tensor]:
+    """The floating-point tensors of an output, those in an object's attributes too."""
+    for leaf in pytree.tree_leaves(output):
+        if isinstance(leaf, torch.Tensor):
+            if leaf.is_floating_point():
+                yield leaf
+        elif hasattr(leaf, "__dict__"):
+            yield from (
+                t for t in vars(leaf).values() if isinstance(t, torch.Tensor) and t.is_floating_point()
+            )
 
 
 def equal(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> bool:

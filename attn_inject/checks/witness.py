@@ -11,6 +11,7 @@ from torch import nn
 from attn_inject.checks.forward import equal, run
 from attn_inject.checks.generic import generic_position
 from attn_inject.digest import tensor_digests
+from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
 
 TRIES = 3
@@ -43,7 +44,15 @@ def witness(model: nn.Module, inputs: InputSpec, *, seed: int, full: bool) -> Wi
         inputs: How to call it.
         seed: Of input, randomisation and forward.
         full: Whether to run it in both modes; otherwise in evaluation mode only.
+
+    Raises:
+        ModelError: It has no values, does not run, or returns nothing that can be compared.
     """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            "The model is on the meta device, where it has no values that could be compared.",
+            hint="Give it values first (to_empty, load_state_dict), or plan alone: dry_run (--dry-run).",
+        )
     digests = tensor_digests(model.state_dict())
     with generic_position(model, seed):
         evaluation = run(model, inputs, seed=seed, grad=full)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
@@ -29,9 +30,14 @@ def from_object(
             else it is (3, 224, 224).
 
     Raises:
-        ModelError: It is what torch.compile or torch.jit made of a module.
+        ModelError: It is what torch.compile or torch.jit made of a module, or has lazy layers.
     """
     _refuse_made(model)
+    if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
+        raise ModelError(
+            f"The model has parameters without a shape, {lazy[0]} for one.",
+            hint="Run it once, so that its lazy layers learn their shapes.",
+        )
     size = tuple(input_size) if input_size is not None else None
     inputs = guess_input(model, size) if example_input is None else InputSpec.from_example(example_input)
     kind = type(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from attn_inject.checks.generic import generic_position
 from attn_inject.checks.outputs import check_calls, check_modes
 from attn_inject.checks.run import run_checks
 from attn_inject.checks.witness import witness
+from attn_inject.errors import ModelError
 from attn_inject.inputs import InputSpec
 from attn_inject.surgery.inserted import inserted_modules
 from tests.models import build, operate_on
@@ -250,3 +253,33 @@ def test_a_buffer_that_a_forward_replaces_is_put_back():
         model(torch.zeros(2, 3))
     assert model.cache is cache
     assert torch.equal(model.cache, torch.zeros(1, 3))
+
+
+class Wrapped(nn.Module):
+    """Hands on what `change` makes of a model's output."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.model = build("test_resnet")
+        self.change = change
+
+    def forward(self, x):
+        return self.change(self.model(x))
+
+
+def test_an_output_in_an_object_is_compared():
+    model = Wrapped(lambda y: SimpleNamespace(logits=y, name="a"))
+    noted = witness(model, INPUTS, seed=0, full=False)
+    assert [t.shape for t in noted.evaluation] == [(2, 1000)]
+
+
+@pytest.mark.parametrize("change", [lambda y: y.argmax(1), lambda y: None, lambda y: "cat"])
+def test_an_output_that_cannot_be_compared_is_told(change):
+    with pytest.raises(ModelError, match="no floating-point tensor") as caught:
+        witness(Wrapped(change), INPUTS, seed=0, full=False)
+    assert "--check off" in caught.value.hint
+
+
+def test_a_model_without_values_is_told():
+    with pytest.raises(ModelError, match="meta device"):
+        witness(build("test_resnet", meta=True), INPUTS, seed=0, full=False)

@@ -112,3 +112,8 @@ def test_what_a_compiler_made_is_refused(case):
     with pytest.raises(ModelError, match=message) as caught:
         from_object(make())
     assert hint in caught.value.hint
+
+
+def test_lazy_layers_are_told():
+    with pytest.raises(ModelError, match=r"without a shape, 0\.weight for one"):
+        from_object(nn.Sequential(nn.LazyConv2d(8, 3)))
