@@ -51,6 +51,6 @@ class A2(AttentionModule):
         b = torch.softmax(self.gather(x).flatten(2), dim=2).to(a.dtype)  # (N, m, L)
         v = torch.softmax(self.hand_out(x).flatten(2), dim=1).to(a.dtype)  # (N, m, L)
         gathered = torch.bmm(a, b.transpose(1, 2))  # (N, m, m)
-        handed_out = torch.bmm(gathered, v).reshape(x.shape[0], -1, x.shape[2], x.shape[3])  # (N, m, H, W)
+        handed_out = torch.unflatten(torch.bmm(gathered, v), 2, x.shape[2:])  # (N, m, H, W)
         added: torch.Tensor = self.out(handed_out)  # (N, C, H, W)
         return x + added.to(x.dtype)

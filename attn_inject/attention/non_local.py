@@ -66,7 +66,7 @@ class NonLocal(AttentionModule):
         query, key, value = (t.flatten(2).transpose(1, 2).unsqueeze(1) for t in (self.theta(x), phi, g))
         # (N, 1, L, m), (N, 1, S, m), (N, 1, S, m) -> (N, 1, L, m)
         u = F.scaled_dot_product_attention(query, key, value, scale=self.factor)
-        u = u.squeeze(1).transpose(1, 2).reshape(x.shape[0], -1, x.shape[2], x.shape[3])  # (N, m, H, W)
+        u = torch.unflatten(u.squeeze(1).transpose(1, 2), 2, x.shape[2:])  # (N, m, H, W)
         found: torch.Tensor = self.bn(self.out(u))  # (N, C, H, W)
         return x + found.to(x.dtype)
 

@@ -46,7 +46,7 @@ def field(*shape: int, layout: torch.memory_format = torch.contiguous_format, **
 
 
 @every_spec
-@pytest.mark.parametrize(("n", "h", "w"), [(1, 7, 5), (3, 1, 9), (2, 1, 1), (2, 13, 8)])
+@pytest.mark.parametrize(("n", "h", "w"), [(0, 7, 5), (1, 7, 5), (3, 1, 9), (2, 1, 1), (2, 13, 8)])
 @torch.no_grad()
 def test_the_shape_is_kept_for_any_batch_and_size(spec, n, h, w):
     y = make(spec, (h, w))(field(n, C, h, w))
