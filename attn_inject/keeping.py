@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from attn_inject.operation import Injected, require, take
 from attn_inject.outcome import Check
 from attn_inject.plan import ModelRequest, check_kept
 from attn_inject.report.numbers import storage
+from attn_inject.shadow import deep_copy
 from attn_inject.sources.origin import Origin, carried
 from attn_inject.surgery.inserted import inserted_modules, recorded_splices
 from attn_inject.surgery.removal import remove
@@ -126,7 +126,7 @@ def save_checked(
         if output is None:
             return
         needs_base = only == "attention" or result.loaded.provenance.source == "object"
-        base = remove(copy.deepcopy(result.model)) if needs_base else None
+        base = remove(deep_copy(result.model)) if needs_base else None
         again = _output(loading.load(written, base=base, trust=True, verify=False), result)
         same = equal(again, output)
         detail = "the reopened file gives the same output, bit for bit"

@@ -5,7 +5,6 @@ Every step is a function of another room; here they only follow one another.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from attn_inject.errors import CheckFailedError, ModelError, UsageError
 from attn_inject.inputs import InputSpec, as_size
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
 from attn_inject.plan import ModelRequest, Plan, to_dict
+from attn_inject.shadow import deep_copy
 from attn_inject.sources.loaded import LoadedModel
 from attn_inject.sources.origin import Origin, carried, carry
 from attn_inject.surgery import splice as splicing
@@ -200,12 +200,12 @@ def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, s
         say("noting what the untouched model does")
         before = witness(loaded.model, loaded.inputs, seed=plan.seed, full=full)
     say("writing attention modules in")
-    with _seeded(plan.seed):
-        splicing.apply(loaded.model, decision.splices)
-    if before is None:
-        return ()
-    say("checking")
     try:
+        with _seeded(plan.seed):
+            splicing.apply(loaded.model, decision.splices)
+        if before is None:
+            return ()
+        say("checking")
         checks = run_checks(
             loaded.model,
             loaded.inputs,
@@ -217,9 +217,13 @@ def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, s
         )
         require(checks)
     except BaseException:
-        undo(loaded.model, decision.splices)
+        undo(loaded.model, [s for s in decision.splices if _is_written(loaded.model, s)])
         raise
     return checks
+
+
+def _is_written(model: nn.Module, splice: Splice) -> bool:
+    return splice.module in model.get_submodule(splice.name)._modules
 
 
 def require(checks: Sequence[Check]) -> None:
@@ -244,7 +248,7 @@ def copied(loaded: LoadedModel) -> LoadedModel:
         ModelError: It cannot be copied.
     """
     try:
-        return dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))
+        return dataclasses.replace(loaded, model=deep_copy(loaded.model))
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(

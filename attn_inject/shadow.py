@@ -62,6 +62,18 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def deep_copy(model: nn.Module) -> nn.Module:
+    """A deep copy with tensors of its own.
+
+    torch refuses to copy a tensor that hangs on a graph, as `torch.nn.utils.prune` and the old `weight_norm`
+    leave one in a layer after a forward; it is copied without its graph, and the next forward makes it anew.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError:
+        return shadow(model, lambda tensor: tensor.detach().clone())
+
+
 def to_meta(model: nn.Module) -> nn.Module:
     """A copy of `model` on the meta device: shapes and dtypes without memory."""
     return shadow(model, _empty_on_meta)

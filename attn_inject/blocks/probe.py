@@ -137,7 +137,7 @@ def _record(
         with torch.no_grad(), recorder:
             copy(*args, **kwargs)
     except Exception as error:
-        if device == "meta" and (isinstance(error, NotImplementedError) or "meta tensor" in str(error)):
+        if device == "meta" and _asks_for_values(error):
             raise _NoValueError from error
         raise ModelError(
             f"The model does not run on {_input_of(inputs)}: {type(error).__name__}: {_first_line(error)}.",
@@ -147,6 +147,11 @@ def _record(
         for handle in handles:
             handle.remove()
     return Recording(copy, tuple(recorder.frames), recorder.maps, inputs.image_size)
+
+
+def _asks_for_values(error: Exception) -> bool:
+    told = str(error)
+    return isinstance(error, NotImplementedError) or "meta tensor" in told or "meta device" in told
 
 
 class _NoValueError(Exception):

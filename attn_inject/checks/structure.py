@@ -9,7 +9,7 @@ from torch import nn
 from attn_inject.checks.witness import Witness
 from attn_inject.digest import tensor_digests
 from attn_inject.outcome import Check
-from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.inserted import AttnInject
 
 
 def check_structure(model: nn.Module, before: Witness, removed: Collection[str] = ()) -> tuple[Check, ...]:
@@ -22,7 +22,9 @@ def check_structure(model: nn.Module, before: Witness, removed: Collection[str] 
     """
     state = model.state_dict()
     missing = [key for key in before.digests if (key in removed) == (key in state)]
-    ours = tuple(f"{name}." for name in inserted_modules(model))
+    # A block that the model holds under two names has two keys for each tensor.
+    named = model.named_modules(remove_duplicate=False)
+    ours = tuple(f"{name}." for name, module in named if isinstance(module, AttnInject))
     foreign = [key for key in state if key not in before.digests and not key.startswith(ours)]
     kept = {key: tensor for key, tensor in state.items() if key in before.digests}
     after = tensor_digests(kept)

@@ -30,7 +30,7 @@ def from_object(
             else it is (3, 224, 224).
 
     Raises:
-        ModelError: It is what torch.compile or torch.jit made of a module, or has lazy layers.
+        ModelError: It is compiled, scripted or distributed, or has lazy layers.
     """
     _refuse_made(model)
     if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
@@ -48,7 +48,12 @@ def from_object(
 
 
 def _refuse_made(model: nn.Module) -> None:
-    """What a compiler made has no forward of its own that could be looked into."""
+    """Refuse what was made of a model's code or parameters as they were, and would not see new ones."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        raise ModelError(
+            "The model is wrapped in DistributedDataParallel, which would not synchronise new parameters.",
+            hint="Inject into model.module, and wrap the result.",
+        )
     if type(model).__name__ == "OptimizedModule":
         raise ModelError(
             "The model was made by torch.compile, which hides its modules.",

@@ -184,6 +184,12 @@ def test_calls_are_told_in_plain_words(count, detail):
     assert check_calls(calls, calls).detail == detail
 
 
+def test_a_rate_so_low_that_nothing_was_dropped():
+    passed, failed = outcome(drop_path_rate=1e-6)
+    assert failed == {}
+    assert "random" not in passed["modes"].detail
+
+
 @pytest.mark.parametrize("zeroed", ["bn2", "fc"])
 def test_zero_initialised_layers_hide_nothing(zeroed):
     """Without the generic position the output would be the same whatever the attention does."""
