@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from attn_inject.cli.main import main
-from tests.report.samples import resnet_report, resnet_stats, restored_content, saved_content, vit_sites
+from tests.report.samples import (
+    fitted,
+    resnet_report,
+    resnet_stats,
+    restored_content,
+    saved_content,
+    two_sides,
+    vit_sites,
+)
 
 
 class Outcome(NamedTuple):
@@ -68,6 +76,14 @@ class FakeApi:
     def restore(self, *args: Any, **kwargs: Any) -> Any:
         self._note("restore", *args, **kwargs)
         return restored_content()
+
+    def compare(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("compare", *args, **kwargs)
+        return two_sides()
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("fit", *args, **kwargs)
+        return fitted()
 
     def describe(self, *args: Any, **kwargs: Any) -> Any:
         self._note("describe", *args, **kwargs)

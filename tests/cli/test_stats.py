@@ -89,6 +89,17 @@ def test_a_missing_folder_is_told_before_the_work(program, api, tmp_path):
         (("--out", "t.xls"), 2, ".csv"),
         (("--attn", "ela"), 3, "ela-"),
         (("--placement", "befor"), 3, "before-add"),
+        (("--columns", "params,flop"), 3, "flops"),
+        (("--columns", "params,params"), 2, "twice"),
+        (("--columns", "latency"), 2, "--latency"),
+        (("--sort", "-memory"), 2, "--memory"),
+        (("--sort", "param"), 3, "params"),
+        (("--top", "0"), 2, "--top"),
+        (("--dtype", "float8"), 3, "bfloat16"),
+        (("--max-params", "1%"), 2, "+1%"),
+        (("--max-latency", "+1k"), 2, "+5%"),
+        (("--plot", "t.pdf"), 2, ".svg"),
+        (("--compare", "a.pt"), 2, "two models"),
     ],
 )
 def test_refused_before_the_work(program, api, arguments, code, told):
@@ -99,3 +110,79 @@ def test_refused_before_the_work(program, api, arguments, code, told):
 
 def test_format_json_puts_errors_on_stdout(program, api):
     assert program("stats", "--attn", "ela", "--format", "json").document["error"]["code"] == "unknown-name"
+
+
+def test_budgets_and_conditions_are_handed_on(program, api):
+    program(
+        "stats", "--max-params", "+1%", "--max-latency", "+5%", "--latency", "--batch-size", "4", "--strict"
+    )
+    [(_, _, options)] = api.calls
+    assert str(options["budget"]) == "--max-params +1% --max-latency +5%"
+    assert (options["latency"], options["batch_size"], options["strict"]) == (True, 4, True)
+
+
+def test_sorted_and_cut(program, api):
+    text = program("stats", "--sort", "-flops", "--top", "2", "--format", "csv").out
+    rows = [row["attention"] for row in csv.DictReader(io.StringIO(text))]
+    assert rows == ["", "sa:groups=32", "se", ""]
+    text = program("stats", "--sort", "params", "--format", "csv").out
+    assert [row["attention"] for row in csv.DictReader(io.StringIO(text))] == [
+        "",
+        "eca",
+        "sa:groups=32",
+        "se",
+        "nam",
+        "",
+    ]
+
+
+def test_columns_in_every_format(program, api):
+    columns = ("--columns", "attention,gate-bytes,delta_params")
+    assert program("stats", *columns).out.splitlines()[2].split() == ["attention", "gate", "bytes", "+params"]
+    header, *rows = program("stats", *columns, "--format", "csv").out.splitlines()
+    assert (header, rows[1]) == ("attention,gate_bytes,delta_params", "se,,2530992")
+    row = program("stats", *columns, "--json").document["rows"][1]
+    assert "gate_bytes" in row
+    assert row["params"] == 28088024
+
+
+def test_relative(program, api):
+    table = program("stats", "--relative").out
+    assert "+9.90%" in table
+    assert "+2.531M" not in table
+    row = program("stats", "--relative", "--json").document["rows"][1]
+    assert row["relative_params"] == pytest.approx(9.903, abs=0.001)
+
+
+def test_two_models_side_by_side(program, api):
+    text = program("stats", "--compare", "a.pt", "b.pt").out
+    assert text.startswith("A is [a].pt (timm), B is b.pt (timm)\n")
+    assert "eca (after)" in text
+    document = program("stats", "--compare", "a.pt", "b.pt", "--json").document
+    assert document["difference"]["params"] == -2530983
+    assert api.calls[0][0] == "compare"
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("p.svg", b"<?xml"), ("p.png", b"\x89PNG"), ("p.html", b"<!doctype")]
+)
+@pytest.mark.parametrize("more", [(), ("--per-site",)])
+def test_pictures(program, api, tmp_path, name, start, more):
+    outcome = program("stats", "--plot", str(tmp_path / name), *more, "--quiet")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_picture_needs_its_library(program, api, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    outcome = program("stats", "--plot", str(tmp_path / "p.svg"))
+    assert (outcome.code, api.calls) == (4, [])
+    assert "pip install 'attn-inject[plot]'" in outcome.err
+
+
+def test_an_existing_picture_is_kept_unless_forced(program, api, tmp_path):
+    file = tmp_path / "p.svg"
+    file.write_text("mine")
+    assert program("stats", "--plot", str(file)).code == 9
+    assert file.read_text() == "mine"
+    assert program("stats", "--plot", str(file), "--force").code == 0

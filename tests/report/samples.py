@@ -1,8 +1,11 @@
 """Outcomes as the rooms below would hand them up, small and awkward enough to lay out."""
 
+import dataclasses
 import json
 
-from attn_inject.figures import Stats, StatsRow
+from attn_inject.budget import Fit
+from attn_inject.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.figures import SiteCost, Stats, StatsRow, Timing
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site, Sites
 from attn_inject.plan import Plan, as_specs, to_dict
 from attn_inject.registry import Entry
@@ -175,6 +178,73 @@ def resnet_stats() -> Stats:
         ),
         uncounted={"aten::mul": 64},
         versions=VERSIONS,
+    )
+
+
+def measured_stats() -> Stats:
+    """The same with everything that can be asked for."""
+    base = Timing(median=0.0213, low=0.0205, high=0.0222, repetitions=20)
+    timing = Timing(median=0.0224, low=0.0218, high=0.0239, repetitions=20, ratio=1.04)
+    plain = resnet_stats()
+    rows = []
+    for row in plain.rows[:4]:
+        memory = {
+            "memory": 338_226_480 + (row.delta_params or 0) * 8,
+            "delta_memory": (row.delta_params or 0) * 8,
+        }
+        sites = tuple(
+            SiteCost(
+                site=site,
+                attention=row.attention or "",
+                params=site.channels,
+                flops=site.channels * 2,
+                activations=site.channels,
+                gate_operations=site.channels * (site.height or 0) ** 2,
+                gate_bytes=12 * site.channels * (site.height or 0) ** 2,
+            )
+            for site in resnet_sites()
+        )
+        gates = {"gate_operations": 11_055_488, "gate_bytes": 66_432_000, "per_site": sites}
+        of_module = {} if row.attention is None else gates
+        rows.append(dataclasses.replace(row, latency=timing if of_module else base, **memory, **of_module))
+    return dataclasses.replace(plain, rows=(*rows, *plain.rows[4:]))
+
+
+def two_sides() -> Comparison:
+    """SE everywhere against ECA in the last block."""
+
+    def inserted(site: Site, attention: str) -> Inserted:
+        figures = Figures(params=site.channels, flops=2 * site.channels, gate_bytes=100)
+        return Inserted(
+            module=f"{site.name}.attn_inject", attention=attention, placement="after", figures=figures
+        )
+
+    sites = resnet_sites()
+    a = Figures(params=28_088_024, flops=4_114_030_592, activations=11_130_096, gate_bytes=300_000_000)
+    b = Figures(params=25_557_041, flops=4_111_602_000, activations=11_116_064, gate_bytes=240_000_000)
+    return Comparison(
+        a=Side(
+            model="[a].pt", source="timm", figures=a, inserted=tuple(inserted(site, "se") for site in sites)
+        ),
+        b=Side(model="b.pt", source="timm", figures=b, inserted=(inserted(sites[-1], "eca"),)),
+        versions=VERSIONS,
+    )
+
+
+def fitted() -> Fit:
+    """SE in the last block of two stages."""
+    names = [site.name for site in resnet_sites()]
+    return Fit(
+        model="resnet50",
+        source="timm",
+        attention="se",
+        placement="after",
+        budget="--max-params +2%",
+        sites=("layer2.3", "layer3.5"),
+        candidates=tuple(names),
+        stages={name: int(name[5]) for name in names},
+        base=Cost(params=25_557_032, flops=4_111_514_624, activations=11_114_016),
+        result=Cost(params=25_721_992, flops=4_111_678_464, activations=11_115_648),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from attn_inject import registry
+from attn_inject.report.columns import Layout
+from attn_inject.report.comparison import comparison_page
+from attn_inject.report.fit import fit_page
 from attn_inject.report.injection import injection_page
 from attn_inject.report.listing import attention_grid, words_grid
 from attn_inject.report.page import Part, for_pipe, for_terminal
@@ -23,6 +27,13 @@ PAGES: dict[str, Callable[[], list[Part]]] = {
     "injection-awkward": lambda: injection_page(samples.awkward_report(), dry_run=True),
     "sites": lambda: sites_page("vit[tiny]", samples.vit_sites()),
     "stats": lambda: stats_page(samples.resnet_stats()),
+    "stats-measured": lambda: stats_page(samples.measured_stats(), per_site=True),
+    "stats-relative": lambda: stats_page(
+        samples.measured_stats(),
+        Layout(names=("attention", "delta_params", "relative_latency"), relative=True),
+    ),
+    "comparison": lambda: comparison_page(samples.two_sides()),
+    "fit": lambda: fit_page(samples.fitted(), "attn-inject resnet50 --attn se --where '[x]'"),
     "saved": lambda: saved_page(samples.saved_content()),
     "attention": lambda: [attention_grid(samples.ENTRIES)],
     "words": lambda: [
@@ -54,9 +65,20 @@ def test_stats_for_programs(form, suffix):
     check(f"stats.{suffix}", stats_text(samples.resnet_stats(), form))
 
 
+def test_sites_for_programs():
+    check("stats-sites.csv", stats_text(samples.measured_stats(), "csv", per_site=True))
+    rows = json.loads(
+        stats_text(samples.measured_stats(), "json", Layout(names=("latency",)), per_site=True)
+    )["rows"]
+    assert rows[1]["per_site"][0]["name"] == "layer1.0"
+    assert rows[1]["latency"]["ratio"] == 1.04
+
+
 def test_no_golden_file_is_left_over():
     expected = {f"{page}-{layout}.txt" for page in PAGES for layout in LAYOUTS}
-    assert {file.name for file in GOLDEN.iterdir()} == expected | {"stats.csv", "stats.md", "stats.json"}
+    assert {file.name for file in GOLDEN.iterdir()} == expected | {
+        *("stats.csv", "stats.md", "stats.json", "stats-sites.csv")
+    }
 
 
 def test_registered_modules_have_something_to_show():
