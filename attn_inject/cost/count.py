@@ -105,7 +105,8 @@ def _count_run(model: nn.Module, arguments: Arguments, *, real: bool) -> Counted
     tally.watch({name: module for module, name in _first_names(flat.model).items()})
     inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
     try:
-        with countable_operations(), ShapesOnly(flat.parameters(), inputs, tally, real=real):
+        mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
+        with countable_operations(), mode:
             analysis.by_module_and_operator()
     except ValuesNeededError:
         raise

@@ -10,19 +10,27 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from attn_inject.cost.einsum import multiply_adds
+
 Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node, as torch._C.Value
 
 _ATTENTION = "aten::scaled_dot_product_attention"
 _CONVOLUTION = "aten::_convolution_mode"  # a convolution whose padding is a word, "same" or "valid"
+_EINSUM = "aten::einsum"  # fvcore has a rule of its own, which rounds
 _WINDOWS = "prim::PythonOp._WindowAttention"  # of attention.sasa
 
 
 def flop_handles() -> dict[str, Handle]:
-    """Rules for operations that fvcore's `FlopCountAnalysis` does not count, by operation.
+    """Rules for operations that fvcore's `FlopCountAnalysis` does not count, or not exactly, by operation.
 
     Pass them to `FlopCountAnalysis(model, inputs).set_op_handle(**flop_handles())` to get our figures.
     """
-    return {_ATTENTION: _attention_flops, _CONVOLUTION: _convolution_flops, _WINDOWS: _window_flops}
+    return {
+        _ATTENTION: _attention_flops,
+        _CONVOLUTION: _convolution_flops,
+        _EINSUM: _einsum_flops,
+        _WINDOWS: _window_flops,
+    }
 
 
 def activation_handles() -> dict[str, Handle]:
@@ -67,6 +75,11 @@ def _convolution_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Every output position of every sample meets the whole kernel once."""
     kernel, output = _shape(inputs[1]), _shape(outputs[0])  # (O, I / G, ...) (N, O, ...)
     return output[0] * math.prod(kernel) * math.prod(output[2:])
+
+
+def _einsum_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """The products of its operands, from left to right."""
+    return multiply_adds(inputs[0].toIValue(), [_shape(operand) for operand in inputs[1].node().inputs()])
 
 
 def _output_elements(inputs: list[Any], outputs: list[Any]) -> int:

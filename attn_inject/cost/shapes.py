@@ -50,6 +50,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         weights: Parameters, each of them one number expanded to a shape.
+        buffers: Buffers of the same kind; their values are known.
         inputs: Further tensors whose values are not known.
         tally: Told of every kernel.
         real: Whether to compute everything after all, and only keep the tally.
@@ -61,6 +62,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(
         self,
         weights: Iterable[torch.Tensor],
+        buffers: Iterable[torch.Tensor],
         inputs: Iterable[torch.Tensor],
         tally: Tally,
         *,
@@ -69,8 +71,9 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._real = real
         self._tally = tally
-        self._weights = {_address(tensor) for tensor in weights}
-        self._unknown = self._weights | {_address(tensor) for tensor in inputs}
+        self._unknown = {_address(tensor) for tensor in weights}
+        self._expanded = self._unknown | {_address(tensor) for tensor in buffers}
+        self._unknown |= {_address(tensor) for tensor in inputs}
         # Every unknown tensor lies in one block: nothing is read or written there.
         self._block = torch.UntypedStorage(0)  # type: ignore[no-untyped-call]
         self._blocks: list[torch.UntypedStorage] = []
@@ -139,13 +142,13 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return torch.device("meta")
         if not isinstance(leaf, torch.Tensor):
             return leaf
-        if _address(leaf) in self._weights:
+        if _address(leaf) in self._expanded:
             return torch.empty(leaf.shape, dtype=leaf.dtype, device="meta")
         return torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="meta")
 
     def _stored(self, tensor: torch.Tensor) -> int:
         """Of how many elements a tensor is read: a broadcast one is smaller than it looks."""
-        if _address(tensor) in self._weights:
+        if _address(tensor) in self._expanded:
             return tensor.numel()
         stored = 1
         for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
