@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attn_inject.zoo.engine import Ended, Engine, Failure, Running, Task
-from attn_inject.zoo.schedule import choose, largest_first, remaining
+from attn_inject.zoo.schedule import Load, choose, largest_first
 
 TICK = 0.25  # seconds between two looks at the clock
 _MOST_LOSSES = 5
@@ -76,6 +76,8 @@ class _Drive:
         self.tick = tick
         self.clock = clock
         self.running: dict[int, Running] = {}
+        self.load = Load()
+        self.looked = clock()
         self.tried: dict[int, tuple[int, int]] = {}  # attempts and losses so far
 
     def run(self) -> Iterator[Finished]:
@@ -84,8 +86,10 @@ class _Drive:
             self._start_what_fits()
             for ended in self.engine.poll(TICK):
                 yield from self._settle(ended)
-            yield from self._end_what_takes_too_long()
-            self.tick()
+            if self.clock() - self.looked >= TICK:
+                self.looked = self.clock()
+                yield from self._end_what_takes_too_long()
+                self.tick()
 
     def _refuse_too_large(self) -> Iterator[Finished]:
         nodes = self.engine.nodes()
@@ -96,20 +100,21 @@ class _Drive:
 
     def _start_what_fits(self) -> None:
         while self.waiting:
-            busy = [(running.node, running.task.need) for running in self.running.values()]
-            chosen = choose(self.waiting, remaining(self.engine.nodes(), busy))
+            chosen = choose(self.waiting, self.load.remaining(self.engine.nodes()))
             if chosen is None:
                 return
             index, node = chosen
             task = self.waiting.pop(index)
             attempts, losses = self.tried.get(task.number, (0, 0))
             self.running[task.number] = Running(task, node, self.clock(), attempts + 1, losses)
+            self.load.add(node, task.need)
             self.engine.start(task, node)
 
     def _settle(self, ended: Ended) -> Iterator[Finished]:
         running = self.running.pop(ended.task.number, None)
         if running is None:
             return
+        self.load.remove(running.node, running.task.need)
         if ended.lost and running.losses < _MOST_LOSSES:
             self._again(running, running.task.need, running.attempt - 1, running.losses + 1)
         elif ended.died and not ended.lost and running.attempt <= self.retries:
@@ -144,6 +149,7 @@ class _Drive:
                 continue
             self.engine.kill(running.task)
             del self.running[number]
+            self.load.remove(running.node, running.task.need)
             yield Finished(
                 task=running.task,
                 failure=_timeout(limit),

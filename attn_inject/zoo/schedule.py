@@ -36,23 +36,35 @@ def choose(waiting: Sequence[Task], free: Sequence[Node]) -> tuple[int, str] | N
         waiting: Largest first.
         free: What each node has left.
     """
-    open_nodes = sorted((node for node in free if node.slots > 0), key=lambda node: -node.memory)
-    if not open_nodes:
+    roomiest = max((node for node in free if node.slots > 0), key=lambda node: node.memory, default=None)
+    if roomiest is None:
         return None
-    roomiest = open_nodes[0]
     for index, task in enumerate(waiting):
         if task.need <= roomiest.memory:
             return index, roomiest.name
     return None
 
 
-def remaining(nodes: Iterable[Node], running: Iterable[tuple[str, int]]) -> list[Node]:
-    """What each node has left beside what runs, given as (node, need)."""
-    used: dict[str, tuple[int, int]] = {}
-    for name, need in running:
-        slots, memory = used.get(name, (0, 0))
-        used[name] = slots + 1, memory + need
-    return [
-        Node(n.name, n.slots - used.get(n.name, (0, 0))[0], n.memory - used.get(n.name, (0, 0))[1])
-        for n in nodes
-    ]
+class Load:
+    """What runs on which node, kept as it changes: with thousands of processes a count would be slow."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, tuple[int, int]] = {}
+
+    def add(self, node: str, need: int) -> None:
+        """A task began."""
+        slots, memory = self._used.get(node, (0, 0))
+        self._used[node] = slots + 1, memory + need
+
+    def remove(self, node: str, need: int) -> None:
+        """A task ended."""
+        slots, memory = self._used[node]
+        self._used[node] = slots - 1, memory - need
+
+    def remaining(self, nodes: Iterable[Node]) -> list[Node]:
+        """What each node has left."""
+        free = []
+        for node in nodes:
+            slots, memory = self._used.get(node.name, (0, 0))
+            free.append(Node(node.name, node.slots - slots, node.memory - memory))
+        return free

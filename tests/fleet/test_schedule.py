@@ -7,7 +7,7 @@ import random
 import pytest
 
 from attn_inject.zoo.engine import Node, Task
-from attn_inject.zoo.schedule import choose, estimate, largest_first, remaining
+from attn_inject.zoo.schedule import Load, choose, estimate, largest_first
 
 
 def tasks(*needs):
@@ -32,8 +32,11 @@ def test_the_largest_that_fits_goes_where_most_is_free(needs, free, chosen):
 
 
 def test_what_runs_is_taken_off():
-    nodes = [Node("a", 2, 10), Node("b", 1, 5)]
-    assert remaining(nodes, [("a", 4), ("a", 3), ("gone", 9)]) == [Node("a", 0, 3), Node("b", 1, 5)]
+    load = Load()
+    for node, need in (("a", 4), ("a", 3), ("gone", 9), ("b", 2)):
+        load.add(node, need)
+    load.remove("b", 2)
+    assert load.remaining([Node("a", 2, 10), Node("b", 1, 5)]) == [Node("a", 0, 3), Node("b", 1, 5)]
 
 
 def test_equal_needs_keep_their_order():
@@ -47,19 +50,16 @@ def test_the_sum_of_what_runs_stays_under_the_limit_and_large_ones_begin_first()
         nodes = [Node(str(n), rng.randint(1, 4), rng.randint(10, 40)) for n in range(rng.randint(1, 3))]
         most = max(node.memory for node in nodes)
         waiting = largest_first(tasks(*(rng.randint(1, most) for _ in range(20))))
-        largest, begun, running = waiting[0], [], []
+        largest, begun, running, load = waiting[0], [], [], Load()
         while waiting or running:
-            while (
-                chosen := choose(waiting, remaining(nodes, [(n, t.need) for n, t in running]))
-            ) is not None:
+            while (chosen := choose(waiting, load.remaining(nodes))) is not None:
                 index, node = chosen
                 begun.append(waiting.pop(index))
-                running.append((node, begun[-1]))
-            assert all(
-                n.slots >= 0 and n.memory >= 0 for n in remaining(nodes, [(n, t.need) for n, t in running])
-            )
+                running.append((node, begun[-1].need))
+                load.add(*running[-1])
+            assert all(node.slots >= 0 and node.memory >= 0 for node in load.remaining(nodes))
             assert running, "something always fits on an empty machine"
-            running.pop(rng.randrange(len(running)))
+            load.remove(*running.pop(rng.randrange(len(running))))
         assert begun[0] is largest
         assert len(begun) == 20
 
