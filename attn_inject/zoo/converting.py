@@ -24,6 +24,7 @@ def convert(
     blocks: str = "residual",
     at: str | Sequence[str] = (),
     start: str = "auto",
+    stem: bool = False,
     strict: bool = False,
     check: str = "full",
     seed: int = 0,
@@ -32,6 +33,10 @@ def convert(
     num_classes: int | None = None,
     input_size: int | Sequence[int] | None = None,
     model_args: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    only: str = "all",
+    keep_replaced: bool = False,
+    format: str = "pt",
     name_template: str | None = None,
     jobs: int | None = None,
     memory_limit: int | str | None = None,
@@ -56,11 +61,13 @@ def convert(
         placement: As in `attn_inject.inject`, like all options down to `seed`.
         where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
         blocks: `residual` or `family`; `at` names modules by glob instead.
-        start: `identity`, `paper` or `auto`; `strict` makes a misfit an error.
+        start: `identity`, `paper` or `auto`; `stem` replaces the stem too; `strict` makes a misfit an error.
         check: `full`, `structure` or `off`; `seed` is of all random numbers.
         pretrained: Whether to fetch published weights; or `weights`, a file for all the models.
         num_classes: Outputs of the classifier; `input_size` is (C, H, W) in pixels, `model_args` further
-            arguments of the architecture.
+            arguments of the architecture, `trust` lets saved files run the code that they name.
+        only: `all` or `attention`; `keep_replaced` saves what `replace-*` took out; `format` is `pt` or
+            `safetensors`.
         name_template: Of files, with the fields of `zoo.naming.FIELDS`.
         jobs: Processes at a time, by default one a core; `memory_limit` is what they may need together,
             bytes, `8GiB` or `50%` of what is free; `timeout` seconds for one output.
@@ -86,11 +93,16 @@ def convert(
         "blocks": blocks,
         "at": at,
         "start": start,
+        "stem": stem,
         "strict": strict,
         "check": check,
         "seed": seed,
         "pretrained": pretrained,
         "model_arg": dict(model_args or {}),
+        "trust": trust,
+        "only": only,
+        "keep_replaced": keep_replaced,
+        "format": format,
         "retries": retries,
         "only_failed": only_failed,
         "fail_fast": fail_fast,

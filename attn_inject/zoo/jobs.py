@@ -24,6 +24,8 @@ class Job:
         request: Which model, under a name that means nothing else: `timm/resnet18`.
         plan: What is done to it.
         file: Where it goes, relative to the output folder.
+        only: A key of `plan.KEPT`, what is saved.
+        keep_replaced: Whether what `replace-*` took out is saved too.
         timeout: Seconds, or None.
         inputs: Digests of the files that go into it, its weights for example.
     """
@@ -31,6 +33,8 @@ class Job:
     request: ModelRequest
     plan: Plan
     file: str
+    only: str = "all"
+    keep_replaced: bool = False
     timeout: float | None = None
     inputs: tuple[tuple[str, str], ...] = ()
 
@@ -38,7 +42,8 @@ class Job:
     def key(self) -> str:
         """Digest of everything that was asked; equal for equal requests."""
         asked = {"request": to_dict(self.request), "plan": to_dict(self.plan), "inputs": self.inputs}
-        text = json.dumps({**asked, "file": self.file}, sort_keys=True)
+        kept = {"only": self.only, "keep_replaced": self.keep_replaced, "file": self.file}
+        text = json.dumps({**asked, **kept}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -83,6 +88,8 @@ def _jobs(entry: Entry, found: Found, digests: dict[str, str]) -> Iterator[Job]:
                 request=request,
                 plan=plan,
                 file=file_name(entry.template, source, request, plan, entry.format),
+                only=entry.only,
+                keep_replaced=entry.keep_replaced,
                 timeout=entry.timeout,
                 inputs=tuple((path, _digest(path, digests)) for path in needed),
             )

@@ -13,11 +13,11 @@ from typing import Any
 
 from attn_inject import registry
 from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
-from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, make_plan
+from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, check_kept, make_plan
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
 
-FORMATS = ("pt",)
+FORMATS = ("pt", "safetensors")
 
 MODEL_KEYS: dict[str, Callable[[Any], Any]] = {
     "pretrained": values.truth,
@@ -25,6 +25,7 @@ MODEL_KEYS: dict[str, Callable[[Any], Any]] = {
     "num_classes": values.whole,
     "input_size": values.size,
     "model_arg": values.arguments,
+    "trust": values.truth,
 }
 PLAN_KEYS: dict[str, Callable[[Any], Any]] = {
     "placement": values.text,
@@ -34,6 +35,7 @@ PLAN_KEYS: dict[str, Callable[[Any], Any]] = {
     "blocks": values.text,
     "at": values.texts,
     "start": values.text,
+    "stem": values.truth,
     "strict": values.truth,
     "check": values.text,
     "seed": values.whole,
@@ -44,6 +46,8 @@ ENTRY_KEYS: dict[str, Callable[[Any], Any]] = {
     "each_attn": values.texts,
     **PLAN_KEYS,
     **MODEL_KEYS,
+    "only": values.text,
+    "keep_replaced": values.truth,
     "format": values.text,
     "name_template": values.text,
     "timeout": values.seconds,
@@ -70,6 +74,8 @@ class Entry:
         models: As typed: names, globs, saved files.
         plans: One output is made for each, of each model.
         request: How the models are built; its name is empty.
+        only: A key of `plan.KEPT`.
+        keep_replaced: Whether what `replace-*` took out is saved too.
         format: A member of `FORMATS`.
         template: Of the file's name, see `naming`.
         timeout: Seconds that one output may take; None for no limit.
@@ -78,6 +84,8 @@ class Entry:
     models: tuple[str, ...]
     plans: tuple[Plan, ...]
     request: ModelRequest
+    only: str = "all"
+    keep_replaced: bool = False
     format: str = FORMATS[0]
     template: str = DEFAULT_TEMPLATE
     timeout: float | None = None
@@ -215,18 +223,22 @@ def _made_entry(options: Mapping[str, Any]) -> Entry:
     wishes = {name: options.get(name, default) for name, default in _PLAN_DEFAULTS.items()}
     several = {name: options.get(name, ()) for name in ("where", "skip", "stage", "at")}
     plans = [
-        make_plan(specs, **wishes, **several, strict=options.get("strict", False))
+        make_plan(specs, **wishes, **several, **{n: options.get(n, False) for n in ("stem", "strict")})
         for specs in _modules(options)
     ]
     form = options.get("format", FORMATS[0]).removeprefix(".")
     if form not in FORMATS:
         raise unknown_name("format", form, FORMATS)
+    only = options.get("only", "all")
+    check_kept(only)
     template = options.get("name_template", DEFAULT_TEMPLATE)
     check_template(template)
     return Entry(
         models=models,
         plans=tuple(plans),
         request=_request(options),
+        only=only,
+        keep_replaced=options.get("keep_replaced", False),
         format=form,
         template=template,
         timeout=options.get("timeout"),

@@ -153,7 +153,7 @@ def _convert(
     )
     try:
         for finished in finishing:
-            record = _note(finished, to_do, ledger, hands, settings)
+            record = _note(finished, to_do, ledger, hands)
             yield record
             if settings.fail_fast and not record.is_done:
                 return
@@ -162,7 +162,7 @@ def _convert(
         for ended in engine.poll(0):
             if ended.answer is not None:
                 over = Finished(task=ended.task, answer=ended.answer, seconds=ended.seconds, peak=ended.peak)
-                _note(over, to_do, ledger, hands, settings)
+                _note(over, to_do, ledger, hands)
         raise
 
 
@@ -177,6 +177,7 @@ def _task(number: int, planned: Planned, hands: _Hands, settings: Settings) -> T
             "place": hands.workers,
             "file": job.file,
             "discard": settings.discard,
+            "keeping": {"only": job.only, "keep_replaced": job.keep_replaced},
         },
         label=job.label,
         need=planned.need,
@@ -184,18 +185,16 @@ def _task(number: int, planned: Planned, hands: _Hands, settings: Settings) -> T
     )
 
 
-def _note(
-    finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Hands, settings: Settings
-) -> Record:
+def _note(finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Hands) -> Record:
     planned = to_do[finished.task.number]
-    record = _record(finished, planned, settings)
+    record = _record(finished, planned)
     if record.is_done and not record.discarded:
         hands.take_over(record.file, record.size)
     ledger.add(record)
     return record
 
 
-def _record(finished: Finished, planned: Planned, settings: Settings) -> Record:
+def _record(finished: Finished, planned: Planned) -> Record:
     job, answer, failure = planned.job, finished.answer, finished.failure
     if failure is None and answer is None:
         failure = Failure(code="internal", message="The worker gave no answer.")
@@ -217,7 +216,8 @@ def _record(finished: Finished, planned: Planned, settings: Settings) -> Record:
     )
     if failure is not None:
         return about
-    return dataclasses.replace(about, status="done", discarded=settings.discard, **answer)
+    result = {**answer["result"], "file": job.file}
+    return dataclasses.replace(about, status="done", **{**answer, "result": result})
 
 
 def _now() -> str:

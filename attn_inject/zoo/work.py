@@ -105,9 +105,24 @@ def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
 
 
 def convert_model(
-    request: ModelRequest, plan: Plan, place: Place, file: str, discard: bool, say: Say
+    request: ModelRequest,
+    plan: Plan,
+    place: Place,
+    file: str,
+    discard: bool,
+    keeping: Mapping[str, Any],
+    say: Say,
 ) -> dict[str, Any]:
     """One output: `result` as `inject --json` has it, `digest`, `size` and `versions`.
+
+    Args:
+        request: The model.
+        plan: What is done to it.
+        place: Where the file goes.
+        file: Its name there.
+        discard: Whether to remove it once its digest is known.
+        keeping: `only` and `keep_replaced` of `keeping.save_checked`.
+        say: Told what happens next.
 
     Raises:
         AttnInjectError: As `attn_inject.inject`.
@@ -119,22 +134,25 @@ def convert_model(
     if discard:
         beside = place.root if isinstance(place, LocalPlace) else None
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside) as folder:
-            return _converted(request, plan, Path(folder) / Path(file).name, file, say)
+            path = Path(folder) / Path(file).name
+            return {**_converted(request, plan, path, keeping, say), "discarded": True}
     with place.target(file) as path:
-        return _converted(request, plan, path, file, say)
+        return _converted(request, plan, path, keeping, say)
 
 
-def _converted(request: ModelRequest, plan: Plan, path: Path, file: str, say: Say) -> dict[str, Any]:
+def _converted(
+    request: ModelRequest, plan: Plan, path: Path, keeping: Mapping[str, Any], say: Say
+) -> dict[str, Any]:
     from attn_inject.keeping import save_checked
     from attn_inject.operation import operate, take
 
     say("building the model")
     injected = operate(take(request, seed=plan.seed), plan, name=request.name, say=say)
     say("saving")
-    report = save_checked(injected, path, force=True).report
+    report = save_checked(injected, path, force=True, **keeping).report
     with open(path, "rb") as written:
         stored = read_whole(written)
-    result = {**report.to_json(), "file": file}
+    result = report.to_json()
     return {"result": result, "digest": stored.digest, "size": stored.size, "versions": result["versions"]}
 
 

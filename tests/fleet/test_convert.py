@@ -51,6 +51,16 @@ def test_files_records_and_summaries_agree(zoo, tmp_path):
     assert "no residual block" in (folder / "index.html").read_text()
 
 
+def test_other_formats_and_parts(zoo, tmp_path):
+    whole = zoo("tiny", format="safetensors")["tiny"]
+    assert whole.file.endswith("tiny.se.safetensors")
+    part = zoo("tiny", only="attention")["tiny"]
+    assert part.size < whole.size
+    loaded = attn_inject.load(tmp_path / "zoo" / whole.file, trust=True)
+    again = attn_inject.load(tmp_path / "zoo" / part.file, base=f"{FACTORIES}tiny", trust=True)
+    assert again.state_dict().keys() == loaded.state_dict().keys()
+
+
 def test_every_way_to_fail_is_its_own_result_and_the_rest_goes_on(zoo):
     records = zoo("tiny", "plain", "crash", "killed", "leave", "hang", "raising", "other", timeout=2)
     found = {name: record.failure and record.failure.code for name, record in records.items()}
