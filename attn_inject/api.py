@@ -13,6 +13,7 @@ from attn_inject.attention.nam import sparsity_penalty
 from attn_inject.blocks.finder import find
 from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.checkpoint.formats import check_suffix
+from attn_inject.conversion import export
 from attn_inject.cost.handles import flop_handles
 from attn_inject.figures import Stats
 from attn_inject.keeping import describe, load, restore, save, save_checked
@@ -30,6 +31,7 @@ __all__ = [
     "compare",
     "create_attention",
     "describe",
+    "export",
     "find_sites",
     "fit",
     "flop_handles",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
 import types
 import typing
@@ -105,7 +106,7 @@ def from_plain(data: Any, hint: Any, where: str) -> Any:
 def _dataclass(data: Any, cls: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise FileError(f"{where} is {data!r:.80}, but must be a dictionary.", hint=_AGAIN)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     for name in data:
         if name not in hints:
             raise FileError(f"{where} has an unknown field: {name:.80}.", hint=_AGAIN)
@@ -113,6 +114,11 @@ def _dataclass(data: Any, cls: Any, where: str) -> Any:
         if name not in data:
             raise FileError(f"{where} lacks a field: {name}.", hint=_AGAIN)
     return cls(**{name: from_plain(data[name], hint, f"{where}: {name}") for name, hint in hints.items()})
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _readable(hint: Any) -> str:

@@ -45,9 +45,12 @@ def rebuild(
     """
     with torch.random.fork_rng(devices=[]):
         model = _empty(recipe, base, trust)
-        if kept is not None:
-            require_base(model, kept, recipe, path)
-        repeat(model, recipe, path)
+        try:
+            repeat(model, recipe, path)
+        except AttnInjectError:
+            if kept is not None:  # a renamed module is told better than the edit that did not find it
+                require_base(_empty(recipe, base, trust), kept, recipe, path)
+            raise
         _fill_own_buffers(model, recipe.splices, keys)
     if kept is not None:
         require_structure(model, kept, recipe, path)
@@ -71,7 +74,7 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
 
 
 def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
-    """Compare an untouched model with what was noted of the operated one, before any edit of it fails.
+    """Compare an untouched model with what was noted of the operated one.
 
     Raises:
         FileError: It is another; names the first difference.

@@ -29,6 +29,8 @@ EPILOG = options.examples(
 FORMATS = {
     ".pt": "a model saved by inject: recipe, tensors, digests; opens with torch.load(..., weights_only=True)",
     ".safetensors": "the same, with everything but the tensors in the metadata",
+    ".pt2": "a model written by export: the program of torch.export, runs on plain torch",
+    ".onnx": "a model written by export: for onnxruntime and others (extra onnx)",
     ".json": "a cost table of stats, every figure in full",
     ".csv": "a cost table of stats, one line a row",
     ".md": "a cost table of stats, as markdown",

@@ -31,6 +31,23 @@ def applied_page(file: str, content: Mapping[str, Any]) -> list[Part]:
     ]
 
 
+def exported_page(file: str, content: Mapping[str, Any]) -> list[Part]:
+    """The page that `export` prints, from what `attn_inject.export` returns."""
+    ending = f"saved {content['file']}, {storage(content['bytes'])}"
+    if content["samples"] is None:
+        return [f"wrote {file} as {content['format']}, tensors and recipe", ending]
+    batch = "any batch size" if content["batch_size"] is None else f"a batch of {content['batch_size']}"
+    difference, largest = f"{content['difference']:.3g}", f"{content['largest']:.3g}"
+    lines = [
+        f"exported {file} as {content['format']}, for {batch}",
+        f"max |difference| to the model {difference} (largest output {largest}) "
+        f"on {plural(content['samples'], 'image')}",
+    ]
+    if content["top1"] is not None:
+        lines.append(f"top-1 agreement {content['top1']} of {content['samples']}")
+    return ["\n".join(lines), ending]
+
+
 def restored_page(content: Mapping[str, Any]) -> list[Part]:
     """The page that `restore` prints, from what `attn_inject.restore` returns."""
     model = f"{content['model']} ({content['source']})"

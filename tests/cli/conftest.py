@@ -13,6 +13,7 @@ import pytest
 
 from attn_inject.cli.main import main
 from tests.report.samples import (
+    exported_content,
     fitted,
     resnet_report,
     resnet_stats,
@@ -72,6 +73,10 @@ class FakeApi:
 
     def save(self, *args: Any, **kwargs: Any) -> Any:
         self._note("save", *args, **kwargs)
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("export", *args, **kwargs)
+        return exported_content()
 
     def restore(self, *args: Any, **kwargs: Any) -> Any:
         self._note("restore", *args, **kwargs)

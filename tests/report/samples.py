@@ -322,3 +322,16 @@ def restored_content() -> dict[str, object]:
         "removed_elements": 111_360,
         "taken": ["layer1.0.conv1.weight"],
     }
+
+
+def exported_content(**changes: object) -> dict[str, object]:
+    """What `attn_inject.export` returns."""
+    figures = {"samples": 5, "difference": 1.2e-6, "largest": 4.56789, "top1": 5}
+    return {
+        "file": "m.onnx",
+        "bytes": 102_500_000,
+        "format": "onnx",
+        "batch_size": None,
+        **figures,
+        **changes,
+    }
