@@ -73,16 +73,8 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
 
 
 def _build_empty(splice: Splice, known: dict[str, AttnInject]) -> AttnInject:
-    """The module of a splice on the meta device: a copy, if one like it was built before (ten times faster)."""
-    anywhere: dict[str, Any] = {
-        "name": "",
-        "module": "",
-        "block": "",
-        "stage": 1,
-        "calls": 1,
-        "note": "",
-        "removed": (),
-    }
+    """The module of a splice on the meta device: a copy, which is faster, if there was one like it."""
+    place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1}
     like = repr(dataclasses.replace(splice, **place, note="", removed=()))
     if like not in known:
         with torch.device("meta"):
