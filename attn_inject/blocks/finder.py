@@ -24,6 +24,9 @@ from attn_inject.blocks.selection import match_modules
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Rejection, Site
 
+IN_THE_MODEL = (
+    "it adds to shortcuts in the model's own forward; name the modules between them: at (--at GLOB)"
+)
 NO_SHORTCUT = "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it"
 
 
@@ -84,6 +87,8 @@ def _residual_blocks(
         for name, reason in reasons.items()
         if not verdicts[name].additions and name not in blocks and not _has_ancestor(name, outermost)
     }
+    if not outermost and verdicts[""].additions:
+        refused[""] = IN_THE_MODEL
     rejected = [Rejection(name=n or "(model)", reason=r) for n, r in (reasons | refused).items()]
     return {name: _last(verdicts[name]) for name in outermost}, rejected
 

@@ -41,6 +41,10 @@ def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame
     if len(shape) == 4:
         return _of_map(shape, node, recording.image_size)
     if len(shape) == 3:
+        if not recording.maps and isinstance(_nearest(node, (*LAST_AXIS, nn.Conv1d)), nn.Conv1d):
+            return (
+                f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
+            )
         return _of_tokens(shape, recording, frame)
     if len(shape) == 5:
         return _of_video(shape, node, recording.image_size)
@@ -80,6 +84,11 @@ def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
 
 def _ends_on_last_axis(node: Node) -> bool:
     """Whether the nearest layer above `node` that prefers an axis works on the last one."""
+    return isinstance(_nearest(node, (*LAST_AXIS, nn.Conv2d)), LAST_AXIS)
+
+
+def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None:
+    """The last layer above `node` of one of `kinds`; None if axes were exchanged since, or there is none."""
     waiting = list(node.inputs) if node.kind != "call" else [node]
     seen: set[int] = set()
     while waiting:
@@ -88,13 +97,13 @@ def _ends_on_last_axis(node: Node) -> bool:
             continue
         seen.add(id(current))
         if current.name in ("permute", "transpose"):
-            return False
+            return None
         if current.module is not None:
-            axes = [m for m in current.module.modules() if isinstance(m, (*LAST_AXIS, nn.Conv2d))]
-            if axes:
-                return isinstance(axes[-1], LAST_AXIS)
+            layers = [m for m in current.module.modules() if isinstance(m, kinds)]
+            if layers:
+                return layers[-1]
         waiting.extend(current.inputs)
-    return False
+    return None
 
 
 def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> Layout:

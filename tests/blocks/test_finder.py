@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.blocks.finder import NO_SHORTCUT, find
+from attn_inject.blocks.finder import IN_THE_MODEL, NO_SHORTCUT, find
 from attn_inject.errors import ModelError, NoSiteError
 from attn_inject.inputs import InputSpec
 from tests.models import build, find_in, kinds, size_of
@@ -213,3 +213,54 @@ def test_calls_of_a_shared_block():
 )
 def test_who_reads_the_grid_through_tuples(name, read):
     assert [i.grid_is_read for i in find_in(build(name, meta=True)).found] == read
+
+
+class Adding(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, convolution: type[nn.Module]) -> None:
+        super().__init__()
+        self.first = convolution(8, 8, 3, padding=1)
+        self.second = convolution(8, 8, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.second(self.first(x).relu())
+
+
+def test_signals_are_no_tokens():
+    """(N, C, L) has three axes as tokens have, and its channels are not the last."""
+    model = nn.Sequential(nn.Conv1d(1, 8, 3, padding=1), Adding(nn.Conv1d), Adding(nn.Conv1d))
+    findings = find(model, InputSpec.from_example(torch.randn(2, 1, 64)))
+    assert findings.found == ()
+    assert [item.name for item in findings.rejected] == ["1", "2"]
+    assert "signal along one axis" in findings.rejected[0].reason
+
+
+def test_a_model_that_adds_in_its_own_forward_is_told_so():
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers:
+                x = x + layer(x).relu()
+            return x
+
+    findings = find(Flat(), InputSpec((8, 16, 16)))
+    assert findings.found == ()
+    assert [(item.name, item.reason) for item in findings.rejected] == [("(model)", IN_THE_MODEL)]
+
+
+def test_a_skip_around_the_whole_model_is_no_news_where_blocks_are_found():
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(Adding(nn.Conv2d), nn.ReLU(), Adding(nn.Conv2d))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.body(x)
+
+    findings = find(Around(), InputSpec((8, 16, 16)))
+    assert [item.site.name for item in findings.found] == ["body.0", "body.2"]
+    assert "(model)" not in [item.name for item in findings.rejected]
