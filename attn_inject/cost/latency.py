@@ -54,7 +54,8 @@ class Conditions:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise UsageError(
-                f"There is no device {self.device!r} here: {reason}.", hint="Leave out --device for the CPU."
+                f"There is no device {self.device!r} here: {reason}.",
+                hint="Leave out device (--device) for the CPU.",
             ) from error
 
     @property
@@ -110,7 +111,7 @@ def time_in_turn(
                 f"The model cannot be timed on {conditions.device} in {conditions.dtype}"
                 f"{', compiled' * conditions.compile}: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}",
-                hint="Another --dtype or --device may do, or leave out --compile.",
+                hint="Another dtype or device (--dtype, --device) may do, or leave out compile (--compile).",
             ) from error
     before, after = zip(*pairs, strict=True)
     ratio = statistics.median(operated / base for base, operated in pairs)

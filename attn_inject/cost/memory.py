@@ -54,7 +54,7 @@ def training_step_bytes(
         raise ModelError(
             f"A training step of {type(model).__name__} cannot be followed on shapes alone. "
             f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
-            hint="Leave out --memory, or measure it on your device.",
+            hint="Leave out memory (--memory), or measure it on your device.",
         ) from error
     return ledger.peak
 

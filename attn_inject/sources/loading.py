@@ -145,7 +145,7 @@ def _check_trust(source: str, name: str, trust: bool) -> None:
     if source == "factory" and not trust:
         raise FileError(
             f"Building this model runs the code of {name!r}.",
-            hint="If you know where the file comes from: --trust, or trust=True in Python.",
+            hint="If you know where the file comes from, say so: trust=True (--trust).",
         )
 
 

@@ -169,7 +169,7 @@ def test_budgets_keep_what_fits():
     [
         ({"dtype": "float8"}, UnknownNameError, "bfloat16"),
         ({"batch_size": 0}, UsageError, "1 or more"),
-        ({"device": "cuda:99"}, UsageError, "Leave out --device"),
+        ({"device": "cuda:99"}, UsageError, "Leave out device"),
         ({"device": "toaster"}, UsageError, "toaster"),
         ({"budget": {"param": "+1%"}}, UnknownNameError, "params"),
         ({"budget": {"params": "1%"}}, UsageError, r"\+1%"),
