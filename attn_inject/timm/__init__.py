@@ -38,6 +38,7 @@ def register(
     blocks: str = "residual",
     at: str | Sequence[str] = (),
     start: str = "auto",
+    stem: bool = False,
     strict: bool = False,
     input_size: Sequence[int] | None = None,
 ) -> None:
@@ -54,7 +55,8 @@ def register(
         blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
         at: Globs of modules to take instead of residual blocks.
         start: `auto` (`alpha` is zero with pretrained weights, else one), `identity` (always zero) or
-            `paper` (no `alpha`).
+            `paper` (no `alpha`, as where a module is replaced).
+        stem: Whether to replace the stem too (`replace-conv` of modules that have one).
         strict: Whether a site that cannot take its module is an error instead of a skip.
         input_size: (C, H, W) in pixels, where it is not the one that timm has for the base.
 
@@ -62,7 +64,9 @@ def register(
         UsageError: The name is malformed or taken.
         UnknownNameError: No such base, attention module or placement.
     """
-    plan = make_plan(attn, placement, where, skip, stage, blocks, at, start, strict=strict, check="off")
+    plan = make_plan(
+        attn, placement, where, skip, stage, blocks, at, start, stem=stem, strict=strict, check="off"
+    )
     size = tuple(input_size) if input_size is not None else None
     registry.register(Architecture(name=name, base=base, plan=plan, input_size=size))
 

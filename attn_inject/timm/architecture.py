@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,16 @@ import timm
 import torch
 from torch import nn
 
-from attn_inject.blocks.finder import find
 from attn_inject.inputs import InputSpec
-from attn_inject.plan import Plan
+from attn_inject.plan import Plan, to_dict
+from attn_inject.sources import from_timm
 from attn_inject.sources.from_object import guess_input
+from attn_inject.sources.loaded import Provenance
+from attn_inject.sources.origin import Origin, carried, carry
 from attn_inject.surgery import splice as splicing
 from attn_inject.surgery.edit import Splice
-from attn_inject.surgery.inject import decide
+from attn_inject.surgery.inject import decide, resolve_start, search
+from attn_inject.surgery.inserted import operations
 from attn_inject.timm import weights
 
 
@@ -57,21 +60,49 @@ class Architecture:
         if pretrained:
             arguments, trained = weights.taken_apart(self.name, arguments)
         model: nn.Module = timm.models.model_entrypoint(self.base)(pretrained=pretrained, **arguments)
+        earlier = carried(model)
         size = tuple(attn_input_size) if attn_input_size else self.input_size
         splices = self._write_in(model, _inputs(model, size, arguments))
         if self.plan.start == "auto" and not pretrained:
             _set_alphas(model, splices, 1.0)
         if trained:
             weights.put(model, trained, self.name)
+        carry(model, self._origin(earlier, arguments))
         _name(model, self.name, size)
         return model
 
     def _write_in(self, model: nn.Module, inputs: InputSpec) -> tuple[Splice, ...]:
-        findings = find(model, inputs, blocks=self.plan.blocks, at=self.plan.at)
-        start = "paper" if self.plan.start == "paper" else "identity"
-        decision = decide(model, findings, self.plan, start=start)
-        splicing.apply(model, decision.splices)
-        return decision.splices
+        # With weights or without, so that the state dict depends on the name alone.
+        start = resolve_start(self.plan, has_weights=True)
+        decision = decide(model, search(model, inputs, self.plan), self.plan, start=start)
+        number = operations(model)
+        splices = tuple(dataclasses.replace(splice, operation=number) for splice in decision.splices)
+        splicing.apply(model, splices)
+        return splices
+
+    def _origin(self, earlier: Origin | None, arguments: Mapping[str, Any]) -> Origin:
+        """What the model is to know about itself, so that `attn_inject.save` can keep it."""
+        tag = arguments.get("pretrained_cfg")
+        named = Provenance(
+            source="timm",
+            name=f"{self.base}.{tag}" if tag and isinstance(tag, str) else self.base,
+            arguments=_plain(arguments),
+        )
+        origin = earlier or Origin(named, ())
+        start = resolve_start(self.plan, has_weights=True)
+        plan = to_dict(dataclasses.replace(self.plan, start=start))
+        return Origin(origin.provenance, (*origin.plans, plan))
+
+
+def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a file can hold; the others show in the model's structure."""
+    left_out = {*from_timm.RESERVED, "device", "dtype"}
+    kept = {key: value for key, value in arguments.items() if key not in left_out}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in kept.items()
+        if isinstance(value, bool | int | float | str | list | tuple)
+    }
 
 
 def _inputs(model: nn.Module, size: tuple[int, ...] | None, arguments: dict[str, Any]) -> InputSpec:
@@ -87,9 +118,9 @@ def _inputs(model: nn.Module, size: tuple[int, ...] | None, arguments: dict[str,
 
 def _set_alphas(model: nn.Module, splices: Sequence[Splice], value: float) -> None:
     for splice in splices:
-        alpha = model.get_parameter(f"{splice.name}.{splice.module}.alpha")
-        with torch.no_grad():
-            alpha.fill_(value)
+        if splice.start == "identity":
+            with torch.no_grad():
+                model.get_parameter(f"{splice.path}.alpha").fill_(value)
 
 
 def _name(model: nn.Module, name: str, size: tuple[int, ...] | None) -> None:

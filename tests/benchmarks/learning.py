@@ -128,7 +128,7 @@ def plot(curves: dict[str, list[list[float]]], title: str) -> str:
         parts.append(f'<polygon points="{" ".join(low + high[::-1])}" fill="{colour}" opacity="0.15"/>')
         parts.append(f'<polyline points="{" ".join(middle)}" stroke="{colour}"/>')
         y = top + 60 + 20 * index
-        parts.append(f'<text x="{width - 98}" y="{y}" fill="{colour}">{arm}</text>')
+        parts.append(f'<text x="{width - 98}" y="{y}" style="fill:{colour}">{arm}</text>')
     style = (
         "text{font:12px sans-serif;fill:#1b1f24}"
         "polyline{fill:none;stroke-width:2}.grid{stroke:#d0d7de;fill:none}"

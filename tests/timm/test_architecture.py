@@ -187,7 +187,7 @@ def test_sites_placement_and_options(registered):
     assert {m.splice.placement for m in inserted_modules(model).values()} == {"before-add"}
 
 
-def test_an_operated_base(registered):
+def test_an_operated_base(registered, tmp_path):
     registered("twice", base="test_resnet_se", attn="ela-l", where="layer4.*")
     model = create("twice")
     assert [n for n in inserted_modules(model) if n.startswith("layer4")] == [
@@ -195,6 +195,37 @@ def test_an_operated_base(registered):
         "layer4.0.attn_inject_1",
     ]
     assert model.pretrained_cfg["architecture"] == "twice"
+    attn_inject.save(model, tmp_path / "model.pt")
+    again = attn_inject.load(tmp_path / "model.pt")
+    with torch.no_grad():
+        assert torch.equal(again(IMAGES), model(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("test_resnet_ela_l", {"num_classes": 5}),
+        ("test_vit_se.r160_in1k", {"img_size": 96}),
+        ("test_resnet_nam", {"attn_input_size": (3, 96, 96)}),
+        ("test_resnet_eca", {"features_only": True, "out_indices": (1, 3)}),
+    ],
+)
+def test_it_can_be_saved_and_loaded_without_its_name(name, values, tmp_path, recwarn):
+    size = values.get("attn_input_size", (3, values.get("img_size", 160), values.get("img_size", 160)))
+    model, images = make_generic(create(name, **values)), torch.randn(1, *size)
+    attn_inject.save(model, tmp_path / "model.pt")
+    again = attn_inject.load(tmp_path / "model.pt")
+    with torch.no_grad():
+        given = model(images)
+        assert all(map(torch.equal, given, again(images)))
+    assert not [w for w in recwarn if "no longer what" in str(w.message)]
+
+
+def test_replaced_modules(registered):
+    registered("mine", base="test_resnet", attn="sasa", placement="replace-conv", where="layer4.*")
+    replaced = [m for m in inserted_modules(create("mine")).values() if m.splice.replaces]
+    assert replaced
+    assert all(module.alpha is None for module in replaced)
 
 
 def test_a_model_without_residual_blocks_says_so():
