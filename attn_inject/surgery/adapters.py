@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_inject.attention.contract import is_channel_gate
+from attn_inject.attention.contract import is_channel_gate, needs_size
 from attn_inject.errors import ModelError
 
 
@@ -30,8 +30,12 @@ class Grid:
     width: int | None
     prefix: int = 0
 
-    def size(self, tokens: int) -> tuple[int, int]:
+    def size(self, tokens: int, *, must_fit: bool = True) -> tuple[int, int]:
         """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect at another scale.
+
+        Args:
+            tokens: H * W.
+            must_fit: Whether tokens that form no such grid are an error; else they are one column.
 
         Raises:
             ModelError: The tokens form no grid of the recorded aspect.
@@ -44,6 +48,8 @@ class Grid:
         width = tokens // height if height else 0
         # The aspect may differ by what strides round off, less than one column.
         if height * width != tokens or abs(width * self.height - height * self.width) >= self.height:
+            if not must_fit:
+                return tokens, 1
             raise ModelError(
                 f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
                 "that the attention module was written in for.",
@@ -85,7 +91,9 @@ def _per_frame(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: Grid) -> torch.Tensor:
     n, length, c = x.shape
-    h, w = grid.size(length - grid.prefix)
+    # Some of the tokens may have been dropped for training; a channel gate serves what is left.
+    must_fit = not is_channel_gate(attention) or needs_size(attention)
+    h, w = grid.size(length - grid.prefix, must_fit=must_fit)
     cells = x[:, grid.prefix :] if grid.prefix else x  # (N, H*W, C)
     field = cells.transpose(1, 2).reshape(n, c, h, w)  # (N, C, H, W)
     if grid.prefix and is_channel_gate(attention):

@@ -56,6 +56,18 @@ def test_tokens(attention, prefix):
     assert torch.allclose(out, expected, atol=1e-6)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("prefix", [0, 1])
+def test_a_channel_gate_serves_tokens_that_form_no_grid(prefix):
+    """Patch dropout leaves some of the tokens, and dynamic images have another aspect."""
+    gate, spatial = (create_attention(name, channels=C).eval() for name in ("se:reduction=2", "sa:groups=2"))
+    x, grid = torch.randn(2, prefix + 50, C), Grid(10, 10, prefix)
+    scale = gate.gate(x[:, prefix:].transpose(1, 2)[..., None])[..., 0, 0]  # (N, C)
+    assert torch.allclose(in_layout("NLC", gate, x, grid), x * scale[:, None], atol=1e-6)
+    with pytest.raises(ModelError, match="50 tokens form no grid"):
+        in_layout("NLC", spatial, x, grid)
+
+
 def test_grids():
     assert Grid(14, 14).size(196) == (14, 14)
     assert Grid(14, 14).size(324) == (18, 18)
