@@ -77,6 +77,12 @@ def guess_input(model: nn.Module, size: tuple[int, ...] | None) -> InputSpec:
     return InputSpec(size=size or _configured_size(model) or _USUAL)
 
 
+def _pixels_a_channel(model: nn.Module) -> int:
+    """How many pixels of one channel the first convolution reads as channels (TResNet: squares of 4 x 4)."""
+    squares = [getattr(m, "bs", 1) for m in model.modules() if type(m).__name__ == "SpaceToDepth"]
+    return squares[0] ** 2 if squares else 1
+
+
 def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
     """What timm wrote into the model, corrected by what its layers were really made for."""
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
@@ -85,7 +91,8 @@ def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
     channels, *image = config["input_size"]
     first = config.get("first_conv")
     if isinstance(first, str) and first in dict(model.named_modules()):
-        channels = getattr(model.get_submodule(first), "in_channels", channels)
+        read = getattr(model.get_submodule(first), "in_channels", channels)
+        channels = read // _pixels_a_channel(model)
     made_for = getattr(getattr(model, "patch_embed", None), "img_size", None)
     if isinstance(made_for, tuple) and len(made_for) == 2:
         image = list(made_for)

@@ -18,10 +18,16 @@ def configured(value):
     return model
 
 
+def on_meta(name, **values):
+    with torch.device("meta"):
+        return timm.create_model(name, **values)
+
+
 SIZES = {
     "timm": (lambda: timm.create_model("test_resnet"), (3, 160, 160)),
     "timm, other size": (lambda: timm.create_model("test_vit", img_size=(96, 128)), (3, 96, 128)),
     "timm, other channels": (lambda: timm.create_model("test_resnet", in_chans=1), (1, 160, 160)),
+    "timm, pixels as channels": (lambda: on_meta("tresnet_m", in_chans=2), (2, 224, 224)),
     "torchvision": (lambda: torchvision.models.squeezenet1_1(), (3, 224, 224)),
     "torchvision video": (lambda: torchvision.models.get_model("r3d_18"), (3, 16, 112, 112)),
     "torchvision ViT": (lambda: torchvision.models.vit_b_32(image_size=64), (3, 64, 64)),
