@@ -9,7 +9,9 @@ import tomllib
 import pytest
 
 import attn_inject
-from attn_inject import outcome
+from attn_inject import figures, outcome
+from attn_inject.budget import Fit
+from attn_inject.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.cli.boundary import EXIT_CODES
 from tests.docs.pages import MANUAL, README, ROOT, blocks, by_hand, name_of, pages
 from tests.docs.writers.cli import commands, examples
@@ -23,7 +25,7 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    typed = rf"^(\$ )?attn-inject {'(?!list|show|sites|stats|doctor)' if name == 'inject' else name}"
+    typed = rf"^(\$ )?attn-inject {'(?!list|show|sites|stats|fit|doctor)' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 
 
@@ -62,8 +64,29 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         rejected=(outcome.Rejection(name="", reason=""),),
         checks=(outcome.Check(name="", passed=True),),
     )
-    row = outcome.StatsRow(model="", source="", attention=None, placement=None)
-    documents = [report.to_json(), outcome.Stats(rows=(row,)).to_json(), dataclasses.asdict(site)]
+    one = figures.SiteCost(
+        site=site, attention="", params=0, flops=0, activations=0, gate_operations=0, gate_bytes=0
+    )
+    timing = figures.Timing(median=1, low=1, high=1, repetitions=1)
+    row = figures.StatsRow(
+        model="", source="", attention=None, placement=None, latency=timing, per_site=(one,)
+    )
+    stats = figures.Stats(rows=(row,)).to_json(figures.MORE, per_site=True)
+    inserted = Inserted(module="", attention="", placement="", figures=Figures())
+    side = Side(model="", source="", figures=Figures(), inserted=(inserted,))
+    compared = Comparison(a=side, b=side).to_json()
+    fit = Fit(
+        model="",
+        source="",
+        attention="",
+        placement="",
+        budget="",
+        sites=(),
+        candidates=(),
+        base=outcome.Cost(),
+        result=outcome.Cost(),
+    ).to_json()
+    documents = [report.to_json(), stats, compared, fit, {"command": ""}, dataclasses.asdict(site)]
     explained = set(re.findall(r"`(\w+)`", page))
     assert keys_of(documents) - explained == set()
 

@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import attn_inject
-from attn_inject import outcome
+from attn_inject import budget, comparison, figures, outcome
 from tests.docs.writers.markdown import docstring
 
-VALUES = ("Report", "Insertion", "Site", "Rejection", "Sites", "Cost", "Check", "Stats", "StatsRow")
+VALUES = {
+    outcome: ("Report", "Insertion", "Site", "Rejection", "Sites", "Cost", "Check"),
+    figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
+    budget: ("Budget", "Fit"),
+    comparison: ("Comparison", "Side", "Inserted", "Figures"),
+}
 
 
 def functions() -> str:
@@ -28,7 +33,7 @@ def classes() -> str:
 
 def values() -> str:
     """What the functions return."""
-    return "\n\n".join(_entry(name, getattr(outcome, name)) for name in VALUES)
+    return "\n\n".join(_entry(name, getattr(room, name)) for room, names in VALUES.items() for name in names)
 
 
 def _entry(name: str, item: Any) -> str:
