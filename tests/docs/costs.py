@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def write(path: Path) -> None:
-    """Draw every module on a ResNet-50, without the marks of the moment and the blanks at the ends of lines."""
+    """Draw every module on a ResNet-50, without blanks at the ends of lines."""
     text = draw(attn_inject.stats(), ".svg").decode()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()), encoding="utf-8")

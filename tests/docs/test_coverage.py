@@ -11,8 +11,8 @@ import pytest
 import attn_inject
 from attn_inject import figures, outcome
 from attn_inject.budget import Fit
-from attn_inject.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.cli.boundary import EXIT_CODES
+from attn_inject.comparison import Comparison, Figures, Inserted, Side
 from tests.docs.pages import MANUAL, README, ROOT, blocks, by_hand, name_of, pages
 from tests.docs.writers.cli import commands, examples
 from tests.docs.writers.words import error_classes
