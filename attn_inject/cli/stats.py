@@ -77,15 +77,10 @@ def stats(
     _check_files(out, plot, force=force)
     names = models or ["resnet50"]
     options.refuse_listed_attention(names, attn)
-    requests = [
-        options.model_request(
-            name, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
-        )
-        for name in names
-    ]
+    built: dict[str, Any] = {"num_classes": num_classes, "input_size": input_size, "model_arg": model_arg}
+    requests = [options.model_request(name, **built, trust=trust) for name in names]
     if compare:
-        _compare(requests, as_json=as_json, quiet=quiet)
-        return
+        return _compare(requests, as_json=as_json, quiet=quiet)
     specs = options.parse_attention(attn)
     layout = _layout(columns, sort, relative=relative, latency=latency or bool(max_latency), memory=memory)
     wishes = options.selection(placement, where, skip, blocks, at, start)
@@ -100,13 +95,16 @@ def stats(
         table = attn_inject.stats(requests, texts, budget=budget, progress=say, **wishes)
     table = arranged(table, sort=sort, top=top)
     if plot is not None:
-        with atomic_write(plot, force=force) as file:
-            file.write(draw(table, plot.suffix, per_site=per_site))
+        _write(plot, draw(table, plot.suffix, per_site=per_site), force=force)
     if out is not None:
-        with atomic_write(out, force=force) as file:
-            file.write(stats_text(table, form, layout, per_site=per_site).encode())
+        _write(out, stats_text(table, form, layout, per_site=per_site).encode(), force=force)
     if as_json or (out is None and not quiet):
         _print(table, "json" if as_json else form, layout, per_site=per_site)
+
+
+def _write(path: Path, content: bytes, *, force: bool) -> None:
+    with atomic_write(path, force=force) as file:
+        file.write(content)
 
 
 def _print(table: Stats, form: str, layout: Layout, *, per_site: bool) -> None:

@@ -50,7 +50,7 @@ def _bubbles(panel: Panel) -> Any:
         )
     )
     figure.update_layout(
-        title=f"{panel.title}: {CAPTION}",
+        title={"text": f"{panel.title}: {CAPTION}", "font": {"size": 13}},
         width=WIDTH,
         height=HEIGHT,
         margin={"l": LEFT, "r": RIGHT, "b": BOTTOM, "t": TOP},

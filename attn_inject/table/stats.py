@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attn_inject import registry, sources
 from attn_inject.budget import Budget
@@ -74,16 +74,12 @@ def stats(
         progress: Told which model is counted next.
 
     Returns:
-        For each model the row of its base and one row per attention module. A module that fits no site
-        keeps its row with the reason, and so does a model of a glob or list that cannot be counted.
+        For each model the row of its base and one per attention module. What cannot be counted keeps its
+        row with the reason: a module that fits no site, a model of a glob or list that cannot be built.
 
     Raises:
-        UnknownNameError: No such model or module.
-        UsageError: A budget or a condition of measuring is none.
-        ModelError: A model that was named cannot be built or run.
-        FileError: A list or saved file cannot be read.
-        NoSiteError: Nothing is within the budget.
-        CheckFailedError: An operation was not counted (`strict`).
+        AttnInjectError: A name, limit or condition is none; a model that was named cannot be built; nothing
+            is within the budget; an operation was not counted (`strict`).
     """
     specs = as_specs(attention if attention is not None else list(registry.entries()))
     for spec in specs:
@@ -100,17 +96,20 @@ def stats(
         budget=limits,
     )
     uncounted: Counter[str] = Counter()
-    rows: list[StatsRow] = []
-    wanted = expand(models)
-    for index, one in enumerate(wanted, 1):
-        if progress is not None:
-            progress(f"counting {one.name} ({index} of {len(wanted)})")
-        rows.extend(_rows(one, wishes, uncounted))
+    rows = list(_all_rows(expand(models), wishes, uncounted, progress))
     if strict and uncounted:
         raise _not_counted(uncounted)
-    if limits:
-        rows = _within(limits, rows)
+    rows = _within(limits, rows) if limits else rows
     return Stats(rows=tuple(rows), uncounted=dict(uncounted.most_common()), versions=sources.versions())
+
+
+def _all_rows(
+    models: Sequence[Wanted], wishes: _Wishes, uncounted: Counter[str], progress: Say | None
+) -> Iterator[StatsRow]:
+    for index, wanted in enumerate(models, 1):
+        if progress is not None:
+            progress(f"counting {wanted.name} ({index} of {len(models)})")
+        yield from _rows(wanted, wishes, uncounted)
 
 
 def _rows(wanted: Wanted, wishes: _Wishes, uncounted: Counter[str]) -> list[StatsRow]:
