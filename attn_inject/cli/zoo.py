@@ -204,7 +204,8 @@ def zoo(
 
     options.refuse_listed_attention(models or [], attn or each_attn)
     request = _request(ctx)
-    with redirect_stdout(sys.stderr), watching(request, quiet=quiet, as_json=as_json) as watcher:
+    lines = sys.stderr if as_json else sys.stdout
+    with redirect_stdout(sys.stderr), watching(lines, quiet=quiet) as watcher:
         if dry_run:
             prospect = preview(request, watcher)
         else:

@@ -17,7 +17,6 @@ from rich.text import Text
 from attn_inject.report.grid import printable
 from attn_inject.report.numbers import plural, storage
 from attn_inject.zoo.engine import Progress
-from attn_inject.zoo.manifest import Zoo
 from attn_inject.zoo.pages import record_line
 from attn_inject.zoo.prospect import Prospect
 from attn_inject.zoo.record import Record
@@ -116,8 +115,8 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def watching(zoo: Zoo, *, quiet: bool, as_json: bool) -> Iterator[Lines]:
-    """What watches a zoo: on a terminal a screen, in a pipe lines; those are data unless `--json` is.
+def watching(lines: TextIO, *, quiet: bool) -> Iterator[Lines]:
+    """What watches a zoo: a screen on a terminal; elsewhere finished models are written to `lines`.
 
     Yields:
         A watcher for `run`, which is also told every record.
@@ -129,4 +128,4 @@ def watching(zoo: Zoo, *, quiet: bool, as_json: bool) -> Iterator[Lines]:
         with Live(console=console, transient=True, refresh_per_second=4) as live:
             yield Screen(live)
     else:
-        yield Lines(sys.stderr if as_json else sys.__stdout__ or sys.stderr)
+        yield Lines(lines)

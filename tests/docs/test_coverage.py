@@ -25,7 +25,8 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    typed = rf"^(\$ )?attn-inject {'(?!list|show|sites|stats|fit|doctor)' if name == 'inject' else name}"
+    others = "list|show|sites|stats|fit|export|restore|zoo|doctor"
+    typed = rf"^(\$ )?attn-inject {f'(?!{others})' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 
 
