@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -209,7 +209,8 @@ def zoo(
         if dry_run:
             prospect = preview(request, watcher)
         else:
-            records = [watcher.record(record) for record in run(request, watcher)]
+            with closing(run(request, watcher)) as running:
+                records = [watcher.record(record) for record in running]
     if dry_run:
         _print(prospect.to_json(), prospect_page(prospect), as_json=as_json, quiet=quiet)
         return

@@ -179,7 +179,7 @@ def _connected(address: str) -> Any:
             warnings.simplefilter("ignore")
             ray.init(address=None if address == "local" else address, **quiet)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and others
-        raise _unreachable(address, str(error).strip().splitlines()[0]) from error
+        raise _unreachable(address, str(error).strip().splitlines()[0].partition(". ")[0]) from error
     return ray
 
 

@@ -17,7 +17,8 @@ def explain(exit_code: int | None, printed: str, memory: int) -> Failure:
         printed: What it wrote to stdout and stderr.
         memory: Bytes that it held when it was last looked at, 0 if never.
     """
-    words = printed.strip()[-_LAST_WORDS:]
+    # Python's fault handler ends with a list of every library that is loaded.
+    words = printed.partition("\nExtension modules:")[0].strip()[-_LAST_WORDS:]
     held = f" It held {memory / 1e9:.2f} GB when it was last looked at." if memory else ""
     if exit_code == -signal.SIGKILL:
         return Failure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -62,7 +62,7 @@ def preview(zoo: Zoo, watcher: Watcher) -> Prospect:
         return look_ahead(zoo, engine, read_ledger(place), place, everything=True, say=watcher.say)
 
 
-def run(zoo: Zoo, watcher: Watcher) -> Iterator[Record]:
+def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
     """Convert a zoo and yield what came of each output: first what earlier runs did, then each as it ends.
 
     Raises:

@@ -13,6 +13,12 @@ from attn_inject import figures, outcome
 from attn_inject.budget import Fit
 from attn_inject.cli.boundary import EXIT_CODES
 from attn_inject.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.plan import ModelRequest, Plan, as_specs
+from attn_inject.zoo.engine import Failure, Node
+from attn_inject.zoo.jobs import Job
+from attn_inject.zoo.prospect import Planned, Prospect
+from attn_inject.zoo.record import Record
+from attn_inject.zoo.rows import index_document
 from tests.docs.pages import MANUAL, README, ROOT, blocks, by_hand, name_of, pages
 from tests.docs.writers.cli import commands, examples
 from tests.docs.writers.words import error_classes
@@ -51,6 +57,17 @@ def keys_of(value: object) -> set[str]:
     return {key for item in value for key in keys_of(item)} if isinstance(value, list) else set()
 
 
+def zoo_documents() -> list[object]:
+    """Of `zoo --json`, `zoo --dry-run --json`, and a line of a ledger."""
+    failure = Failure(code="", message="")
+    about = {"key": "", "file": "", "model": "", "attention": (), "placement": "", "status": "failed"}
+    record = Record(**about, failure=failure)
+    job = Job(request=ModelRequest(name=""), plan=Plan(attention=as_specs("se")), file="")
+    planned = (Planned(job=job, state="new"),)
+    prospect = Prospect(outputs=planned, to_do=planned, nodes=(Node("", 1, 1),), disk_free=None)
+    return [index_document([record]), prospect.to_json(), record.to_json()]
+
+
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
     page = (MANUAL / "reference" / "json.md").read_text(encoding="utf-8")
     site = outcome.Site(name="", block="", layout="", channels=1, height=1, width=1)
@@ -87,7 +104,15 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         base=outcome.Cost(),
         result=outcome.Cost(),
     ).to_json()
-    documents = [report.to_json(), stats, compared, fit, {"command": ""}, dataclasses.asdict(site)]
+    documents = [
+        *zoo_documents(),
+        report.to_json(),
+        stats,
+        compared,
+        fit,
+        {"command": ""},
+        dataclasses.asdict(site),
+    ]
     explained = set(re.findall(r"`(\w+)`", page))
     assert keys_of(documents) - explained == set()
 

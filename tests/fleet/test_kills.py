@@ -27,7 +27,7 @@ def test_interrupted_then_killed_then_maimed_a_zoo_ends_as_if_nothing_had_happen
     processes = family(driver)
     driver.send_signal(signal.SIGINT)
     assert driver.wait() == 130
-    assert psutil.wait_procs(processes, timeout=20)[1] == []
+    assert psutil.wait_procs(processes, timeout=60)[1] == []
     lines = (folder / "ledger.jsonl").read_text()
     assert lines.endswith("\n")
     assert sum("key" in json.loads(line) for line in lines.splitlines()) < 4
@@ -37,7 +37,7 @@ def test_interrupted_then_killed_then_maimed_a_zoo_ends_as_if_nothing_had_happen
     processes = family(driver)
     driver.kill()
     driver.wait()
-    assert psutil.wait_procs(processes, timeout=20)[1] == []
+    assert psutil.wait_procs(processes, timeout=60)[1] == []
 
     driver = start(folder)
     wait_for_work(driver, folder)
