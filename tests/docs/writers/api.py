@@ -21,14 +21,17 @@ VALUES = {
 
 def functions() -> str:
     """Every public function."""
-    public = {name: getattr(attn_inject, name) for name in attn_inject.__all__}
-    return "\n\n".join(_entry(name, item) for name, item in public.items() if inspect.isfunction(item))
+    return "\n\n".join(_entry(name, item) for name, item in _public().items() if inspect.isfunction(item))
 
 
 def classes() -> str:
     """Every public class."""
-    public = {name: getattr(attn_inject, name) for name in attn_inject.__all__}
-    return "\n\n".join(_entry(name, item) for name, item in public.items() if inspect.isclass(item))
+    return "\n\n".join(_entry(name, item) for name, item in _public().items() if inspect.isclass(item))
+
+
+def _public() -> dict[str, Any]:
+    own = {name: getattr(attn_inject, name) for name in attn_inject.__all__}
+    return own | {f"zoo.{name}": getattr(attn_inject.zoo, name) for name in attn_inject.zoo.__all__}
 
 
 def values() -> str:
