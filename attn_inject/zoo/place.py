@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -74,7 +75,7 @@ def open_place(url: str) -> Place:
         MissingExtraError: What reads such URLs is not installed.
     """
     if "://" not in url:
-        return LocalPlace(url)
+        return LocalPlace(os.path.expanduser(url))
     import fsspec
 
     try:

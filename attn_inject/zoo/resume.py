@@ -71,14 +71,14 @@ def state_of(record: Record, place: Place, sizes: Mapping[str, int]) -> str:
         return "missing"
 
 
-def refuse_foreign_files(jobs: Iterable[Job], ledger: Ledger, place: Place) -> None:
+def refuse_foreign_files(files: Iterable[str], ledger: Ledger, place: Place) -> None:
     """Refuse to replace what no zoo has made here.
 
     Raises:
         FileError: A file is there that no run set out to write.
     """
     sizes = place.sizes()
-    foreign = [job.file for job in jobs if job.file in sizes and job.file not in ledger.planned]
+    foreign = [file for file in files if file in sizes and file not in ledger.planned]
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise FileError(

@@ -22,7 +22,7 @@ from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, RemotePlace, open_
 from attn_inject.zoo.prospect import Planned, Prospect, look_ahead
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.resume import refuse_foreign_files
-from attn_inject.zoo.summary import write_summaries
+from attn_inject.zoo.summary import SUMMARIES, write_summaries
 
 
 class Watcher(Protocol):
@@ -77,9 +77,11 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         ledger = stack.enter_context(open_ledger(place))
         engine = stack.enter_context(open_engine(zoo.settings, place))
         prospect = look_ahead(zoo, engine, ledger, place, everything=False, say=watcher.say)
+        files = [*(planned.job.file for planned in prospect.to_do), *SUMMARIES]
         if not zoo.settings.force:
-            refuse_foreign_files((planned.job for planned in prospect.to_do), ledger, place)
-        _begin(ledger, prospect)
+            refuse_foreign_files(files, ledger, place)
+        if prospect.to_do:
+            ledger.begin(files, {"began": _now(), "versions": versions()})
         watcher.begin(prospect)
         pending = {id(planned) for planned in prospect.to_do}
         for planned in prospect.outputs:
@@ -89,13 +91,8 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         try:
             yield from _convert(zoo.settings, engine, prospect.to_do, ledger, hands, watcher)
         finally:
-            write_summaries(place, ledger)
-
-
-def _begin(ledger: Ledger, prospect: Prospect) -> None:
-    if prospect.to_do:
-        about = {"began": _now(), "versions": versions()}
-        ledger.begin((planned.job.file for planned in prospect.to_do), about)
+            if ledger.records:
+                write_summaries(place, ledger)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,8 @@ from attn_inject.zoo.place import Place
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.rows import index_document, summary_cells
 
+SUMMARIES = ("index.json", "summary.csv", "README.md", "index.html")
+
 
 def write_summaries(place: Place, ledger: Ledger) -> None:
     """Write `index.json`, `summary.csv`, `README.md` and `index.html` anew, from the whole ledger."""

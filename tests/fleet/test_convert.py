@@ -157,6 +157,12 @@ def test_files_of_someone_else_are_not_replaced(zoo, tmp_path):
         zoo("tiny")
     assert path.read_text() == "precious"
     assert zoo("tiny", force=True)["tiny"].is_done
+    own = tmp_path / "project" / "README.md"
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(FileError, match=r"README\.md"):
+        zoo("tiny", out_dir=own.parent)
+    assert own.read_text() == "mine"
 
 
 def test_what_cannot_be_met_is_told_before_the_first_model(zoo, tmp_path):
