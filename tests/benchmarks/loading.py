@@ -1,0 +1,98 @@
+"""Loading a saved file, beside what cannot be done without: reading it and building the empty model.
+
+    python -m tests.benchmarks.loading [ROUNDS]
+
+Time: `load(verify=False)` aims at 1.5 x `torch.load(mmap=True)` plus building the empty architecture, and
+verifying at no more than hashing the bytes once on top. Everything is timed in one process, in turn, on the
+verifying at no more than hashing the bytes once on top. Everything is timed in one process, in turn, on its
+own clock. Memory: the peak of a process that loads aims at the bare imports plus the file plus 10 %.
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import attn_inject
+from attn_inject import sources
+from attn_inject.checkpoint import formats
+from attn_inject.checkpoint.digest import state_digest
+from tests.benchmarks.processes import in_turn, median_peak
+
+NAMES = ("resnet50", "vit_small_patch16_224")
+IMPORTS = "import torch, timm, torchvision, attn_inject.api"
+
+
+def main() -> None:
+    """Measure and print."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in NAMES:
+            path = Path(folder) / f"{name}.pt"
+            attn_inject.save(attn_inject.inject(name, "ela-l", check="off"), path)
+            attn_inject.export(path, path.with_suffix(".safetensors"))
+            times(path, rounds)
+            memory(path, max(1, rounds // 3))
+
+
+def times(path: Path, rounds: int) -> None:
+    """Seconds of processor time, medians."""
+    provenance = formats.read(path).recipe.provenance
+    state = formats.read(path, mmap=False).state_dict
+    other = path.with_suffix(".safetensors")
+    bare = in_process(
+        {
+            "torch.load(mmap=True) and the empty model": lambda: (
+                torch.load(path, mmap=True, weights_only=True),
+                sources.rebuild(provenance, empty=True),
+            ),
+            "hashing the bytes": lambda: state_digest(state),
+            "load(verify=False)": lambda: attn_inject.load(path, verify=False),
+            "load(verify=False), .safetensors": lambda: attn_inject.load(other, verify=False),
+            "load()": lambda: attn_inject.load(path),
+            "load(), .safetensors": lambda: attn_inject.load(other),
+        },
+        rounds,
+    )
+    least = next(iter(bare.values()))
+    print(f"{path.stem}, {path.stat().st_size / 2**20:.0f} MiB, medians of {rounds} rounds")
+    for what, seconds in bare.items():
+        print(f"  {what:<42} {seconds * 1e3:7.1f} ms  {seconds / least:5.2f} x")
+
+
+def in_process(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Each work `rounds` times, in turn, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for count in range(rounds + 1):
+        for name, work in works.items():
+            began = time.process_time()
+            work()
+            if count:
+                seconds[name].append(time.process_time() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def memory(path: Path, rounds: int) -> None:
+    """Peak memory of whole processes."""
+    load = f"{IMPORTS}; import attn_inject; attn_inject.load"
+    commands = {"imports": [sys.executable, "-W", "ignore", "-c", IMPORTS]}
+    for suffix in formats.SUFFIXES:
+        file = str(path.with_suffix(suffix))
+        for verify in (True, False):
+            code = f"{load}({file!r}, verify={verify})"
+            commands[f"{suffix} verify={verify}"] = [sys.executable, "-W", "ignore", "-c", code]
+    runs = in_turn(commands, rounds)
+    imports = median_peak(runs.pop("imports"))
+    for what, found in runs.items():
+        above, size = median_peak(found) - imports, path.stat().st_size
+        print(f"  peak above imports, {what:<27} {above / 2**20:6.0f} MiB  {above / size:5.2f} x the file")
+
+
+if __name__ == "__main__":
+    main()

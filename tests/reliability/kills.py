@@ -1,0 +1,148 @@
+"""kill -9 at random moments while a file is written: what is left is the old file or a whole new one.
+
+    python -m tests.reliability.kills [KILLS] [SEED]
+
+Saving (.pt and .safetensors), exporting (.pt2) and restoring take turns. Each victim is a fork that writes
+over an old file and is killed after a random part of the time that one undisturbed run takes. Then the target
+must be the old file, byte for byte, or one that opens and holds what was written; and after one more, whole
+run, nothing but the target may lie in its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import attn_inject
+from attn_inject.exporting import program
+from attn_inject.inputs import InputSpec
+
+GOOD = {f"{kind}{hidden}" for kind in ("old", "new") for hidden in ("", " and a hidden file")}
+OLD = b"the old file"
+MODEL = "resnet10t"
+SIZE = (3, 64, 64)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One way to write a file.
+
+    Attributes:
+        suffix: Of the target.
+        write: Writes the target, replacing it.
+        is_whole: Whether the target is a complete new file.
+    """
+
+    suffix: str
+    write: Callable[[Path], object]
+    is_whole: Callable[[Path], bool]
+
+
+def works(folder: Path, name: str = MODEL) -> dict[str, Work]:
+    """Everything that writes, on one small operated model."""
+    result = attn_inject.inject(name, "ela-l", input_size=SIZE, check="off")
+    model = result.model.eval()
+    source = attn_inject.save(model, folder / "source.pt")
+    digest = attn_inject.describe(source)["digest"]
+    base = attn_inject.restore(source, folder / "base.pt")["tensors"]
+    exported = program.export(model, InputSpec(SIZE).make(2), dynamic=True)
+
+    def export(path: Path) -> None:
+        from attn_inject.checkpoint.atomic import atomic_write
+
+        with atomic_write(path, force=True) as file:  # tracing the model every time would take most of it
+            program.write(exported, file)
+
+    def opens(path: Path) -> bool:
+        attn_inject.load(path)
+        return attn_inject.describe(path)["digest"] == digest
+
+    def runs(path: Path) -> bool:
+        return program.run(path, InputSpec(SIZE).make(1))[0].shape[0] == 1
+
+    def restored(path: Path) -> bool:
+        return len(torch.load(path, weights_only=True)) == base
+
+    return {
+        "save .pt": Work(".pt", lambda path: attn_inject.save(model, path, force=True), opens),
+        "save .safetensors": Work(
+            ".safetensors", lambda path: attn_inject.save(model, path, force=True), opens
+        ),
+        "export": Work(".pt2", export, runs),
+        "restore": Work(".pt", lambda path: attn_inject.restore(source, path, force=True), restored),
+    }
+
+
+def kill(work: Work, folder: Path, after: float) -> str:
+    """Kill one writer and say what it left: `old`, `new`, or what is wrong."""
+    target = folder / f"target{work.suffix}"
+    target.write_bytes(OLD)
+    victim = os.fork()
+    if not victim:
+        try:
+            work.write(target)
+        finally:
+            os._exit(0)
+    time.sleep(after)
+    os.kill(victim, signal.SIGKILL)
+    os.waitpid(victim, 0)
+    left = "hidden file" if len(list(folder.iterdir())) > 1 else ""
+    kind = "old" if target.read_bytes() == OLD else ("new" if work.is_whole(target) else "BROKEN")
+    work.write(target)
+    if [path.name for path in folder.iterdir()] != [target.name] or not work.is_whole(target):
+        return f"NOT MENDED after {kind}"
+    return f"{kind} and a {left}" if left else kind
+
+
+def seconds(work: Work, folder: Path) -> float:
+    """How long an undisturbed fork takes."""
+    began = time.perf_counter()
+    victim = os.fork()
+    if not victim:
+        try:
+            work.write(folder / f"target{work.suffix}")
+        finally:
+            os._exit(0)
+    os.waitpid(victim, 0)
+    return time.perf_counter() - began
+
+
+def run(kills: int, seed: int, name: str = MODEL) -> dict[str, Counter[str]]:
+    """What was left, for each way to write."""
+    torch.set_num_threads(1)  # a fork has no other threads
+    moments = random.Random(seed)
+    left: dict[str, Counter[str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        ways = works(Path(folder), name)
+        for number in range(kills):
+            what = list(ways)[number % len(ways)]
+            with tempfile.TemporaryDirectory() as own:
+                whole = seconds(ways[what], Path(own))
+            with tempfile.TemporaryDirectory() as own:
+                found = kill(ways[what], Path(own), moments.uniform(0, 1.1 * whole))
+            left.setdefault(what, Counter())[found] += 1
+    return left
+
+
+def main() -> None:
+    """Kill and print."""
+    kills, seed = (int(text) for text in (sys.argv[1:] + ["200", "0"][len(sys.argv) - 1 :])[:2])
+    left = run(kills, seed)
+    for what, found in left.items():
+        print(f"{what:<18} {sum(found.values()):>4} kills: {', '.join(f'{n} {k}' for k, n in found.items())}")
+    wrong = {kind for found in left.values() for kind in found} - GOOD
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
