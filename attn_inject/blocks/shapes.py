@@ -24,7 +24,10 @@ def known_shape(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if rule is None or not args:
         return None
     x = args[0]
-    if type(x) is not torch.Tensor or not x.is_meta or not x.is_contiguous():
+    if type(x) is not torch.Tensor or not x.is_meta:
+        return None
+    # What most operations return lies in memory as their input does; what an LSTM returns never does.
+    if not x.is_contiguous() and func is not torch.lstm:
         return None
     return rule(*args, **kwargs)
 

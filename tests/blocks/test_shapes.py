@@ -68,6 +68,15 @@ def test_shapes_are_torchs(name):
     assert len(asking.answers) == 1
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_an_lstm_of_columns(batch_first):
+    with torch.device("meta"), torch.no_grad():
+        layer, x = nn.LSTM(4, 3, batch_first=batch_first), torch.empty(6, 5, 4).transpose(0, 1)
+        with Asking(known_shape) as asking:
+            layer(x)
+    assert len(asking.answers) == 1
+
+
 SUMS = {
     "maps": lambda x: x + x,
     "product": lambda x: x * x,
