@@ -3,9 +3,9 @@
     python -m tests.benchmarks.loading [ROUNDS]
 
 Time: `load(verify=False)` aims at 1.5 x `torch.load(mmap=True)` plus building the empty architecture, and
-verifying at no more than hashing the bytes once on top. Everything is timed in one process, in turn, on the
 verifying at no more than hashing the bytes once on top. Everything is timed in one process, in turn, on its
 own clock. Memory: the peak of a process that loads aims at the bare imports plus the file plus 10 %.
+"""
 
 from __future__ import annotations
 
