@@ -6,8 +6,7 @@ Every step is a function of another room; here they only follow one another.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from attn_inject.errors import CheckFailedError, ModelError, UsageError
 from attn_inject.inputs import InputSpec, as_size
 from attn_inject.outcome import Check, Cost, Insertion, Rejection, Report, Site
 from attn_inject.plan import ModelRequest, Plan, to_dict
+from attn_inject.randomness import seeded
 from attn_inject.shadow import deep_copy
 from attn_inject.sources.loaded import LoadedModel
 from attn_inject.sources.origin import Origin, carried, carry
@@ -98,7 +98,7 @@ def take(
         model = ModelRequest(name=model, input_size=size)
     if is_saved_file(model.name):
         return _reopened(model)
-    with _seeded(seed):
+    with seeded(seed):
         return sources.load(model, outline=outline)
 
 
@@ -201,7 +201,7 @@ def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, s
         before = witness(loaded.model, loaded.inputs, seed=plan.seed, full=full)
     say("writing attention modules in")
     try:
-        with _seeded(plan.seed):
+        with seeded(plan.seed):
             splicing.apply(loaded.model, decision.splices)
         if before is None:
             return ()
@@ -292,11 +292,3 @@ def _insertion(splice: Splice, module: AttnInject) -> Insertion:
         cost=module_cost(module, splice.shape).times(splice.calls),
         note=splice.note,
     )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed`; the caller's generator goes on as if nothing had happened."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from attn_inject.errors import ModelError
 from attn_inject.inputs import ANOTHER_INPUT, InputSpec, dtype_of
+from attn_inject.randomness import seeded
 
 BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 
@@ -44,8 +45,7 @@ def run(
     args, kwargs = inputs.make(
         batch_size, device=str(device), dtype=dtype_of(model), seed=seed, training=training
     )
-    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(grad):
-        torch.manual_seed(seed if forward_seed is None else forward_seed)
+    with seeded(seed if forward_seed is None else forward_seed), torch.set_grad_enabled(grad):
         try:
             output = model(*args, **kwargs)
         except Exception as error:

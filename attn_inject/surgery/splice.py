@@ -59,7 +59,7 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
         block = model.get_submodule(splice.name)
         if reason := refusal(block) or _unfit_for_code(splice):
             raise FitError(f"{splice.name} cannot be operated: {reason}.")
-        like = next((p for p in block.parameters() if p.is_floating_point()), None)
+        like = _first_parameter(block, model)
         is_empty = like is not None and like.is_meta
         inserted = _build_empty(splice, empty) if is_empty else build(splice)
         if like is not None and not is_empty:
@@ -70,6 +70,12 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
             inserted.replaced = _emptied(block)
         block.add_module(splice.module, inserted.train(block.training))
         block.__class__ = cls
+
+
+def _first_parameter(*modules: nn.Module) -> nn.Parameter | None:
+    """What an inserted module takes its device and type from: a pool has no parameter, its model may."""
+    parameters = (p for module in modules for p in module.parameters() if p.is_floating_point())
+    return next(parameters, None)
 
 
 def _build_empty(splice: Splice, known: dict[str, AttnInject]) -> AttnInject:

@@ -281,3 +281,9 @@ def test_a_forward_whose_first_argument_has_another_name(placement):
         expected = model(image)
         operate_on(model, "se:reduction=1", size=(4, 8, 8), placement=placement)
         assert torch.equal(model(image), expected)
+
+
+def test_a_module_behind_a_pool_takes_device_and_type_of_the_model():
+    model = build("resnet10t").bfloat16()
+    operate_on(model, "se", at=("maxpool",), size=(3, 64, 64))
+    assert {p.dtype for p in model.maxpool.parameters()} == {torch.bfloat16}
