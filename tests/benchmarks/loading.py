@@ -3,8 +3,8 @@
     python -m tests.benchmarks.loading [ROUNDS]
 
 Time: `load(verify=False)` aims at 1.5 x `torch.load(mmap=True)` plus building the empty architecture, and
-verifying at no more than hashing the bytes once on top. Everything is timed in one process, in turn, on its
-own clock. Memory: the peak of a process that loads aims at the bare imports plus the file plus 10 %.
+verifying at no more than hashing the bytes once on top. All of it is timed in one process, in turn, on the
+process's own clock. Memory: the peak of a process that loads aims at the imports, the file, and 10 % of it.
 """
 
 from __future__ import annotations
