@@ -37,6 +37,7 @@ def fit(
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
+    trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
     """Choose the sites that a budget allows, the last stage first, and print the command that writes them in.
@@ -51,7 +52,7 @@ def fit(
     stages = options.parse_stages(stage)
     Plan(attention=specs, stages=stages, **wishes)
     request = options.model_request(
-        model, num_classes=num_classes, input_size=input_size, model_arg=model_arg
+        model, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
     )
     with working(f"loading torch and counting {model}"):
         found = attn_inject.fit(request, specs[0], budget, stage=stages, **wishes)
@@ -70,17 +71,18 @@ def fit(
         given |= {"--where": where or [], "--skip": skip or []}
     if not {"--where", "--stage"} & set(chosen):
         given |= {"--stage": [stage] if stage else []}
-    command = _command(found, given)
+    command = _command(found, given, trust=trust)
     if as_json:
         sys.stdout.write(json_text({**found.to_json(), "command": command}))
     else:
         write_page(fit_page(found, command), sys.stdout)
 
 
-def _command(found: Fit, given: dict[str, list[str]]) -> str:
+def _command(found: Fit, given: dict[str, list[str]], *, trust: bool) -> str:
     """What to type to write the module in at the chosen sites, and nowhere else."""
     words = ["attn-inject", found.model, "--attn", found.attention]
     for option, values in given.items():
         for value in values:
             words += [option, value]
+    words += ["--trust"] if trust else []
     return shlex.join([*words, *found.selection(), "--out", "model.pt"])
