@@ -197,23 +197,37 @@ def zoo(
     A model that fails, crashes or hangs is told with its reason, and the others go on. Next to the files
     are ledger.jsonl, index.json, summary.csv, README.md and index.html.
     """
-    from attn_inject.cli.zoo_display import watching
-    from attn_inject.zoo.pages import ending_page, prospect_page
-    from attn_inject.zoo.rows import index_document
-    from attn_inject.zoo.run import preview, run
-
     options.refuse_listed_attention(models or [], attn or each_attn)
     request = _request(ctx)
-    lines = sys.stderr if as_json else sys.stdout
-    with redirect_stdout(sys.stderr), watching(lines, quiet=quiet) as watcher:
-        if dry_run:
-            prospect = preview(request, watcher)
-        else:
-            with closing(run(request, watcher)) as running:
-                records = [watcher.record(record) for record in running]
     if dry_run:
-        _print(prospect.to_json(), prospect_page(prospect), as_json=as_json, quiet=quiet)
-        return
+        _preview(request, as_json=as_json, quiet=quiet)
+    else:
+        _run(request, as_json=as_json, quiet=quiet)
+
+
+def _preview(request: Zoo, *, as_json: bool, quiet: bool) -> None:
+    from attn_inject.cli.zoo_display import watching
+    from attn_inject.zoo.pages import prospect_page
+    from attn_inject.zoo.run import preview
+
+    with redirect_stdout(sys.stderr), watching(sys.stderr, quiet=quiet) as watcher:
+        prospect = preview(request, watcher)
+    _print(prospect.to_json(), prospect_page(prospect), as_json=as_json, quiet=quiet)
+
+
+def _run(request: Zoo, *, as_json: bool, quiet: bool) -> None:
+    from attn_inject.cli.zoo_display import watching
+    from attn_inject.zoo.pages import ending_page
+    from attn_inject.zoo.rows import index_document
+    from attn_inject.zoo.run import run
+
+    lines = sys.stderr if as_json else sys.stdout
+    with (
+        redirect_stdout(sys.stderr),
+        watching(lines, quiet=quiet) as watcher,
+        closing(run(request, watcher)) as running,
+    ):
+        records = [watcher.record(record) for record in running]
     _print(index_document(records), ending_page(records, request), as_json=as_json, quiet=quiet)
     failed = sum(not record.is_done for record in records)
     if failed:

@@ -81,44 +81,9 @@ def convert(
     Raises:
         AttnInjectError: The request cannot be met at all; nothing was converted.
     """
-    given: dict[str, Any] = {
-        "models": models,
-        "out_dir": out_dir,
-        "attn": attn,
-        "each_attn": each_attn,
-        "placement": placement,
-        "where": where,
-        "skip": skip,
-        "stage": stage,
-        "blocks": blocks,
-        "at": at,
-        "start": start,
-        "stem": stem,
-        "strict": strict,
-        "check": check,
-        "seed": seed,
-        "pretrained": pretrained,
-        "model_arg": dict(model_args or {}),
-        "trust": trust,
-        "only": only,
-        "keep_replaced": keep_replaced,
-        "format": format,
-        "retries": retries,
-        "only_failed": only_failed,
-        "fail_fast": fail_fast,
-        "discard": discard,
-        "force": force,
-    }
-    where_given = {
-        "weights": weights,
-        "num_classes": num_classes,
-        "input_size": input_size,
-        "name_template": name_template,
-        "jobs": jobs,
-        "memory_limit": memory_limit,
-        "timeout": timeout,
-        "ray": ray,
-    }
-    given |= {name: value for name, value in where_given.items() if value is not None}
-    zoo = make_zoo([Options(given, lambda name: f"{name}=")])
-    return run(zoo, watcher or Nobody())
+    # The parameters are the options of the command, under the same names.
+    options = {name: value for name, value in locals().items() if value is not None}
+    watcher = options.pop("watcher", None)
+    if model_args is not None:
+        options["model_arg"] = options.pop("model_args")
+    return run(make_zoo([Options(options, lambda name: f"{name}=")]), watcher or Nobody())
