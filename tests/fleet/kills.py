@@ -2,9 +2,9 @@
 
     python -m tests.fleet.kills [KILLS] [driver|worker]
 
-kills the driver, then workers, so often each, or one of them alone, and says what was found. Whatever was killed: at the end the
-files are those of an undisturbed run, byte for byte, and nothing was converted again whose ledger line was
-written. The tests run a few of these.
+kills the driver, then workers, so often each, or one of them alone, and says what was found. Whatever was
+killed: at the end the files are those of an undisturbed run, byte for byte, and nothing was converted again
+whose ledger line was written. The tests run a few of these.
 """
 
 from __future__ import annotations
