@@ -189,7 +189,10 @@ def _receive(connection: Connection, tasks: queue.SimpleQueue[Task]) -> None:
 
 def _write_output_to(log: str) -> None:
     """What libraries print would spoil the driver's display; a dead process's last words explain much."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:  # the driver was interrupted while this process was being made
+        os._exit(0)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115

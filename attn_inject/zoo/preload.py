@@ -1,6 +1,12 @@
 """Imported once by the process that workers are forked from, so that none of them waits for torch."""
 
+import contextlib
+import signal
 import warnings
+
+# A terminal sends Ctrl-C to every process of its group; the driver alone decides.
+with contextlib.suppress(ValueError):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

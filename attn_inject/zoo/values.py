@@ -93,7 +93,7 @@ def memory(value: Any) -> int | float:
     amount, unit = _amount(value, wanted)
     if unit == "%" and 0 < amount <= 100:
         return amount / 100
-    if unit not in _UNITS or amount <= 0:
+    if unit not in _UNITS or amount * _UNITS[unit] < 1:
         raise ValueError(f"{wanted}, not {_shown(value)}")
     return int(amount * _UNITS[unit])
 

@@ -51,6 +51,7 @@ def test_what_is_read(kind, given, value):
         (values.seconds, "soon"),
         (values.seconds, "3 days"),
         (values.memory, "0GB"),
+        (values.memory, 0.5),
         (values.memory, "120%"),
         (values.memory, "much"),
         (values.memory, True),
