@@ -6,7 +6,8 @@ Every step is a function of another room; here they only follow one another.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,11 @@ def take(
             cannot be guessed.
         input_size: (C, H, W) in pixels; 224 and (224, 224) mean three channels.
         seed: Of the initial weights.
+
+    Raises:
+        UsageError: It is none of these.
     """
+    _require_model(model)
     size = None if input_size is None else as_size(input_size)
     if isinstance(model, nn.Module):
         return _in_hand(model, example_input, size)
@@ -100,6 +105,23 @@ def take(
         return _reopened(model)
     with seeded(seed):
         return sources.load(model, outline=outline)
+
+
+def _require_model(model: object) -> None:
+    """Refuse what people take for a model: its class, its state dict, the path of its file."""
+    if isinstance(model, nn.Module | str | ModelRequest):
+        return
+    hints = {
+        type: "Make one of it first, and hand over that.",
+        Mapping: "A state dict is no model: load it into one, or give its file, ModelRequest(weights=FILE).",
+        os.PathLike: "Write it as text, str(path).",
+    }
+    what = f"the class {model.__name__}" if isinstance(model, type) else f"one of {type(model).__name__}"
+    known = (hint for kind, hint in hints.items() if isinstance(model, kind))
+    raise UsageError(
+        f"A model is a module, a name or a ModelRequest, and not {what}.",
+        hint=next(known, "Hand over one of these."),
+    )
 
 
 def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> LoadedModel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,8 +247,19 @@ def make_plan(
 
 
 def as_specs(attention: str | AttentionSpec | Sequence[str | AttentionSpec]) -> tuple[AttentionSpec, ...]:
-    """One spec or several, as text or as values, to a tuple of values."""
-    items = [attention] if isinstance(attention, str | AttentionSpec) else list(attention)
+    """One spec or several, as text or as values, to a tuple of values.
+
+    Raises:
+        UsageError: Something is neither text nor an `AttentionSpec`, or does not parse.
+    """
+    given: Any = attention
+    items = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    for item in items:
+        if not isinstance(item, str | AttentionSpec):
+            raise UsageError(
+                f"An attention module is named by text or an AttentionSpec, and not by {item!r}.",
+                hint="For a class of your own write 'package.module:Class'.",
+            )
     return tuple(AttentionSpec.parse(item) if isinstance(item, str) else item for item in items)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import attn_inject
-from attn_inject.errors import ModelError
+from attn_inject.errors import ModelError, UsageError
 from attn_inject.surgery.generated import is_generated
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -151,3 +152,24 @@ def test_a_failure_half_way_leaves_the_model_as_it_was():
         attn_inject.inject(model, "se", input_size=SIZE, inplace=True)
     assert not any(is_generated(type(block)) for block in model.blocks)
     assert list(model.state_dict()) == keys
+
+
+@pytest.mark.parametrize(
+    ("thing", "told", "hint"),
+    [
+        (Net(Block()).state_dict(), "not one of OrderedDict", "load it into one"),
+        (Net, "not the class Net", "Make one of it first"),
+        (Path("model.pt"), "Path", "str\\(path\\)"),
+        (3, "not one of int", "one of these"),
+        (None, "not one of NoneType", "one of these"),
+    ],
+)
+def test_what_is_no_model_is_told(thing, told, hint):
+    with pytest.raises(UsageError, match=f"{told}.*{hint}"):
+        attn_inject.inject(thing, "se")
+
+
+@pytest.mark.parametrize("attention", [None, nn.Identity, [nn.Identity()], ["se", 3]])
+def test_what_names_no_attention_is_told(attention):
+    with pytest.raises(UsageError, match="named by text or an AttentionSpec"):
+        attn_inject.inject(Net(Block()), attention, input_size=SIZE)

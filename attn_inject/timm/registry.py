@@ -66,7 +66,7 @@ def register(architecture: Architecture) -> None:
         UnknownNameError: No such base or attention module.
     """
     name, base = architecture.name, architecture.base
-    if not re.fullmatch(r"\w+", name):
+    if not re.fullmatch(r"\w+", str(name)):
         raise UsageError(
             f"{name!r} cannot be a name in timm.",
             hint="Use letters, digits and _; a . begins a pretrained tag.",
@@ -77,7 +77,7 @@ def register(architecture: Architecture) -> None:
         raise UsageError(f"{name!r} was registered with other values.", hint="Choose another name.")
     if name not in _known and _has(name):
         raise UsageError(f"timm has an architecture called {name!r}.", hint="Choose another name.")
-    if "." in base or base not in theirs._model_entrypoints:
+    if "." in str(base) or base not in theirs._model_entrypoints:
         raise unknown_name("architecture in timm", base, theirs.list_models(), see="attn-inject list models")
     for spec in architecture.plan.attention:
         attention_registry.find(spec.name)
