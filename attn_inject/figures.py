@@ -88,7 +88,8 @@ class StatsRow:
         delta_flops: Against the base.
         delta_activations: Against the base.
         reason: Why there are no figures, or None.
-        gate_operations: Elementwise operations of the inserted modules, which flops leave out.
+        gate_operations: Elementwise operations of the inserted modules, less those of what they replace;
+            flops leave them out.
         gate_bytes: Bytes that these read and write, in float32.
         latency: How long a forward takes, if that was measured.
         memory: Peak memory of a training step, bytes, if that was measured.
