@@ -13,15 +13,18 @@ from attn_inject.zoo.engine import Node, Task
 
 MiB = 2**20
 
-# Measured, see docs/pages/guides/zoo.md: the most of 60 models, rounded up. Bytes for each byte of the
-# model, and of a process that has everything imported.
+# Bytes of a process that has everything imported, bytes for each byte of the model, and room for what its
+# layers hand on. Made to stay above what was seen: 24 small models with `structure`, six of 110 to 360 MB
+# with `full`, of which a segmentation model came nearest (1.5 GB, where this says 1.7). A model with far
+# larger inputs may need more.
 OWN = 600 * MiB
 FACTORS = {"off": 2.2, "structure": 2.6, "full": 5.0}
+ACTIVATIONS = {"off": 0, "structure": 100 * MiB, "full": 400 * MiB}
 
 
 def estimate(model_bytes: int, check: str) -> int:
-    """Bytes that converting a model of this size takes at its peak."""
-    return OWN + int(FACTORS[check] * model_bytes)
+    """Bytes that converting a model of this size takes at its peak, about."""
+    return OWN + ACTIVATIONS[check] + int(FACTORS[check] * model_bytes)
 
 
 def largest_first(tasks: Iterable[Task]) -> list[Task]:
