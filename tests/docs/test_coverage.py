@@ -65,7 +65,8 @@ def zoo_documents() -> list[object]:
     job = Job(request=ModelRequest(name=""), plan=Plan(attention=as_specs("se")), file="")
     planned = (Planned(job=job, state="new"),)
     prospect = Prospect(outputs=planned, to_do=planned, nodes=(Node("", 1, 1),), disk_free=None)
-    return [index_document([record]), prospect.to_json(), record.to_json()]
+    index = {**index_document([record]), "versions": {}}
+    return [index, prospect.to_json(), record.to_json()]
 
 
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
