@@ -121,6 +121,21 @@ def test_filtering_reaches_table_and_picture(browser):
     browser.find_element(By.CSS_SELECTOR, "#legend .key").click()
 
 
+def test_what_is_saved_has_its_place_in_the_picture(tmp_path, browser):
+    rows = [output("timm/a", "se", 11_000_000), output("timm/b", "sasa", 12_000_000)]
+    rows[1] |= {"delta_params": -400_000, "base_params": 12_400_000}
+    page = tmp_path / "saved.html"
+    page.write_text(page_text({**DOCUMENT, "outputs": rows}), encoding="utf-8")
+    before = browser.current_url
+    browser.get(page.as_uri())
+    heights = [mark.location["y"] for mark in browser.find_elements(By.CSS_SELECTOR, "#plot .mark")]
+    assert len(heights) == 2
+    assert heights[0] < heights[1]
+    assert "-3%" in browser.find_element(By.ID, "plot").text
+    assert "-3.23%" in browser.find_element(By.ID, "outputs").text
+    browser.get(before)
+
+
 def test_a_tooltip_and_the_row_behind_a_mark(browser):
     tooltip = browser.find_element(By.ID, "tooltip")
     assert not tooltip.is_displayed()

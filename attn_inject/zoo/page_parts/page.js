@@ -157,8 +157,15 @@
     byId(id).addEventListener("change", () => renderPlot());
   }
 
-  // Logarithmic; what is zero stands on the axis.
+  // Logarithmic, and what is zero stands on the axis; linear where something was saved.
+  const linear = (values, from, to) => {
+    const low = Math.min(...values), high = Math.max(...values, 0), margin = 0.05 * (high - low);
+    const step = 10 ** Math.floor(Math.log10(high - low)), marks = [];
+    for (let mark = Math.ceil(low / step); mark <= high / step; mark += 1) marks.push(Number((mark * step).toPrecision(6)));
+    return { at: (value) => from + ((value - low + margin) / (high - low + 2 * margin)) * (to - from), marks };
+  };
   const scale = (values, from, to) => {
+    if (Math.min(...values) < 0) return linear(values, from, to);
     const positive = values.filter((value) => value > 0);
     let low = Math.log10(Math.min(...positive)), high = Math.log10(Math.max(...positive));
     if (!positive.length) { low = 0; high = 1; }
@@ -179,7 +186,7 @@
     const width = svg.clientWidth || 1000, height = svg.clientHeight || 400;
     const left = 58, right = width - 14, top = 34, bottom = height - 48;
     const x = axes[byId("x-axis").value], y = axes[byId("y-axis").value];
-    const points = done.filter((row) => isShown(row) && !state.hidden.has(row.module) && x.value(row) > 0 && y.value(row) !== null && y.value(row) >= 0);
+    const points = done.filter((row) => isShown(row) && !state.hidden.has(row.module) && x.value(row) > 0 && y.value(row) !== null);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.replaceChildren();
     if (!points.length) {
@@ -196,7 +203,7 @@
         draw("text", { x: left - 8, y: up.at(mark) + 4, "text-anchor": "end" }, short(y.show(mark))));
     }
     svg.append(draw("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }));
-    if (points.some((row) => y.value(row) === 0)) svg.append(draw("text", { x: left - 8, y: bottom + 4, "text-anchor": "end" }, "0"));
+    if (up.at(0) === bottom && points.some((row) => y.value(row) === 0)) svg.append(draw("text", { x: left - 8, y: bottom + 4, "text-anchor": "end" }, "0"));
     svg.append(draw("text", { class: "title", x: (left + right) / 2, y: height - 8, "text-anchor": "middle" }, x.title),
       draw("text", { class: "title", x: 0, y: 14 }, y.title));
     for (const row of points) svg.append(mark(row, across.at(x.value(row)), up.at(y.value(row))));
