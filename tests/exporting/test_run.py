@@ -11,54 +11,22 @@ from torch import nn
 
 import attn_inject
 from attn_inject import registry
-from attn_inject.attention.factory import create_attention
 from attn_inject.errors import CheckFailedError, FileError, MissingExtraError, ModelError, UsageError
 from attn_inject.exporting import run
 from attn_inject.exporting.agreement import Agreement, is_as_exact, is_close
-from attn_inject.inputs import InputSpec
-from attn_inject.surgery.adapters import Grid
-from attn_inject.surgery.inserted import AttnInject
+from tests.exporting.modules import MAP, OnMaps, OnTokens
 from tests.models import build, make_generic
-
-MAP = InputSpec((32, 7, 7))
-
-
-class OnMaps(nn.Module):
-    """One attention module of every name, one behind the other, as in a convolutional network."""
-
-    def __init__(self, names, channels=32, **inserted):
-        super().__init__()
-        self.parts = nn.ModuleDict(
-            {
-                name: AttnInject(create_attention(name, channels=channels, size=(7, 7)), **inserted)
-                for name in names
-            }
-        )
-
-    def forward(self, x):
-        return torch.stack([module(x) for module in self.parts.values()], dim=1)
-
-
-class OnTokens(OnMaps):
-    """The same behind a class token and a grid of tokens, as in a vision transformer."""
-
-    def __init__(self, names):
-        super().__init__(names, layout="NLC", grid=Grid(7, 7, 1))
-
-    def forward(self, x):
-        tokens = torch.cat([x.mean((2, 3))[:, None], x.flatten(2).transpose(1, 2)], dim=1)
-        return super().forward(tokens)
-
 
 NAMES = tuple(registry.entries())
 
 
-# sasa exports to ONNX, too, but torch.onnx takes a minute for it; `tests.benchmarks.exports` does it.
-IN_ONNX = tuple(name for name in NAMES if name != "sasa")
+# torch.onnx takes a second and more for each module, and a minute for sasa; `tests.benchmarks.exports --alone`
+# does it with every one of them.
+IN_ONNX = ("se", "ela-l", "sa", "cbam", "ge-theta", "srm")
 
 
 @pytest.mark.parametrize(("suffix", "kind", "names"), [(".pt2", OnMaps, NAMES), (".onnx", OnTokens, IN_ONNX)])
-def test_every_module_of_the_catalogue_exports(tmp_path, kind, names, suffix):
+def test_modules_of_the_catalogue_export(tmp_path, kind, names, suffix):
     torch.manual_seed(0)
     model = make_generic(kind(names)).eval()
     told = run.export(model, tmp_path / f"model{suffix}", MAP)
