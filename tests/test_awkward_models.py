@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 
 import attn_inject
 from attn_inject.errors import ModelError, UsageError
+from attn_inject.surgery import splice
 from attn_inject.surgery.generated import is_generated
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -145,10 +146,19 @@ def test_a_model_on_meta_can_be_operated_without_checks():
     assert all(p.is_meta for p in result.model.parameters())
 
 
-def test_a_failure_half_way_leaves_the_model_as_it_was():
+def test_a_name_that_the_block_uses_is_left_to_it():
     model = Net(Block(), Taken())
+    attn_inject.inject(model, "se", input_size=SIZE, inplace=True)
+    assert model.blocks[1].attn_inject == "text"
+    assert "blocks.1.attn_inject_1.alpha" in model.state_dict()
+
+
+def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch):
+    model = Net(Block(), Block())
     keys = copy.deepcopy(list(model.state_dict()))
-    with pytest.raises(KeyError):  # a name that the second block has taken
+    classes = iter([splice.operated_class])
+    monkeypatch.setattr(splice, "operated_class", lambda *edit: next(classes)(*edit))
+    with pytest.raises(StopIteration):  # at the second block
         attn_inject.inject(model, "se", input_size=SIZE, inplace=True)
     assert not any(is_generated(type(block)) for block in model.blocks)
     assert list(model.state_dict()) == keys

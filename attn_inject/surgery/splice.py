@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import keyword
 from collections.abc import Iterable
 from typing import Any
@@ -40,8 +41,8 @@ def refusal(block: nn.Module) -> str | None:
 
 def free_name(block: nn.Module) -> str:
     """The name of the next inserted child: `attn_inject`, then `attn_inject_1` and so on."""
-    taken = sum(name.startswith(PREFIX) for name, _ in block.named_children())
-    return f"{PREFIX}_{taken}" if taken else PREFIX
+    names = (f"{PREFIX}_{count}" if count else PREFIX for count in itertools.count())
+    return next(name for name in names if not hasattr(block, name))
 
 
 def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
@@ -66,9 +67,10 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = operated_class(block, splice)
         inserted.splice = splice
-        if splice.replaces:
-            inserted.replaced = _emptied(block)
+        # Before anything is taken out: a name that a file gives may be in use.
         block.add_module(splice.module, inserted.train(block.training))
+        if splice.replaces:
+            inserted.replaced = _emptied(block, keep=splice.module)
         block.__class__ = cls
 
 
@@ -88,12 +90,13 @@ def _build_empty(splice: Splice, known: dict[str, AttnInject]) -> AttnInject:
     return copy.deepcopy(known[like])
 
 
-def _emptied(module: nn.Module) -> Replaced:
-    """Take out all that a module consists of; its names stay, so that order and attributes hold."""
-    replaced = Replaced(dict(module._parameters), dict(module._buffers), dict(module._modules))
-    for slots in (module._parameters, module._buffers, module._modules):
-        for name in slots:
-            slots[name] = None
+def _emptied(module: nn.Module, *, keep: str) -> Replaced:
+    """Take out all that a module consists of but the child `keep`; names stay, so that their order holds."""
+    children = {name: child for name, child in module._modules.items() if name != keep}
+    replaced = Replaced(dict(module._parameters), dict(module._buffers), children)
+    module._parameters.update(dict.fromkeys(module._parameters))
+    module._buffers.update(dict.fromkeys(module._buffers))
+    module._modules.update(dict.fromkeys(children))
     return replaced
 
 
