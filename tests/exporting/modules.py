@@ -1,4 +1,4 @@
-"""Attention modules without a model around them, as they stand in a convolutional network or a transformer."""
+"""Attention modules without a model around them, as they stand in a network of maps or of tokens."""
 
 from __future__ import annotations
 

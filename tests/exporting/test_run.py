@@ -20,7 +20,7 @@ from tests.models import build, make_generic
 NAMES = tuple(registry.entries())
 
 
-# torch.onnx takes a second and more for each module, and a minute for sasa; `tests.benchmarks.exports --alone`
+# torch.onnx takes a second and more for each, and a minute for sasa; `tests.benchmarks.exports --alone`
 # does it with every one of them.
 IN_ONNX = ("se", "ela-l", "sa", "cbam", "ge-theta", "srm")
 
