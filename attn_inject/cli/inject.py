@@ -32,8 +32,8 @@ EPILOG = options.examples(
     EXAMPLE,
     "attn-inject resnet50 --attn 'layer[34].*=sa' --attn se:reduction=8 --dry-run",
     "attn-inject convnext_tiny --attn eca --stage 3,4 --placement before-add --out convnext.pt --json",
-    "attn-inject --recipe plan.toml --out model.pt",
     "attn-inject resnet50 --weights base.pt --apply attn.pt --out model.pt",
+    "attn-inject --recipe plan.toml --out model.pt",
 )
 
 

@@ -31,13 +31,13 @@ def other(channels: int = 24) -> nn.Module:
     return tiny(channels)
 
 
-def slow(seconds: float = 0.3) -> nn.Module:
+def slow(seconds: float = 0.8) -> nn.Module:
     """Enough time for a test to kill somebody."""
     time.sleep(seconds)
     return tiny()
 
 
-def slow_too(seconds: float = 0.3) -> nn.Module:
+def slow_too(seconds: float = 0.8) -> nn.Module:
     return slow(seconds)
 
 

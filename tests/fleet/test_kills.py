@@ -23,13 +23,12 @@ def test_interrupted_then_killed_then_maimed_a_zoo_ends_as_if_nothing_had_happen
 
     driver = start(folder)
     wait_for_work(driver, folder)
-    time.sleep(0.5)
     processes = family(driver)
     driver.send_signal(signal.SIGINT)
     assert driver.wait() == 130
     assert psutil.wait_procs(processes, timeout=60)[1] == []
     lines = (folder / "ledger.jsonl").read_text()
-    assert lines.endswith("\n")
+    assert not lines or lines.endswith("\n")
     assert sum("key" in json.loads(line) for line in lines.splitlines()) < 4
 
     driver = start(folder)

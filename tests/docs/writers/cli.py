@@ -32,7 +32,7 @@ def _section(name: str, command: Any) -> str:
             command.help.strip(),
             f"```text\n{usage}\n```",
             *_tables(parameter for parameter in command.params if not getattr(parameter, "hidden", False)),
-            f"```bash\n{examples(command)}\n```",
+            f'```bash title="examples"\n{examples(command)}\n```',
         ]
     )
 
