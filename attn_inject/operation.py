@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from attn_inject import sources
@@ -185,7 +184,7 @@ def operate(
     findings = search(loaded.model, loaded.inputs, plan)
     decision = _numbered(decide(loaded.model, findings, plan, start=start), operations(loaded.model))
     say("counting cost")
-    modules = [_on_meta(splice) for splice in decision.splices]
+    modules = splicing.build_on_meta(decision.splices)
     base = count(loaded.model, loaded.inputs)
     model = loaded.model
     result = with_sites(base, decision.added(model, modules), removed=decision.removed(model))
@@ -283,11 +282,6 @@ def _numbered(decision: Decision, operation: int) -> Decision:
     """The same as the operation of that number."""
     splices = tuple(dataclasses.replace(splice, operation=operation) for splice in decision.splices)
     return dataclasses.replace(decision, splices=splices)
-
-
-def _on_meta(splice: Splice) -> AttnInject:
-    with torch.device("meta"):
-        return splicing.build(splice)
 
 
 def site_of(splice: Splice) -> Site:

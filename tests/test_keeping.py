@@ -249,4 +249,4 @@ def test_injecting_saves_what_is_asked_and_checks_it(tmp_path, suffix, only):
 def test_no_warning_for_a_model_as_it_was_built(tmp_path, operated):
     with warnings.catch_warnings():
         warnings.simplefilter("error", OriginWarning)
-        attn_inject.save(operated, tmp_path / "model.pt")
+        assert attn_inject.save(operated, tmp_path / "model.pt").is_file()

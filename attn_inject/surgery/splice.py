@@ -62,7 +62,7 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
             raise FitError(f"{splice.name} cannot be operated: {reason}.")
         like = _first_parameter(block, model)
         is_empty = like is not None and like.is_meta
-        inserted = _build_empty(splice, empty) if is_empty else build(splice)
+        inserted = copy.deepcopy(_build_once(splice, empty)) if is_empty else build(splice)
         if like is not None and not is_empty:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = operated_class(block, splice)
@@ -80,14 +80,20 @@ def _first_parameter(*modules: nn.Module) -> nn.Parameter | None:
     return next(parameters, None)
 
 
-def _build_empty(splice: Splice, known: dict[str, AttnInject]) -> AttnInject:
-    """The module of a splice on the meta device: a copy, which is faster, if there was one like it."""
-    place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1}
-    like = repr(dataclasses.replace(splice, **place, note="", removed=()))
-    if like not in known:
+def build_on_meta(splices: Iterable[Splice]) -> tuple[AttnInject, ...]:
+    """What splices write in, on the meta device; those that differ in their place alone share one object."""
+    built: dict[str, AttnInject] = {}
+    return tuple(_build_once(splice, built) for splice in splices)
+
+
+def _build_once(splice: Splice, built: dict[str, AttnInject]) -> AttnInject:
+    place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1, "operation": 0}
+    inside: dict[str, Any] = {"tap": None, "users": (), "fixed": {}, "note": "", "removed": ()}
+    like = repr(dataclasses.replace(splice, **place, **inside))
+    if like not in built:
         with torch.device("meta"):
-            known[like] = build(splice)
-    return copy.deepcopy(known[like])
+            built[like] = build(splice)
+    return built[like]
 
 
 def _emptied(module: nn.Module, *, keep: str) -> Replaced:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
 
 from attn_inject.cost.count import Counted
 from attn_inject.cost.sites import module_count, with_sites
@@ -58,22 +54,9 @@ def operated(subject: Subject, plan: Plan) -> Operated:
 
 def counted(subject: Subject, decision: Decision) -> Operated:
     """Count a model with the edits that were decided."""
-    model, modules = subject.loaded.model, _modules(decision.splices)
+    model, modules = subject.loaded.model, splicing.build_on_meta(decision.splices)
     total = with_sites(subject.base, decision.added(model, modules), removed=decision.removed(model))
     return Operated(decision.splices, modules, total, decision.skipped)
-
-
-def _modules(splices: Sequence[Splice]) -> tuple[AttnInject, ...]:
-    """The modules of splices; those that differ in their place alone share one."""
-    built: dict[str, AttnInject] = {}
-    modules = []
-    for splice in splices:
-        kind = repr(dataclasses.replace(splice, name="", module="", tap=None, users=(), fixed={}, stage=0))
-        if kind not in built:
-            with torch.device("meta"):
-                built[kind] = splicing.build(splice)
-        modules.append(built[kind])
-    return tuple(modules)
 
 
 def _site_cost(splice: Splice, module: AttnInject) -> SiteCost:

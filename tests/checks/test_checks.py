@@ -27,7 +27,7 @@ def outcome(spoil=lambda model: None, attention="se", start="identity", full=Tru
     before = witness(model, INPUTS, seed=0, full=full)
     splices = operate_on(model, attention, size=SIZE, start=start)
     spoil(model)
-    calls = {f"{s.name}.{s.module}": s.calls for s in splices}
+    calls = {s.path: s.calls for s in splices}
     checks = run_checks(model, INPUTS, before, calls=calls, identity=start == "identity", full=full)
     return {c.name: c for c in checks if c.passed}, {c.name: c for c in checks if not c.passed}
 
@@ -204,7 +204,7 @@ def test_zero_initialised_layers_hide_nothing(zeroed):
     before = witness(model, INPUTS, seed=0, full=True)
     splices = operate_on(model, "se", size=SIZE, placement="before-add")
     change_output(model)
-    calls = {f"{s.name}.{s.module}": s.calls for s in splices}
+    calls = {s.path: s.calls for s in splices}
     checks = run_checks(model, INPUTS, before, calls=calls, identity=True, full=True)
     assert "identity in eval()" in {check.name for check in checks if not check.passed}
 
