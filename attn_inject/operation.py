@@ -15,11 +15,12 @@ from typing import Any
 from torch import nn
 
 from attn_inject import sources
+from attn_inject.blocks.probe import Recording
 from attn_inject.checkpoint import formats
 from attn_inject.checkpoint.load import load
 from attn_inject.checkpoint.settle import settled
-from attn_inject.checks.run import run_checks
-from attn_inject.checks.witness import witness
+from attn_inject.checks.run import prove_all, prove_structure
+from attn_inject.checks.witness import outline, witness
 from attn_inject.cost.count import count
 from attn_inject.cost.sites import module_cost, with_sites
 from attn_inject.errors import CheckFailedError, ModelError, UsageError
@@ -191,7 +192,7 @@ def operate(
     checks: tuple[Check, ...] = ()
     if not dry_run:
         earlier = carried(loaded.model)
-        checks = _write_in(loaded, plan, decision, start, say)
+        checks = _write_in(loaded, plan, findings.recording, decision, start, say)
         asked = to_dict(dataclasses.replace(plan, start=start))
         carry(loaded.model, Origin(loaded.provenance, (*(earlier.plans if earlier else ()), asked)))
     report = Report(
@@ -214,33 +215,42 @@ def operate(
     return Injected(model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan)
 
 
-def _write_in(loaded: LoadedModel, plan: Plan, decision: Decision, start: str, say: Say) -> tuple[Check, ...]:
-    full = plan.check == "full"
-    before = None
+def _write_in(
+    loaded: LoadedModel, plan: Plan, recording: Recording, decision: Decision, start: str, say: Say
+) -> tuple[Check, ...]:
+    model = loaded.model
+    proof = None
     if plan.check != "off":
         say("noting what the untouched model does")
-        before = witness(loaded.model, loaded.inputs, seed=plan.seed, full=full)
+        proof = _proof(loaded, plan, recording, decision, start)
     say("writing attention modules in")
     try:
         with seeded(plan.seed):
-            splicing.apply(loaded.model, decision.splices)
-        if before is None:
+            splicing.apply(model, decision.splices)
+        if proof is None:
             return ()
         say("checking")
-        checks = run_checks(
-            loaded.model,
-            loaded.inputs,
-            before,
-            calls={s.path: s.calls for s in decision.splices},
-            removed=decision.removed_keys,
-            identity=start == "identity",
-            full=full,
-        )
+        checks = proof()
         require(checks)
     except BaseException:
-        undo(loaded.model, [s for s in decision.splices if _is_written(loaded.model, s)])
+        undo(model, [s for s in decision.splices if _is_written(model, s)])
         raise
     return checks
+
+
+def _proof(
+    loaded: LoadedModel, plan: Plan, recording: Recording, decision: Decision, start: str
+) -> Callable[[], tuple[Check, ...]]:
+    """Note the untouched model now; what is returned compares the operated one with it."""
+    model, inputs = loaded.model, loaded.inputs
+    calls = {s.path: s.calls for s in decision.splices}
+    removed = decision.removed_keys
+    if plan.check == "structure":
+        known = outline(model, recording)
+        return lambda: prove_structure(model, inputs, known, calls=calls, removed=removed)
+    before = witness(model, inputs, seed=plan.seed)
+    identity = start == "identity"
+    return lambda: prove_all(model, inputs, before, calls=calls, identity=identity, removed=removed)
 
 
 def _is_written(model: nn.Module, splice: Splice) -> bool:

@@ -163,7 +163,7 @@ def test_operations_follow_one_another(tmp_path, operated, by):
 
 def test_a_failed_second_operation_leaves_the_first(operated, monkeypatch):
     before = output(operated)
-    monkeypatch.setattr("attn_inject.operation.run_checks", lambda *args, **kwargs: ())
+    monkeypatch.setattr("attn_inject.operation.prove_all", lambda *args, **kwargs: ())
 
     def fail(checks):
         raise CheckFailedError("no")

@@ -77,18 +77,27 @@ def _layer_norm(x: torch.Tensor, normalized_shape: Any, *_: Any, **__: Any) -> t
     return _like(x) if shape and tuple(x.shape[-len(shape) :]) == shape else None
 
 
+def _group_norm(x: torch.Tensor, num_groups: int, *_: Any, **__: Any) -> torch.Tensor | None:
+    return _like(x) if x.ndim > 1 and x.numel() and not x.shape[1] % num_groups else None
+
+
+def _pointwise(x: torch.Tensor) -> torch.Tensor | None:
+    return _like(x) if x.is_floating_point() else None
+
+
 def _linear(x: torch.Tensor, weight: Any, *_: Any, **__: Any) -> torch.Tensor | None:
     fits = weight.ndim == 2 and weight.dtype == x.dtype and x.ndim > 0 and weight.shape[1] == x.shape[-1]
     return _like(x, weight.shape[0]) if fits else None
 
 
 def _sum_or_product(x: torch.Tensor, other: Any, **more: Any) -> torch.Tensor | None:
-    """Of two tensors of one shape and type, or of a floating one and a number."""
+    """Of a tensor with a number, or with a tensor of its type that is at most broadcast to its shape."""
     if more:
         return None
     if isinstance(other, torch.Tensor):
-        alike = other.shape == x.shape and other.dtype == x.dtype and other.is_meta and other.is_contiguous()
-        return _like(x) if alike else None
+        alike = other.ndim == x.ndim and other.dtype == x.dtype and other.is_meta and other.is_contiguous()
+        fits = alike and all(size in (1, full) for size, full in zip(other.shape, x.shape, strict=True))
+        return _like(x) if fits else None
     return _like(x) if isinstance(other, int | float) and x.is_floating_point() else None
 
 
@@ -106,6 +115,7 @@ def _lstm(x: torch.Tensor, state: Any, weights: Any, biases: Any, *rest: Any) ->
 _RULES: dict[Any, Rule] = {
     F.batch_norm: _batch_norm,
     F.gelu: _gelu,
+    F.group_norm: _group_norm,
     F.hardsigmoid: _activation,
     F.hardswish: _activation,
     F.layer_norm: _layer_norm,
@@ -115,7 +125,9 @@ _RULES: dict[Any, Rule] = {
     F.silu: _activation,
     torch.Tensor.add: _sum_or_product,
     torch.Tensor.mul: _sum_or_product,
+    torch.Tensor.sigmoid: _pointwise,
     torch.lstm: _lstm,
+    torch.sigmoid: _pointwise,
 }
 _LAYERS = frozenset(
     {F.batch_norm, F.linear, torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose2d}

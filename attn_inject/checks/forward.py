@@ -55,6 +55,15 @@ def run(
                 f"{type(error).__name__}: {error}",
                 hint=ANOTHER_INPUT,
             ) from error
+    return comparable(output)
+
+
+def comparable(output: Any) -> tuple[torch.Tensor, ...]:
+    """The floating-point tensors of an output.
+
+    Raises:
+        ModelError: There is none.
+    """
     floats = tuple(_floats(output))
     if not floats:
         raise ModelError(

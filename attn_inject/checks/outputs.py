@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from attn_inject.checks.forward import equal, largest_difference, run
-from attn_inject.checks.witness import Witness
 from attn_inject.inputs import InputSpec
 from attn_inject.outcome import Check
 from attn_inject.surgery.inserted import inserted_modules
 
+Shape = tuple[int, ...]
+Tensors = tuple[torch.Tensor, ...]
 
-def check_shapes(output: tuple[torch.Tensor, ...], before: Witness, *, detects: bool = False) -> Check:
-    """Output shapes are as before, and finite wherever the base's are.
 
-    How many boxes a detector finds (`detects`) is no shape.
-    """
-    shapes = [tuple(t.shape) for t in output]
-    expected = [tuple(t.shape) for t in before.evaluation]
+def check_shapes(shapes: Sequence[Shape], expected: Sequence[Shape], *, detects: bool = False) -> Check:
+    """Output shapes are as before; how many boxes a detector finds (`detects`) is no shape."""
     first = 1 if detects else 0
-    if [shape[first:] for shape in shapes] != [shape[first:] for shape in expected]:
-        return Check(name="outputs", passed=False, detail=f"shapes {expected} became {shapes}")
-    finite = all(
+    passed = [shape[first:] for shape in shapes] == [shape[first:] for shape in expected]
+    detail = f"shapes {', '.join(map(str, shapes))}" if passed else f"shapes {expected} became {shapes}"
+    return Check(name="outputs", passed=passed, detail=detail)
+
+
+def check_finite(shapes: Check, output: Tensors, expected: Tensors) -> Check:
+    """The check of `shapes`, which fails too if values are not finite where the base's are."""
+    finite = not shapes.passed or all(
         bool(torch.isfinite(new).all()) or not bool(torch.isfinite(old).all())
-        for new, old in zip(output, before.evaluation, strict=True)
+        for new, old in zip(output, expected, strict=True)
     )
-    detail = f"shapes {', '.join(map(str, shapes))}" + ("" if finite else " with values that are not finite")
-    return Check(name="outputs", passed=finite, detail=detail)
+    if finite:
+        return shapes
+    return Check(name=shapes.name, passed=False, detail=f"{shapes.detail} with values that are not finite")
 
 
-def check_identity(name: str, output: tuple[torch.Tensor, ...], expected: tuple[torch.Tensor, ...]) -> Check:
+def check_identity(name: str, output: Tensors, expected: Tensors) -> Check:
     """The output equals the base's, bit for bit."""
     passed = equal(output, expected)
     detail = "bit-equal to the base" if passed else f"differs by {largest_difference(output, expected):.3g}"
@@ -41,9 +44,9 @@ def check_identity(name: str, output: tuple[torch.Tensor, ...], expected: tuple[
 
 
 def count_calls(
-    model: nn.Module, inputs: InputSpec, *, seed: int, grad: bool
+    model: nn.Module, inputs: InputSpec, *, seed: int
 ) -> tuple[tuple[torch.Tensor, ...], Counter[str]]:
-    """The output in evaluation mode, and how often each inserted module ran."""
+    """The output in evaluation mode with its graph, and how often each inserted module ran."""
     calls: Counter[str] = Counter()
 
     def count(name: str) -> object:
@@ -54,7 +57,7 @@ def count_calls(
 
     handles = [m.register_forward_hook(count(name)) for name, m in inserted_modules(model).items()]  # type: ignore[arg-type]
     try:
-        return run(model, inputs, seed=seed, grad=grad), calls
+        return run(model, inputs, seed=seed, grad=True), calls
     finally:
         for handle in handles:
             handle.remove()

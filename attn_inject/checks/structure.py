@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
-from attn_inject.checks.witness import Witness
 from attn_inject.digest import tensor_digests
 from attn_inject.outcome import Check
 from attn_inject.surgery.inserted import AttnInject
 
 
-def check_structure(model: nn.Module, before: Witness, removed: Collection[str] = ()) -> tuple[Check, ...]:
+def check_structure(
+    model: nn.Module, before: Mapping[str, str], removed: Collection[str] = ()
+) -> tuple[Check, ...]:
     """The checks `keys` and `tensors`.
 
     Args:
         model: The operated model.
-        before: What the untouched one was.
+        before: The digest of every key of the untouched one.
         removed: The keys of replaced modules, which must be gone.
     """
     state = model.state_dict()
-    missing = [key for key in before.digests if (key in removed) == (key in state)]
+    missing = [key for key in before if (key in removed) == (key in state)]
     # A block that the model holds under two names has two keys for each tensor.
     named = model.named_modules(remove_duplicate=False)
     ours = tuple(f"{name}." for name, module in named if isinstance(module, AttnInject))
-    foreign = [key for key in state if key not in before.digests and not key.startswith(ours)]
-    kept = {key: tensor for key, tensor in state.items() if key in before.digests}
+    foreign = [key for key in state if key not in before and not key.startswith(ours)]
+    kept = {key: tensor for key, tensor in state.items() if key in before}
     after = tensor_digests(kept)
-    changed = [key for key in kept if after[key] != before.digests[key]]
+    changed = [key for key in kept if after[key] != before[key]]
     added = len(state) - len(kept)
     gone = f", {len(removed)} of replaced modules gone" if removed else ""
     return (

@@ -23,6 +23,7 @@ from attn_inject.cost.traffic import NO_TRAFFIC, Tally, Traffic
 from attn_inject.errors import ModelError
 from attn_inject.inputs import ANOTHER_INPUT, Arguments, InputSpec
 from attn_inject.outcome import Cost
+from attn_inject.shadow import uncollected
 
 # fvcore has no rule for these either, but they only move numbers: there is nothing that was missed.
 _MOVES = frozenset(
@@ -92,10 +93,11 @@ def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:
 
 
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
-    try:
-        return _count_run(model, arguments, real=False)
-    except ValuesNeededError:
-        return _count_run(model, arguments, real=True)
+    with uncollected():
+        try:
+            return _count_run(model, arguments, real=False)
+        except ValuesNeededError:
+            return _count_run(model, arguments, real=True)
 
 
 def _count_run(model: nn.Module, arguments: Arguments, *, real: bool) -> Counted:

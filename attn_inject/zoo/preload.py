@@ -1,6 +1,7 @@
 """Imported once by the process that workers are forked from, so that none of them waits for torch."""
 
 import contextlib
+import gc
 import signal
 import warnings
 
@@ -15,5 +16,9 @@ with warnings.catch_warnings():
     import torchvision
 
     from attn_inject import keeping
+
+# What is imported stays: a full collection would look through all of it for every model.
+gc.collect()
+gc.freeze()
 
 __all__ = ["fvcore", "keeping", "timm", "torchvision"]

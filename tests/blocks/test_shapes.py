@@ -82,13 +82,17 @@ SUMS = {
     "product": lambda x: x * x,
     "number": lambda x: 2 * x + 1,
     "method": lambda x: x.add(x),
-    "another shape": lambda x: x + x[:1],
+    "gate": lambda x: x * x.mean((2, 3), keepdim=True),
+    "smaller first": lambda x: x.mean((2, 3), keepdim=True) * x,
+    "fewer dimensions": lambda x: x + x[0],
+    "sigmoid": lambda x: x.sigmoid() + torch.sigmoid(x),
+    "sigmoid of whole numbers": lambda x: x.long().sigmoid(),
     "another type": lambda x: x + x.double(),
     "scaled": lambda x: x.add(x, alpha=2),
     "whole numbers": lambda x: x.long() + 0.5,
     "no map": lambda x: F.relu(x.transpose(1, 2)),
 }
-KNOWN = {"maps": 1, "product": 1, "number": 2, "method": 1}
+KNOWN = {"maps": 1, "product": 1, "number": 2, "method": 1, "gate": 1, "sigmoid": 3}
 
 
 @pytest.mark.parametrize("name", SUMS)
@@ -101,6 +105,7 @@ def test_sums_and_products(name):
 
 WRONG = {
     "batch norm": (lambda: nn.BatchNorm2d(5), MAP),
+    "group norm": (lambda: nn.GroupNorm(3, 6), MAP),
     "layer norm": (lambda: nn.LayerNorm(5), TOKENS),
     "linear": (lambda: nn.Linear(5, 3), TOKENS),
 }
