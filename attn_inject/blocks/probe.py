@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from attn_inject.blocks.shapes import known_shape, known_zeros
+from attn_inject.blocks.shapes import known_shape
+from attn_inject.blocks.zeros import fill, known_zeros, zeros
 from attn_inject.errors import ModelError
 from attn_inject.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.shadow import shadow, to_meta, uncollected
@@ -160,7 +161,7 @@ class _NoValueError(Exception):
 
 def _zeros(model: nn.Module) -> nn.Module:
     """A copy on the CPU whose tensors are zeros that take no memory."""
-    return shadow(model, lambda t: torch.zeros((), dtype=t.dtype).expand(t.shape))
+    return shadow(model, lambda t: zeros(t.shape, t.dtype))
 
 
 def _input_of(inputs: InputSpec) -> str:
@@ -295,10 +296,11 @@ class _Recorder(TorchFunctionMode):
             try:
                 output = func(*args, **kwargs)
             except RuntimeError:
-                if not self._is_meta:
+                if self._is_meta:
+                    # A tensor that the forward made itself may sit on the CPU among the meta ones.
+                    args, kwargs = _on_meta(args), _on_meta(kwargs)
+                elif not fill((args, kwargs)):
                     raise
-                # A tensor that the forward made itself may sit on the CPU among the meta ones.
-                args, kwargs = _on_meta(args), _on_meta(kwargs)
                 output = func(*args, **kwargs)
         frame = self._stack[-1] if self._stack else None
         if frame is None or isinstance(output, _NO_TENSORS):

@@ -1,9 +1,8 @@
-"""What common operations return in a recorded run, without computing it.
+"""The shape that common operations return in a recorded run on meta, without asking torch for it.
 
-For meta tensors torch finds many a shape out in Python: a batch norm takes a millisecond there, and most of
-a recorded run would be spent on that. On the CPU, where every parameter is zero, a convolution of a large
-image takes thirty of them to return zeros. Where the answer is plain it is given here; whatever is unusual,
-wrong shapes above all, is left to torch, which knows how to refuse it.
+There torch finds many a shape out in Python: a batch norm takes a millisecond, and most of a recorded run
+would be spent on that. Where the answer is plain it is given here; whatever is unusual, wrong shapes above
+all, is left to torch, which knows how to refuse it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.utils import _pytree as pytree
 
 Rule = Callable[..., Any]
 
@@ -30,24 +28,6 @@ def known_shape(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if not x.is_contiguous() and func is not torch.lstm:
         return None
     return rule(*args, **kwargs)
-
-
-def known_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
-    """What a layer returns on the CPU if its weight and bias are hollow zeros; None if torch has to say."""
-    if func not in _LAYERS or not args:
-        return None
-    names = ("running_mean", "running_var", "weight", "bias") if func is F.batch_norm else ("weight", "bias")
-    given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
-    weight, bias = given.get("weight"), given.get("bias")
-    if not _is_hollow(weight) or not (_is_hollow(bias) or (bias is None and func is not F.batch_norm)):
-        return None
-    on_meta = pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), (args, kwargs))
-    return torch.zeros_like(func(*on_meta[0], **on_meta[1]), device="cpu")
-
-
-def _is_hollow(value: Any) -> bool:
-    """Whether a value is a tensor that repeats one number."""
-    return isinstance(value, torch.Tensor) and not any(value.stride())
 
 
 def _like(x: torch.Tensor, *last: int) -> torch.Tensor:
@@ -129,6 +109,3 @@ _RULES: dict[Any, Rule] = {
     torch.lstm: _lstm,
     torch.sigmoid: _pointwise,
 }
-_LAYERS = frozenset(
-    {F.batch_norm, F.linear, torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose2d}
-)

@@ -6,36 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
-from attn_inject.blocks.probe import _zeros
-from attn_inject.blocks.shapes import known_shape, known_zeros
-
-
-class Asking(TorchFunctionMode):
-    """Counts how often an answer is known, and compares each with torch's."""
-
-    def __init__(self, known):
-        super().__init__()
-        self.known = known
-        self.answers = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        answer = self.known(func, args, kwargs)
-        if answer is not None:
-            self.answers.append(func)
-        expected = func(*args, **kwargs)
-        if answer is not None:
-            for mine, theirs in zip(pytree.tree_leaves(answer), pytree.tree_leaves(expected), strict=True):
-                assert (mine.shape, mine.dtype, mine.device) == (theirs.shape, theirs.dtype, theirs.device)
-                assert mine.stride() == theirs.stride()
-                assert not mine.requires_grad
-                assert mine.is_meta or torch.equal(mine, theirs)
-            assert (answer is args[0]) == (expected is args[0])
-        return expected
-
+from attn_inject.blocks.shapes import known_shape
+from tests.blocks.asking import Asking
 
 MAP, TOKENS = (2, 4, 6, 6), (2, 5, 4)
 LAYERS = {
@@ -119,39 +92,3 @@ def test_wrong_shapes_are_left_to_torch(name):
     with torch.no_grad(), Asking(known_shape) as asking, pytest.raises(RuntimeError):
         layer(x)
     assert asking.answers == []
-
-
-ZEROS = {
-    "convolution": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), MAP),
-    "convolution of parts": (lambda: nn.Conv2d(4, 4, 3, groups=4, bias=False), MAP),
-    "transposed": (lambda: nn.ConvTranspose2d(4, 2, 2, stride=2), MAP),
-    "linear": (lambda: nn.Linear(6, 3), MAP),
-    "batch norm": (lambda: nn.BatchNorm2d(4), MAP),
-}
-
-
-@pytest.mark.parametrize("name", ZEROS)
-def test_layers_of_zeros_give_zeros(name):
-    make, shape = ZEROS[name]
-    layer = make().eval()
-    x = torch.randn(shape)
-    with torch.no_grad():
-        with Asking(known_zeros) as asking:
-            _zeros(layer)(x)
-        assert len(asking.answers) == 1
-        with Asking(known_zeros) as asking:
-            layer(x)
-        assert asking.answers == []
-
-
-def test_a_norm_without_scale_is_no_layer_of_zeros():
-    with torch.no_grad(), Asking(known_zeros) as asking:
-        _zeros(nn.BatchNorm2d(4, affine=False)).eval()(torch.randn(MAP))
-    assert asking.answers == []
-
-
-def test_what_is_given_may_be_written_to():
-    with torch.no_grad():
-        zeros = known_zeros(F.linear, (torch.ones(2, 3), torch.zeros(()).expand(4, 3)), {})
-    zeros += torch.arange(4)
-    assert zeros[0].tolist() == [0, 1, 2, 3]
