@@ -16,7 +16,7 @@ from attn_inject.zoo.ledger import Ledger
 from attn_inject.zoo.manifest import Zoo
 from attn_inject.zoo.place import Place
 from attn_inject.zoo.resume import Standing, take_stock
-from attn_inject.zoo.schedule import estimate
+from attn_inject.zoo.schedule import USUAL, estimate
 
 Say = Callable[[str], None]
 _SIZING = 600.0  # seconds for the outline of a model; a model that takes longer runs unsized
@@ -151,7 +151,7 @@ def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Plan
     found = sizes.get(_text(job.request), {})
     size = found.get("bytes")
     # A model that could not be sized will most likely say why when it is converted.
-    need = estimate(size or 0, job.plan.check)
+    need = estimate(size or 0, job.plan.check, found.get("positions", USUAL))
     return Planned(job=job, state=standing.state, params=found.get("params"), size=size, need=need)
 
 

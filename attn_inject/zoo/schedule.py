@@ -14,17 +14,24 @@ from attn_inject.zoo.engine import Node, Task
 MiB = 2**20
 
 # Bytes of a process that has everything imported, bytes for each byte of the model, and room for what its
-# layers hand on. Made to stay above what was seen: 24 small models with `structure`, ten of 5 to 90 M
-# parameters with `full`, of which efficientnet_b3 came nearest (1328 MiB, where this says 1434). A model with
-# far larger inputs may need more.
+# layers hand on, for each `USUAL` positions of its input. Made to stay above what was seen; detectors came
+# nearest: retinanet_resnet50_fpn_v2 took 7517 MiB of 7722 with `full`, and 1402 of 1566 with `structure`.
 OWN = 600 * MiB
-FACTORS = {"off": 2.2, "structure": 2.6, "full": 5.0}
-ACTIVATIONS = {"off": 0, "structure": 100 * MiB, "full": 600 * MiB}
+FACTORS = {"off": 2.2, "structure": 2.2, "full": 5.0}
+ACTIVATIONS = {"off": 50 * MiB, "structure": 50 * MiB, "full": 500 * MiB}
+USUAL = 224 * 224
 
 
-def estimate(model_bytes: int, check: str) -> int:
-    """Bytes that converting a model of this size takes at its peak, about."""
-    return OWN + ACTIVATIONS[check] + int(FACTORS[check] * model_bytes)
+def estimate(model_bytes: int, check: str, positions: int = USUAL) -> int:
+    """Bytes that converting a model takes at its peak, about.
+
+    Args:
+        model_bytes: Its size.
+        check: A key of `plan.CHECKS`.
+        positions: Pixels of its input, over all frames.
+    """
+    activations = ACTIVATIONS[check] * max(positions, USUAL) // USUAL
+    return OWN + activations + int(FACTORS[check] * model_bytes)
 
 
 def largest_first(tasks: Iterable[Task]) -> list[Task]:

@@ -6,6 +6,7 @@ file for its names only.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -87,7 +88,7 @@ def _matching(text: str) -> list[tuple[str, str]]:
 
 
 def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
-    """`params` and `bytes` of a model, from its outline; of a saved file the bytes alone.
+    """`params` and `bytes` of a model, `positions` of its input; of a saved file `bytes` alone.
 
     Raises:
         AttnInjectError: It cannot be built.
@@ -96,11 +97,13 @@ def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
 
     if is_saved_file(request.name):
         return {"bytes": Path(request.name).stat().st_size}
-    model = take(request, outline=True).model
+    loaded = take(request, outline=True)
+    model = loaded.model
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}.values()
     return {
         "params": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "positions": math.prod(loaded.inputs.size[1:]) if loaded.inputs.size else 0,
     }
 
 

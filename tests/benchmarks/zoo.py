@@ -34,15 +34,23 @@ SAMPLE = """
 """
 OPTIONS = ["--attn", "ela-l", "--check", "structure"]
 BARE = """
-import json, sys, time, warnings
+import inspect, json, sys, time, warnings
 warnings.simplefilter("ignore")
 import timm, torch, torchvision
 torch.set_num_threads(1)
+
+def make(name):
+    source, _, bare = name.partition("/")
+    if source == "timm":
+        return timm.create_model(bare)
+    known = inspect.signature(torchvision.models.get_model_builder(bare)).parameters
+    # A detector would fetch its backbone's weights.
+    without = {"weights_backbone": None} if "weights_backbone" in known else {}
+    return torchvision.models.get_model(bare, **without)
+
 began = time.perf_counter()
 for name in json.loads(sys.argv[1]):
-    source, _, bare = name.partition("/")
-    make = timm.create_model if source == "timm" else torchvision.models.get_model
-    torch.save(make(bare).state_dict(), "bare.pt")
+    torch.save(make(name).state_dict(), "bare.pt")
 print(time.perf_counter() - began)
 """
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from attn_inject.zoo.engine import Node, Task
-from attn_inject.zoo.schedule import Load, choose, estimate, largest_first
+from attn_inject.zoo.schedule import OWN, Load, choose, estimate, largest_first
 
 
 def tasks(*needs):
@@ -68,3 +68,9 @@ def test_full_checks_need_more_than_none():
     needs = [estimate(100 * 2**20, check) for check in ("off", "structure", "full")]
     assert needs == sorted(needs)
     assert needs[0] > 100 * 2**20
+
+
+def test_a_large_input_needs_more():
+    usual = estimate(0, "full")
+    assert estimate(0, "full", 800 * 800) - OWN == pytest.approx(12.755 * (usual - OWN), rel=1e-4)
+    assert estimate(0, "full", 32 * 32) == usual
