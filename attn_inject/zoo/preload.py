@@ -1,5 +1,6 @@
 """Imported once by the process that workers are forked from, so that none of them waits for torch."""
 
+import atexit
 import contextlib
 import gc
 import signal
@@ -20,5 +21,7 @@ with warnings.catch_warnings():
 # What is imported stays: a full collection would look through all of it for every model.
 gc.collect()
 gc.freeze()
+# At the end some libraries would report all that as leaked.
+atexit.register(gc.unfreeze)
 
 __all__ = ["fvcore", "keeping", "timm", "torchvision"]

@@ -217,3 +217,11 @@ def test_the_driver_imports_no_torch(tmp_path):
         [sys.executable, script], capture_output=True, text=True, env=environment, check=False
     )
     assert (done.returncode, done.stdout) == (0, "once\n"), done.stderr
+
+
+def test_what_workers_begin_with_ends_silently():
+    """What is kept from the garbage collector is let go before the process ends, or libraries complain."""
+    import subprocess
+
+    command = [sys.executable, "-c", "import attn_inject.zoo.preload"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
