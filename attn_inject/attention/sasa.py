@@ -13,7 +13,7 @@ mix all channels, as its parameter counts need. Positions outside the map belong
 not say how r starts: ours has the standard deviation 1 / sqrt(D).
 
 The window's keys and values are never copied: each of the k k offsets is a view of the padded map, forward
-and backward, so what is kept is the k k weights of each position and head.
+and backward, so what is kept is the k k weights of each position and head. An exported graph copies them.
 
 Legend: N batch, C channels, H rows, W columns, E heads, D channels of a head, k kernel size,
 H', W' the padded H + k - 1 and W + k - 1.
@@ -109,8 +109,33 @@ def attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> torch.Tensor:
     """(N, E, D, H, W) three times, (N, E, k, H, W) twice -> (N, E, D, H, W)."""
+    if _is_exporting():
+        return attend_unfolded(q, k, v, rows, columns)
     y: torch.Tensor = _WindowAttention.apply(q, k, v, rows, columns)
     return y
+
+
+def attend_unfolded(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """The same in few operations that hold k k copies: for a graph, which would have thousands of nodes.
+
+    (N, E, D, H, W) three times, (N, E, k, H, W) twice -> (N, E, D, H, W).
+    """
+    size, shape = rows.shape[2], q.shape
+    keys, values = (
+        F.unfold(x.flatten(1, 2), size, padding=size // 2).reshape(-1, *shape[1:3], size * size, *shape[3:])
+        for x in (k, v)
+    )  # (N, E, D, k k, H, W) twice
+    positions = (rows.unsqueeze(3) + columns.unsqueeze(2)).flatten(2, 3)  # (N, E, k k, H, W)
+    weights = ((q.unsqueeze(3) * keys).sum(2) + positions).softmax(2)
+    return (weights.unsqueeze(2) * values).sum(3)
+
+
+def _is_exporting() -> bool:
+    # torch 2.6 does not tell exporting from compiling.
+    asked = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return bool(asked())
 
 
 def laid_out(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

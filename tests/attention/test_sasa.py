@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from attn_inject.attention import sasa
 from attn_inject.attention.sasa import SASA
 from attn_inject.cost.count import count_call
 from tests.attention.agreement import Tensors, assert_agrees, layer
@@ -71,3 +72,18 @@ def test_its_cost_is_counted():
     projections, offsets = 3 * 16 * 16 * positions, 3 * 16 * positions
     assert counted.cost.flops == projections + offsets + 2 * window * 16 * positions
     assert set(counted.uncounted) <= {"aten::add"}
+
+
+@pytest.mark.parametrize("size", [(7, 7), (9, 5), (2, 3)])
+def test_what_is_exported_computes_the_same(size, monkeypatch):
+    torch.manual_seed(0)
+    attention = SASA(16, heads=2, kernel_size=5).double()
+    x = torch.randn(2, 16, *size, dtype=torch.float64)
+    expected = attention(x)
+    monkeypatch.setattr(sasa, "_is_exporting", lambda: True)
+    torch.testing.assert_close(attention(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_its_exported_graph_is_small():
+    program = torch.export.export(SASA(16, heads=2).eval(), (torch.randn(1, 16, 9, 9),))
+    assert len(program.graph.nodes) < 80
