@@ -48,14 +48,7 @@ class Grid:
 
     def without_empty_columns(self) -> Grid:
         """The same table less the columns in which every cell is empty."""
-        return self._with_columns(i for i in range(len(self.columns)) if any(row[i] for row in self.rows))
-
-    def without(self, title: str) -> Grid:
-        """The same table less the columns under `title`."""
-        return self._with_columns(i for i, column in enumerate(self.columns) if column.title != title)
-
-    def _with_columns(self, indices: Iterable[int]) -> Grid:
-        kept = tuple(indices)
+        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
         columns = tuple(self.columns[i] for i in kept)
         return Grid(columns, tuple(tuple(row[i] for i in kept) for row in self.rows))
 

@@ -35,7 +35,6 @@ def test_wide_characters_line_up():
 
 def test_empty_columns_go():
     assert [column.title for column in NAMES.without_empty_columns().columns] == ["name", "params"]
-    assert [column.title for column in NAMES.without("params").columns] == ["name", "remark"]
 
 
 def test_markdown_escapes_its_own_marks():
