@@ -8,18 +8,20 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+
+_Model = TypeVar("_Model", bound=nn.Module)
 
 # What deepcopy hands on unchanged; looking inside would walk the whole interpreter.
 _ATOMS = frozenset({type(None), bool, int, float, str})
 _SHARED_BY_DEEPCOPY = type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType
 
 
-def shadow(model: nn.Module, replace: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+def shadow(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -> _Model:
     """A deep copy of `model` in which `replace(tensor)` stands for every tensor.
 
     Parameters stay parameters and keep `requires_grad`; buffers stay buffers; a tensor that is used in
@@ -30,20 +32,25 @@ def shadow(model: nn.Module, replace: Callable[[torch.Tensor], torch.Tensor]) ->
         model: Any module; it is not changed, and none of its tensors is copied.
         replace: Given a tensor, the one of the copy.
     """
-    memo: dict[int, Any] = {}
     with uncollected():
+        memo = _empty_tables(model)
         for tensor in _tensors(model):
             if isinstance(tensor, nn.Parameter):
                 data = replace(tensor).detach()
                 memo[id(tensor)] = nn.Parameter(data, requires_grad=tensor.requires_grad)
             else:
                 memo[id(tensor)] = replace(tensor)
-        for module in model.modules():
-            for value in vars(module).values():
-                # The ten empty tables of hooks in every module are half of a deep copy's work.
-                if type(value) is OrderedDict and not value:
-                    memo[id(value)] = OrderedDict()
         return copy.deepcopy(model, memo)
+
+
+def _empty_tables(model: nn.Module) -> dict[int, Any]:
+    """A memo for `deepcopy`: the ten empty tables of hooks in every module are half of its work."""
+    return {
+        id(value): OrderedDict()
+        for module in model.modules()
+        for value in vars(module).values()
+        if type(value) is OrderedDict and not value
+    }
 
 
 @contextmanager
@@ -62,14 +69,14 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def deep_copy(model: nn.Module) -> nn.Module:
+def deep_copy(model: _Model) -> _Model:
     """A deep copy with tensors of its own.
 
     torch refuses to copy a tensor that hangs on a graph, as `torch.nn.utils.prune` and the old `weight_norm`
     leave one in a layer after a forward; it is copied without its graph, and the next forward makes it anew.
     """
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(model, _empty_tables(model))
     except RuntimeError:
         return shadow(model, lambda tensor: tensor.detach().clone())
 

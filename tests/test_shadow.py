@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.shadow import shadow, to_meta, uncollected
+from attn_inject.shadow import deep_copy, shadow, to_meta, uncollected
 
 
 class Everywhere(nn.Module):
@@ -133,3 +133,17 @@ def test_garbage_is_collected_again_afterwards(was_on):
         assert gc.isenabled() is was_on
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_hooks_of_a_copy_are_its_own():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model[0].register_forward_hook(lambda module, args, output: output + 1)
+    copied = deep_copy(model)
+    copied[1].register_forward_hook(lambda module, args, output: output * 2)
+    x = torch.randn(3, 2)
+    assert torch.equal(copied(x), 2 * model(x))
+    assert not model[1]._forward_hooks
+    copied[0]._forward_hooks.clear()
+    assert model[0]._forward_hooks
+    tables = [id(table) for module in copied for table in vars(module).values() if isinstance(table, dict)]
+    assert len(set(tables)) == len(tables)

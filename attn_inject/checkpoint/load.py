@@ -53,7 +53,8 @@ def load(
     else:
         model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
     carry(model, Origin(contents.recipe.provenance, contents.recipe.plans))
-    return model.eval()
+    # What a name builds is so already; a base in hand may use its values on the way to eval mode.
+    return model if base is None else model.eval()
 
 
 def check_digest(contents: Contents, path: _Path) -> None:
@@ -132,7 +133,8 @@ def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
     tied = _tied(model)
     named = OrderedDict(state)
     # Some modules look up their version there (MNASNet); the file's is the one built now.
-    named._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    modules = model.named_modules(remove_duplicate=False)
+    named._metadata = {name: {"version": module._version} for name, module in modules}  # type: ignore[attr-defined]
     try:
         model.load_state_dict(named, strict=True, assign=True)
     except (RuntimeError, AttributeError) as error:

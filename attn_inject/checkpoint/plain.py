@@ -83,11 +83,11 @@ def from_plain(data: Any, hint: Any, where: str) -> Any:
     Raises:
         FileError: A field is unknown, missing or of another type; it is named.
     """
+    if hint is Any or type(data) is hint:
+        return data
     if dataclasses.is_dataclass(hint):
         return _dataclass(data, hint, where)
     origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return data
     if origin in (types.UnionType, typing.Union):
         for choice in inner:
             with contextlib.suppress(FileError):
@@ -95,11 +95,8 @@ def from_plain(data: Any, hint: Any, where: str) -> Any:
     elif origin is tuple:
         if isinstance(data, list):
             return tuple(from_plain(item, inner[0], f"{where}[{index}]") for index, item in enumerate(data))
-    elif origin is not None and issubclass(origin, Mapping):
-        if isinstance(data, dict):
-            return {key: from_plain(item, inner[1], f"{where}: {key}") for key, item in data.items()}
-    elif type(data) is hint:
-        return data
+    elif origin is not None and issubclass(origin, Mapping) and isinstance(data, dict):
+        return {key: from_plain(item, inner[1], f"{where}: {key}") for key, item in data.items()}
     raise FileError(f"{where} is {data!r:.80}, but must be {_readable(hint)}.", hint=_AGAIN)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import itertools
 import keyword
@@ -15,6 +14,7 @@ from torch import fx, nn
 from attn_inject.attention.factory import create_attention, resolve
 from attn_inject.errors import FitError
 from attn_inject.plan import AttentionSpec
+from attn_inject.shadow import deep_copy
 from attn_inject.surgery.adapters import Grid
 from attn_inject.surgery.code import after_graph, replacement_graph, source
 from attn_inject.surgery.edit import Splice
@@ -62,7 +62,7 @@ def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
             raise FitError(f"{splice.name} cannot be operated: {reason}.")
         like = _first_parameter(block, model)
         is_empty = like is not None and like.is_meta
-        inserted = copy.deepcopy(_build_once(splice, empty)) if is_empty else build(splice)
+        inserted = deep_copy(_build_once(splice, empty)) if is_empty else build(splice)
         if like is not None and not is_empty:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = operated_class(block, splice)

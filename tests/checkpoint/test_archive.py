@@ -1,14 +1,17 @@
 """Files that nobody vouches for: none may run code, fill the memory or end in a traceback."""
 
+import collections
 import io
 import os
 import pickle
+import pickletools
 import zipfile
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from attn_inject.checkpoint import archive as reader
 from attn_inject.checkpoint import pt
 from attn_inject.checkpoint.load import load
 from attn_inject.errors import FileError
@@ -122,6 +125,29 @@ def test_what_is_not_ours_is_refused_and_nothing_of_it_runs(tmp_path, make, mess
     with pytest.raises(FileError, match=message):
         load(path, trust=True, verify=False)
     assert not marker.exists()
+
+
+# Among them every way in which a pickle tells how long an argument is.
+VALUES = [
+    [None, True, 1, 300, 70_000, -5, 2**40, 2**3000, 0.5, "a", "x" * 300, b"y", b"z" * 300, bytearray(b"b")],
+    {"a": (1, 2), "b": {3}, "c": frozenset({4}), "d": [[]], "two\nlines": "cbuiltins\neval\n"},
+    [collections.OrderedDict, os.mkdir, collections.Counter("aab"), "\u20ac", 1j],
+]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("value", VALUES, ids=["arguments", "containers", "names"])
+def test_the_names_in_a_pickle_are_those_that_pickletools_finds(value, protocol):
+    pickled = pickle.dumps(value, protocol=protocol)
+    found = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(pickled)]
+    assert list(reader._names(pickled + b"more")) == [
+        argument.replace(" ", ".") if name == "GLOBAL" else "what STACK_GLOBAL names"
+        for name, argument in found
+        if name in ("GLOBAL", "STACK_GLOBAL")
+    ]
+    for end in range(len(pickled)):
+        with pytest.raises(ValueError, match=r"index|subsection"):
+            list(reader._names(pickled[:end]))
 
 
 def test_torch_refuses_a_payload_too(tmp_path, monkeypatch):

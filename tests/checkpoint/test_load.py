@@ -49,6 +49,12 @@ def saved(path, contents):
             id="torchvision",
         ),
         pytest.param(
+            "torchvision/mnasnet0_5",
+            {},
+            [splice("layers.8.1", channels=16, block="_InvertedResidual")],
+            id="asks for its version",
+        ),
+        pytest.param(
             "timm/test_vit",
             {"input_size": (3, 64, 64)},
             [splice("blocks.1", channels=64, layout="NLC", height=4, width=4, prefix=1, block="Block")],
@@ -61,7 +67,7 @@ def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path, name, reques
     path = saved(tmp_path / "model.pt", contents)
     loaded = load(path, verify=verify)
     assert torch.equal(output(loaded, IMAGE), output(model, IMAGE))
-    assert not loaded.training
+    assert not any(module.training for module in loaded.modules())
     assert not any(t.is_meta for t in (*loaded.parameters(), *loaded.buffers()))
     assert [name for name, _ in loaded.named_parameters()] == [name for name, _ in model.named_parameters()]
     assert all(parameter.requires_grad for parameter in loaded.parameters())
@@ -175,6 +181,7 @@ def test_a_model_that_was_an_object_needs_its_base_and_leaves_it_alone(tmp_path,
     assert torch.equal(output(loaded, MAP), output(model, MAP))
     assert state_digest(base.state_dict()) == before
     assert base.training
+    assert not any(module.training for module in loaded.modules())
     assert type(base.two) is not type(loaded.two)
     assert loaded.one.conv.weight is loaded.two.conv.weight
     assert loaded.one.scale.data_ptr() != base.one.scale.data_ptr()
