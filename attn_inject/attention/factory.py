@@ -150,8 +150,9 @@ def _check_names(entry: registry.Entry, given: Mapping[str, Option], own: Mappin
 
 
 def _check_kinds(entry: registry.Entry, given: Mapping[str, Option], module: Callable[..., Any]) -> None:
+    parameters, hints = registry.option_parameters(module), _hints(module) if given else {}
     for name, value in given.items():
-        kinds = _kinds(module, registry.option_parameters(module)[name])
+        kinds = _kinds(parameters[name], hints.get(name))
         if kinds and not any(_is_kind(value, kind) for kind in kinds):
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
             raise UsageError(
@@ -160,22 +161,21 @@ def _check_kinds(entry: registry.Entry, given: Mapping[str, Option], module: Cal
             )
 
 
-def _kinds(module: Callable[..., Any], parameter: inspect.Parameter) -> list[type]:
+def _kinds(parameter: inspect.Parameter, hint: Any) -> list[type]:
     """Of which of bool, int, float and str an option may be; empty if nothing says so."""
-    hint = _annotation(module, parameter)
     kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
     if kinds and all(kind in _KINDS for kind in kinds):
         return kinds
     return [type(parameter.default)] if hint is None and type(parameter.default) in _KINDS else []
 
 
-def _annotation(module: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+def _hints(module: Callable[..., Any]) -> dict[str, Any]:
     constructor = module.__init__ if inspect.isclass(module) else module
     try:
-        return typing.get_type_hints(constructor).get(parameter.name)
+        return typing.get_type_hints(constructor)
     # Hints of foreign code may name what is not imported; then the default value has to tell.
     except (NameError, TypeError, AttributeError):
-        return None
+        return {}
 
 
 def _is_kind(value: Option, kind: type) -> bool:
