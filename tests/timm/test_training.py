@@ -50,6 +50,7 @@ def test_two_steps_of_training(name):
         is_training=True,
         use_prefetcher=False,
         num_workers=0,
+        persistent_workers=False,
         **{key: config[key] for key in names},
     )
     optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-2, weight_decay=0.05, layer_decay=0.7)
