@@ -121,7 +121,7 @@ def kill(work: Work, folder: Path, after: float) -> str:
 
 
 def seconds(work: Work, folder: Path) -> float:
-    """From a fork to the end of its writing, undisturbed; how it ends takes as long again for a short one."""
+    """From a fork to the end of its writing, undisturbed; the exit of the process is not counted."""
     reader, writer = os.pipe()
     victim = os.fork()
     if not victim:
