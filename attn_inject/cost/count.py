@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.hollow import hollow
 from attn_inject.cost.shapes import ShapesOnly, ValuesNeededError
+from attn_inject.cost.standins import CalledAgainError, StandIns, is_stand_in, is_within
 from attn_inject.cost.tracing import countable_operations
 from attn_inject.cost.traffic import NO_TRAFFIC, Tally, Traffic
 from attn_inject.errors import ModelError
@@ -73,6 +74,16 @@ class Counted:
     uncounted: Mapping[str, int] = field(default_factory=dict)
     by_module: Mapping[str, Counted] = field(default_factory=dict)
 
+    def plus(self, call: Counted) -> Counted:
+        """The same with one more call of a module; parameters are none the more."""
+        added = dataclasses.replace(call.cost, params=0)
+        uncounted = Counter(self.uncounted) + Counter(call.uncounted)
+        return Counted(
+            cost=self.cost + added,
+            traffic=self.traffic + call.traffic,
+            uncounted=dict(uncounted.most_common()),
+        )
+
 
 def count(model: nn.Module, inputs: InputSpec) -> Counted:
     """Parameters, flops and activations of one forward of one sample, in eval mode.
@@ -95,22 +106,29 @@ def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
     with uncollected():
         try:
-            return _count_run(model, arguments, real=False)
+            return _count_run(model, arguments)
+        except CalledAgainError:
+            return _count_run(model, arguments, every_block=True)
         except ValuesNeededError:
-            return _count_run(model, arguments, real=True)
+            return _count_run(model, arguments, every_block=True, real=True)
 
 
-def _count_run(model: nn.Module, arguments: Arguments, *, real: bool) -> Counted:
+def _count_run(
+    model: nn.Module, arguments: Arguments, *, every_block: bool = False, real: bool = False
+) -> Counted:
+    """One trace; equal blocks once unless `every_block` is set, on shapes alone unless `real` is."""
     flat = _FlatCall(hollow(model, dtype=torch.float32).eval(), arguments)
     analysis = _CostAnalysis(flat, flat.tensors)
     tally = Tally()
-    tally.watch({name: module for module, name in _first_names(flat.model).items()})
     inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
+    mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
+    # Before anything is hooked, which would make every module another one.
+    stand_ins = None if every_block else StandIns(flat.model, mode)
+    tally.watch({name: module for module, name in _first_names(flat.model).items()})
     try:
-        mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
         with countable_operations(), mode:
             analysis.by_module_and_operator()
-    except ValuesNeededError:
+    except (ValuesNeededError, CalledAgainError):
         raise
     except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
@@ -119,14 +137,17 @@ def _count_run(model: nn.Module, arguments: Arguments, *, real: bool) -> Counted
             f"{type(error).__name__}: {str(error).strip()}",
             hint=ANOTHER_INPUT,
         ) from error
-    return _gathered(flat.model, analysis, tally)
+    counted = _traced(flat.model, analysis, tally)
+    for name, first in stand_ins.served if stand_ins is not None else ():
+        _add_subtree(counted, name, first)
+    return dataclasses.replace(counted[""], by_module=counted)
 
 
-def _gathered(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> Counted:
-    """What was counted, by module, in the model's own names."""
+def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str, Counted]:
+    """What was counted in the trace, by module, in the model's own names."""
     traffic = tally.by_module()
     counts = analysis.by_module_and_operator()
-    by_module = {
+    return {
         name: Counted(
             cost=Cost(
                 params=sum(parameter.numel() for parameter in module.parameters()),
@@ -138,7 +159,19 @@ def _gathered(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> Counte
         )
         for module, name in _first_names(model).items()
     }
-    return dataclasses.replace(by_module[""], by_module=by_module)
+
+
+def _add_subtree(counted: dict[str, Counted], name: str, first: str) -> None:
+    """Let the call of one block, and all within it, cost what that of another one did."""
+    whole = counted[first]
+    parts = name.split(".")
+    for end in range(len(parts)):
+        above = ".".join(parts[:end])
+        if above in counted:
+            counted[above] = counted[above].plus(whole)
+    for inner in [inner for inner in counted if is_within(inner, first)]:
+        twin = name + inner[len(first) :]
+        counted[twin] = counted[twin].plus(counted[inner])
 
 
 def _first_names(model: nn.Module) -> dict[nn.Module, str]:
@@ -185,7 +218,8 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
         return dict((Counter(self.unsupported_ops(module)) + Counter(broken)).most_common())
 
     def _should_ignore_node(self, node: Any) -> bool:
-        return super()._should_ignore_node(node) or node.kind() in _MOVES or not _touches_floats(node)
+        ignored = super()._should_ignore_node(node) or node.kind() in _MOVES or is_stand_in(node)
+        return ignored or not _touches_floats(node)
 
 
 @functools.cache

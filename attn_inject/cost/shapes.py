@@ -108,11 +108,15 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._unknown.update(_address(t) for t in pytree.tree_leaves(written))
             result = written
         else:
-            result = pytree.tree_map_only(torch.Tensor, self._unknown_like, self._shapes(func, leaves, spec))
+            result = pytree.tree_map_only(torch.Tensor, self.unknown_like, self._shapes(func, leaves, spec))
         self._tally.add(func, [(t, self._stored(t)) for t in tensors], pytree.tree_leaves(result))
         return result
 
-    def _unknown_like(self, shape: torch.Tensor) -> torch.Tensor:
+    def is_unknown(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor's values were never computed."""
+        return not self._real and _address(tensor) in self._unknown
+
+    def unknown_like(self, shape: torch.Tensor) -> torch.Tensor:
         """A tensor of the shape and strides of one on the meta device."""
         extent = sum((size - 1) * stride for size, stride in zip(shape.shape, shape.stride(), strict=True))
         needed = (extent + 1) * shape.element_size()

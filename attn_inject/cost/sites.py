@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from typing import Any
 
-import torch
 from torch import nn
 
 from attn_inject.cost.count import Counted, count_call
+from attn_inject.cost.standins import fingerprint
 from attn_inject.outcome import Cost
 
 SiteCall = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
@@ -34,7 +33,7 @@ def module_count(module: nn.Module, shape: tuple[int, ...]) -> Counted:
         ModelError: The module does not run on such a tensor.
     """
     try:
-        key = (_frozen(module), tuple(shape))
+        key = (fingerprint(module), tuple(shape))
         known = key in _COUNTED
     except (TypeError, RecursionError):  # it holds something unhashable, or itself: no key, so count anew
         return count_call(module, shape)
@@ -74,17 +73,3 @@ def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[Si
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
     left = {kind: times for kind, times in uncounted.most_common() if times}
     return Counted(cost=cost, traffic=traffic, uncounted=left, by_module=base.by_module)
-
-
-def _frozen(value: Any) -> Hashable:
-    """A hashable value that two modules share only if they cost the same."""
-    if isinstance(value, nn.Module):
-        return type(value), _frozen(vars(value))
-    if isinstance(value, torch.Tensor):
-        return tuple(value.shape), value.dtype
-    if isinstance(value, dict):
-        return tuple((key, _frozen(item)) for key, item in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
-        return type(value), tuple(_frozen(item) for item in value)
-    hash(value)
-    return type(value), value

@@ -42,12 +42,19 @@ def _closed(cls: Any) -> Any:
     """The function under the same name, its inner operations, which no rule is asked for, not recorded."""
     forward = cls.forward
 
-    def unrecorded(*args: Any, **kwargs: Any) -> Any:
-        state = _C._get_tracing_state()
-        _C._set_tracing_state(None)
-        try:
+    def closed_forward(*args: Any, **kwargs: Any) -> Any:
+        with unrecorded():
             return forward(*args, **kwargs)
-        finally:
-            _C._set_tracing_state(state)
 
-    return type(cls.__name__, (cls,), {"forward": staticmethod(unrecorded), "__module__": cls.__module__})
+    return type(cls.__name__, (cls,), {"forward": staticmethod(closed_forward), "__module__": cls.__module__})
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """What happens within leaves no trace; sizes are numbers again."""
+    state = _C._get_tracing_state()
+    _C._set_tracing_state(None)
+    try:
+        yield
+    finally:
+        _C._set_tracing_state(state)
