@@ -139,14 +139,14 @@ def _repeated(model: nn.Module) -> Iterable[tuple[str, nn.Module, int]]:
 def _key(module: nn.Module, children: Hashable, kinds: dict[Hashable, int]) -> int | None:
     """A number that equal modules share; None if this one cannot be compared."""
     left_out = {"_modules", *(_PROBABILITIES if type(module).__name__ in _RANDOM else ())}
-    own = tuple(
-        (name, fingerprint(value))
-        for name, value in vars(module).items()
-        if name not in left_out and (value or name not in _TABLES)
-    )
     try:
+        own = tuple(
+            (name, fingerprint(value))
+            for name, value in vars(module).items()
+            if name not in left_out and (name not in _TABLES or value)
+        )
         return kinds.setdefault((type(module), own, children), len(kinds))
-    except TypeError:
+    except (TypeError, RecursionError):  # it holds something unhashable, or itself
         return None
 
 
