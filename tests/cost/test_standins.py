@@ -143,7 +143,8 @@ def test_blocks_within_blocks(served):
 
 
 def test_what_cannot_be_compared_is_traced(served):
-    both(
-        Net([block(own=nn.Parameter), block(own=nn.Parameter), block(own={1: [set]}), block(own=[object()])])
-    )
-    assert served() == [("blocks.1", "blocks.0")]
+    owned = (nn.Parameter, nn.Parameter, {1: [set]}, [object()], [object()], torch.ones(3), torch.ones(3))
+    blocks = [block(own=value) for value in owned]
+    blocks[3].own.append(blocks)  # it holds itself
+    both(Net(blocks))
+    assert served() == [("blocks.1", "blocks.0"), ("blocks.6", "blocks.5")]
