@@ -113,12 +113,17 @@ class InterruptedByUserError(AttnInjectError):
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
-    """The `count` names most like `name`, best first; never empty while `known` is not."""
+    """The `count` names most like `name`, best first; never empty while `known` is not.
+
+    What begins with the whole name comes before all others: `vit_tiny` is short for `vit_tiny_patch16_224`.
+    """
     lowered: dict[str, str] = {}
     for candidate in known:
         lowered.setdefault(candidate.lower(), candidate)
+    longer = [candidate for candidate in lowered if candidate.startswith(f"{name.lower()}_")]
     matches = difflib.get_close_matches(name.lower(), list(lowered), n=count, cutoff=0.0)
-    return [lowered[match] for match in matches]
+    best = dict.fromkeys([*sorted(longer, key=len), *matches])
+    return [lowered[match] for match in best][:count]
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -> UnknownNameError:
@@ -127,7 +132,9 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -
     hint = f"Did you mean {', '.join(close)}?" if close else ""
     if see:
         hint = f"{hint} `{see}` lists them all.".strip()
-    return UnknownNameError(f"There is no {what} called {name!r}.", hint=hint)
+    is_glob = any(mark in name for mark in "*?[")
+    message = f"No {what} matches {name!r}." if is_glob else f"There is no {what} called {name!r}."
+    return UnknownNameError(message, hint=hint)
 
 
 def all_errors() -> list[type[AttnInjectError]]:

@@ -40,7 +40,7 @@ from attn_inject.surgery.removal import undo
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Injected:
     """An operated model with everything that was done to it.
 
@@ -57,6 +57,14 @@ class Injected:
     splices: tuple[Splice, ...]
     loaded: LoadedModel
     plan: Plan
+
+    def __repr__(self) -> str:
+        """One line; the attributes' own would fill pages."""
+        report = self.report
+        what = f"{len(report.insertions)} x {', '.join(report.attention)}"
+        params = f"{report.base.params:,} parameters became {report.result.params:,}"
+        passed = sum(check.passed for check in report.checks)
+        return f"<Injected {report.model}: {what}; {params}; {passed} of {len(report.checks)} checks passed>"
 
     @property
     def sites(self) -> tuple[Site, ...]:

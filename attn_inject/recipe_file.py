@@ -124,7 +124,7 @@ def recipe_text(content: Mapping[str, Any]) -> str:
 def _remarks(content: Mapping[str, Any]) -> list[str]:
     written = ", ".join(f"{library} {version}" for library, version in content["versions"].items())
     remarks = [
-        f"Makes {content['file']} again; written with {written}.",
+        f"Makes {content['file']} again, given its base; written with {written}.",
         'Tensors are no part of a recipe: add pretrained = true or weights = "FILE".',
     ]
     if content["source"] == "object":

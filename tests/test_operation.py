@@ -150,6 +150,14 @@ def test_a_module_in_hand_is_copied_and_starts_as_the_identity():
         assert not torch.equal(result.model(image), result.model(image))
 
 
+def test_a_result_is_shown_on_one_line():
+    result = attn_inject.inject("test_resnet", "se", check="structure")
+    assert repr(result) == (
+        f"<Injected test_resnet: {len(result.sites)} x se; {result.report.base.params:,} parameters became "
+        f"{result.report.result.params:,}; 4 of 4 checks passed>"
+    )
+
+
 def test_inplace_edits_the_given_module():
     model = build("test_resnet")
     result = attn_inject.inject(model, "se", inplace=True, input_size=TINY)

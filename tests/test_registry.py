@@ -13,6 +13,8 @@ from attn_inject.errors import (
     ModelError,
     UnknownNameError,
     UsageError,
+    nearest,
+    unknown_name,
 )
 
 BUILT_IN = [
@@ -115,7 +117,7 @@ def test_matches_globs(glob, names):
 
 
 def test_a_glob_that_matches_nothing_is_an_error():
-    with pytest.raises(UnknownNameError, match="There is no attention module called 'ela-x"):
+    with pytest.raises(UnknownNameError, match="No attention module matches 'ela-x"):
         registry.match("ela-x*")
 
 
@@ -269,3 +271,14 @@ def test_listing_imports_no_torch():
     names, options, heavy = done.stdout.split(maxsplit=2)
     assert int(names) >= int(options) == len(BUILT_IN)
     assert heavy.strip() == "[]"
+
+
+def test_what_begins_with_the_whole_name_is_the_nearest():
+    known = ["gcvit_tiny", "vit_tinyer", "vit_tiny_patch16_224", "vit_tiny_r_s16", "davit_tiny"]
+    assert nearest("vit_tiny", known)[:2] == ["vit_tiny_r_s16", "vit_tiny_patch16_224"]
+    assert len(nearest("vit_tiny", known)) == 3
+
+
+def test_a_glob_that_matches_nothing_is_no_typing_error():
+    error = unknown_name("model", "nothing_*", ["resnet18"], see="attn-inject list models")
+    assert error.message == "No model matches 'nothing_*'."

@@ -123,7 +123,8 @@ def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bo
     if verify and state_digest(model.state_dict()) != contents.whole:
         raise FileError(
             f"The base is not the one that {path} was saved with: its tensors differ.",
-            hint="Load the weights that the model was made from; verify=False takes any.",
+            hint="Give the weights that it was made with (--weights FILE). To put it on others: --no-verify, "
+            "or verify=False in Python.",
         )
     return model
 

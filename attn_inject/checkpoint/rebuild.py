@@ -103,9 +103,12 @@ def require_structure(model: nn.Module, kept: Mapping[str, str], recipe: Recipe,
 
 
 def _other(path: str, difference: str, recipe: Recipe) -> FileError:
-    return FileError(
-        f"{path} was written for another architecture: {difference}.", hint=versions_hint(recipe)
-    )
+    hint = versions_hint(recipe)
+    if recipe.versions == sources.versions():
+        given = ", ".join(f"{key}={value!r}" for key, value in recipe.provenance.arguments.items())
+        made_of = f"{recipe.provenance.source}/{recipe.provenance.name}{f' with {given}' if given else ''}"
+        hint = f"It was made of {made_of}. If this is what it was put on, the file is damaged."
+    return FileError(f"{path} was written for another architecture: {difference}.", hint=hint)
 
 
 def _empty(recipe: Recipe, base: nn.Module | None, trust: bool) -> nn.Module:

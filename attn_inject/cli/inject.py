@@ -45,6 +45,7 @@ def inject(
     seed: options.Seed = 0,
     recipe: options.Recipe = None,
     apply: options.Apply = None,
+    no_verify: options.NoVerify = False,
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
@@ -76,6 +77,8 @@ def inject(
     if apply is not None:
         _apply(ctx, apply, out)
         return
+    if no_verify:
+        raise UsageError("--no-verify goes with --apply.", hint="--check off leaves out the checks.")
     asked = requested(ctx, recipe, trust=trust)
     if out is None and not dry_run:
         raise UsageError(
@@ -85,7 +88,15 @@ def inject(
     keeping["keep_replaced"] = keep_replaced
     with working(f"loading torch and {asked.model.name}", quiet=quiet) as progress:
         reports = _carry_out(asked, {**keeping, "progress": progress})
+    if recipe is not None and _lacks_weights(asked):
+        print_notes([f"{recipe} brings no weights, so the base's are random: --weights FILE"], quiet=quiet)
     _tell(reports, dry_run=dry_run, as_json=as_json, quiet=quiet)
+
+
+def _lacks_weights(asked: Requested) -> bool:
+    """Whether an operation that leaves the base as it is has a base without weights."""
+    has_some = asked.model.weights or asked.model.pretrained or Path(asked.model.name).is_file()
+    return not has_some and any(plan.start == "identity" for plan in asked.plans)
 
 
 def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
@@ -115,7 +126,8 @@ def _apply(ctx: typer.Context, file: Path, out: Path | None) -> None:
     check_writable(out, force=force)
     request = model_request(typed_options(ctx), trust=ctx.params["trust"])
     with working(f"loading torch and {request.name}", quiet=quiet):
-        model = attn_inject.load(file, base=request, trust=request.trust)
+        verify = not ctx.params["no_verify"]
+        model = attn_inject.load(file, base=request, trust=request.trust, verify=verify)
         attn_inject.save(model, out, force=force)
         content = attn_inject.describe(out)
     if ctx.params["as_json"]:

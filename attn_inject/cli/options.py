@@ -67,6 +67,12 @@ Apply = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+NoVerify = Annotated[
+    bool,
+    typer.Option(
+        "--no-verify", help="With --apply: take a base with other weights, too.", rich_help_panel=WHAT
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(

@@ -10,7 +10,7 @@ import attn_inject
 from attn_inject.budget import Budget
 from attn_inject.checkpoint.atomic import atomic_write, check_writable
 from attn_inject.cli import options, table_options
-from attn_inject.cli.working import working
+from attn_inject.cli.working import print_notes, working
 from attn_inject.errors import UsageError, unknown_name
 from attn_inject.figures import Stats
 from attn_inject.plan import DTYPES, ModelRequest, Plan, as_specs
@@ -95,16 +95,17 @@ def stats(
         table = attn_inject.stats(requests, texts, budget=budget, progress=say, **wishes)
     table = arranged(table, sort=sort, top=top)
     if plot is not None:
-        _write(plot, draw(table, plot.suffix, per_site=per_site), force=force)
+        _write(plot, draw(table, plot.suffix, per_site=per_site), force=force, quiet=quiet)
     if out is not None:
-        _write(out, stats_text(table, form, layout, per_site=per_site).encode(), force=force)
+        _write(out, stats_text(table, form, layout, per_site=per_site).encode(), force=force, quiet=quiet)
     if as_json or (out is None and not quiet):
         _print(table, "json" if as_json else form, layout, per_site=per_site)
 
 
-def _write(path: Path, content: bytes, *, force: bool) -> None:
+def _write(path: Path, content: bytes, *, force: bool, quiet: bool) -> None:
     with atomic_write(path, force=force) as file:
         file.write(content)
+    print_notes([f"saved {path}"], quiet=quiet)
 
 
 def _print(table: Stats, form: str, layout: Layout, *, per_site: bool) -> None:

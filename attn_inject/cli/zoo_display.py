@@ -17,7 +17,7 @@ from rich.text import Text
 from attn_inject.report.grid import printable
 from attn_inject.report.numbers import plural, storage
 from attn_inject.zoo.engine import Progress
-from attn_inject.zoo.pages import record_line
+from attn_inject.zoo.pages import aside_lines, record_line
 from attn_inject.zoo.prospect import Prospect
 from attn_inject.zoo.record import Record
 
@@ -32,7 +32,9 @@ class Lines:
         """Nothing: a pipe gets results only."""
 
     def begin(self, prospect: Prospect) -> None:
-        """Nothing."""
+        """Print what was put aside."""
+        for line in aside_lines(prospect):
+            print(printable(line), file=self._stream, flush=True)
 
     def progress(self, running: Sequence[Progress]) -> None:
         """Nothing."""
@@ -46,6 +48,9 @@ class Lines:
 
 class Silence(Lines):
     """Nothing at all."""
+
+    def begin(self, prospect: Prospect) -> None:
+        """Nothing."""
 
     def record(self, record: Record) -> Record:
         """Hand it on."""
@@ -70,6 +75,8 @@ class Screen(Lines):
         """Start the bar."""
         self._prospect = prospect
         self._began = time.monotonic()
+        for line in aside_lines(prospect):
+            self._live.console.print(Text(printable(line)))
         self.progress([])
 
     def progress(self, running: Sequence[Progress]) -> None:

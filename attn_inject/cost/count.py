@@ -106,11 +106,16 @@ def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:
 def _count(model: nn.Module, arguments: Arguments) -> Counted:
     with uncollected():
         try:
-            return _count_run(model, arguments)
-        except CalledAgainError:
-            return _count_run(model, arguments, every_block=True)
+            return _count_on_shapes(model, arguments)
         except ValuesNeededError:
             return _count_run(model, arguments, every_block=True, real=True)
+
+
+def _count_on_shapes(model: nn.Module, arguments: Arguments) -> Counted:
+    try:
+        return _count_run(model, arguments)
+    except CalledAgainError:
+        return _count_run(model, arguments, every_block=True)
 
 
 def _count_run(

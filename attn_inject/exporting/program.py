@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,7 +36,9 @@ def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> torch.ex
     """
     args, kwargs = arguments
     try:
-        return torch.export.export(model, args, kwargs, dynamic_shapes=batch_shapes(arguments, dynamic))
+        # Of what fails, torch prints the whole graph to stderr.
+        with redirect_stderr(StringIO()):
+            return torch.export.export(model, args, kwargs, dynamic_shapes=batch_shapes(arguments, dynamic))
     except Exception as error:  # torch.export raises whatever it meets in a model's code
         raise unexportable("torch.export", error, dynamic=dynamic) from error
 
@@ -78,6 +81,8 @@ def tensors_of(output: Any) -> list[torch.Tensor]:
 def unexportable(by: str, error: Exception, *, dynamic: bool) -> ModelError:
     """For a model that an exporter refuses."""
     hint = FIXED_BATCH if dynamic else ""
+    if "DataDependent" in type(error).__name__ or "data-dependent" in str(error):
+        hint = "It decides by values, as detectors do, and no fixed program does. Export a part of it."
     return ModelError(f"{by} cannot export this model: {one_line(error)}", hint=hint)
 
 

@@ -1,8 +1,9 @@
 """A state dict beside a model's own: what fits, whether that is enough, and putting it in.
 
 Counters, scales and biases of one architecture fit many another, so they say nothing. Enough is half of the
-model's weights: elements of tensors with two or more dimensions. A classifier that does not fit is no part of
-that count, since a file for other classes, or for none, is what training usually starts from.
+model's weights and half of the file's: elements of tensors with two or more dimensions. A classifier that
+does not fit is no part of that count, since a file for other classes, or for none, is what training usually
+starts from.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Match:
         unexpected: Names that only the file has.
         reshaped: `NAME (file's shape) instead of (model's shape)`, for names that both have.
         share: Of the model's weights, how many are among `fitting`, from 0 to 1.
+        used: The same of the file's weights.
     """
 
     fitting: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Match:
     unexpected: Sequence[str]
     reshaped: Sequence[str]
     share: float
+    used: float
 
     @property
     def total(self) -> int:
@@ -71,7 +74,7 @@ def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
     state = _renamed(weights.state, own.keys())
     _refuse_inserted(weights.file, [name for name in state if name not in own])
     match = compare(model, state)
-    if not match.fitting or match.share < ENOUGH:
+    if not match.fitting or min(match.share, match.used) < ENOUGH:
         raise _other_architecture(weights.file, match)
     name = Path(weights.file).name
     is_real = not any(parameter.is_meta for parameter in model.parameters())
@@ -105,11 +108,12 @@ def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
         unexpected=unexpected,
         reshaped=reshaped,
         share=_share(own, fitting),
+        used=_share(state, fitting),
     )
 
 
 def _share(own: Mapping[str, Any], fitting: Mapping[str, Any]) -> float:
-    """Which part of a model's weights fits, 1 if it has none; a classifier counts only if it fits."""
+    """Which part of a state dict's weights fits, 1 if it has none; a classifier counts only if it fits."""
     sizes = {
         name: value.numel()
         for name, value in own.items()
@@ -135,8 +139,8 @@ def _copy(match: Match, model: nn.Module, file: str) -> None:
 def _other_architecture(file: str, match: Match) -> ModelError:
     return ModelError(
         f"{file!r} seems to be of another model: {len(match.fitting)} of {match.total} tensors fit, "
-        f"which are {match.share:.0%} of its weights, and half of them have to. "
-        f"{'; '.join(match.differences())}.",
+        f"which are {match.share:.0%} of the model's weights and {match.used:.0%} of the file's, and half of "
+        f"both have to. {'; '.join(match.differences())}.",
         hint="Name the architecture that it was trained with. To take such a part all the same, load it in "
         "Python and hand over the model itself.",
     )

@@ -24,21 +24,28 @@ def split(name: str, is_base: Callable[[str], bool]) -> tuple[str, str] | None:
 
 
 def asked_for(glob: str, bases: Iterable[str]) -> Iterator[str]:
-    """The names made by the rule that a glob asks for: its last words are, or match, an attention module.
+    """The names made by the rule that a glob asks for: its end is, or matches, an attention module.
 
-    `*_ela_l` and `resnet50_ela_*` do; `resnet*` does not, so that a list of timm's own models stays one.
+    `*_ela_l`, `resnet50_ela*` and `resnet50*ela_l` do; `resnet*` does not, so that a list of timm's own
+    models stays one, and neither does `*se*`, with which people look for timm's SE networks.
 
     Args:
         glob: As `timm.list_models` takes it; a pretrained tag in it is passed over.
         bases: The architectures that may be operated.
     """
     pattern = glob.partition(".")[0]
-    for underscore in re.finditer("_", pattern):
-        head, tail = pattern[: underscore.start()], pattern[underscore.end() :]
-        if not re.match(r"[A-Za-z0-9]+(_|$)", tail):
-            continue
+    for head, tail in _halves(pattern):
         for suffix in fnmatch.filter(_suffixes(), tail):
             yield from (f"{base}_{suffix}" for base in fnmatch.filter(bases, head))
+
+
+def _halves(pattern: str) -> Iterator[tuple[str, str]]:
+    """Where a glob may be cut into one for the base and one for the module; a `*` may hide the `_`."""
+    for cut in re.finditer(r"[_*]", pattern):
+        if cut[0] == "_" and re.match(r"\*?[A-Za-z0-9]{2}", pattern[cut.end() :]):
+            yield pattern[: cut.start()], pattern[cut.end() :]
+        if cut[0] == "*" and re.match(r"\*[A-Za-z0-9]{2,}_", pattern[cut.start() :]):
+            yield pattern[: cut.end()], pattern[cut.start() :]
 
 
 def _suffixes() -> dict[str, str]:

@@ -59,7 +59,7 @@ def _parts(
 
 
 def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) -> str:
-    models = len({row["model"] for row in rows})
+    models = len({row["model"] for row in done})
     modules = sorted({", ".join(row["attention"]) for row in rows})
     placements = sorted({row["placement"] for row in rows})
     size = storage(sum(row["bytes"] or 0 for row in done if not row["discarded"]))

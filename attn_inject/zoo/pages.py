@@ -26,6 +26,15 @@ def record_line(record: Record) -> str:
     return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}"
 
 
+def aside_lines(prospect: Prospect) -> list[str]:
+    """`kept    a.se.changed-fe5b4f19.pt  what a.se.pt had become since it was made`, a line each."""
+    return [
+        f"kept    {planned.aside}  what {planned.job.file} had become since it was made"
+        for planned in prospect.to_do
+        if planned.aside is not None
+    ]
+
+
 def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
     """How many were done, kept and failed, and for each reason which."""
     made = [record for record in records if record.is_done and not record.reused]

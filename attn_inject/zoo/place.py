@@ -60,6 +60,9 @@ class Place(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if there is none."""
 
+    def rename(self, name: str, new: str) -> None:
+        """Give a file another name."""
+
     def free(self) -> int | None:
         """Bytes left, or None where nobody knows."""
 
@@ -165,6 +168,11 @@ class LocalPlace:
         with _reporting(self.url):
             (self.root / name).unlink(missing_ok=True)
 
+    def rename(self, name: str, new: str) -> None:
+        """Give a file another name."""
+        with _reporting(self.url):
+            os.replace(self.root / name, self.root / new)
+
     def free(self) -> int | None:
         """Bytes left on the disk."""
         existing = next(
@@ -255,6 +263,12 @@ class RemotePlace:
         with _reporting(self.url), contextlib.suppress(FileNotFoundError):
             filesystem, root = self._open()
             filesystem.rm_file(f"{root}/{name}")
+
+    def rename(self, name: str, new: str) -> None:
+        """Copy a file to another name, then remove it."""
+        with _reporting(self.url):
+            filesystem, root = self._open()
+            filesystem.mv(f"{root}/{name}", f"{root}/{new}")
 
     def free(self) -> int | None:
         """Nobody knows."""

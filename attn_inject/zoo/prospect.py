@@ -15,7 +15,7 @@ from attn_inject.zoo.jobs import Found, Job, make_jobs
 from attn_inject.zoo.ledger import Ledger
 from attn_inject.zoo.manifest import Zoo
 from attn_inject.zoo.place import Place
-from attn_inject.zoo.resume import Standing, take_stock
+from attn_inject.zoo.resume import Standing, name_aside, take_stock
 from attn_inject.zoo.schedule import USUAL, estimate
 
 Say = Callable[[str], None]
@@ -32,6 +32,7 @@ class Planned:
         params: Of the untouched model; None if unknown, as of a saved file.
         size: Bytes of the untouched model, about those of the file; None if it could not be built.
         need: Bytes of memory to set aside.
+        aside: Where the file goes that is there now and that someone changed; None if there is none.
     """
 
     job: Job
@@ -39,6 +40,7 @@ class Planned:
     params: int | None = None
     size: int | None = None
     need: int = 0
+    aside: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The documented keys of one entry of `outputs`."""
@@ -152,7 +154,10 @@ def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Plan
     size = found.get("bytes")
     # A model that could not be sized will most likely say why when it is converted.
     need = estimate(size or 0, job.plan.check, found.get("positions", USUAL))
-    return Planned(job=job, state=standing.state, params=found.get("params"), size=size, need=need)
+    aside = name_aside(job.file, standing.changed) if standing.changed else None
+    return Planned(
+        job=job, state=standing.state, params=found.get("params"), size=size, need=need, aside=aside
+    )
 
 
 def _sizes(engine: Engine, jobs: Iterable[Job], say: Say) -> dict[str, Mapping[str, int]]:

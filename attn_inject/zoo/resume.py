@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attn_inject.errors import FileError
 from attn_inject.zoo.jobs import Job
 from attn_inject.zoo.ledger import Ledger
-from attn_inject.zoo.place import Place
+from attn_inject.zoo.place import Place, Stored
 from attn_inject.zoo.record import Record
 
 STATES = {
@@ -25,11 +25,19 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class Standing:
-    """One output, a key of `STATES`, and its latest record if there is one."""
+    """Where one output stands.
+
+    Attributes:
+        job: What is asked.
+        state: A key of `STATES`.
+        record: The latest of it, or None.
+        changed: The digest of the file that is there, if it is not what was written.
+    """
 
     job: Job
     state: str
     record: Record | None = None
+    changed: str | None = None
 
 
 def take_stock(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[Standing]:
@@ -52,23 +60,31 @@ def _standing(job: Job, ledger: Ledger, place: Place, sizes: Mapping[str, int], 
         return Standing(job, "new")
     if not record.is_done:
         return Standing(job, "failed", record)
+    found = None if record.discarded else _found(record, place, sizes)
+    changed = found.digest if found is not None and found.digest != record.digest else None
     if record.key != job.key:
-        return Standing(job, "other plan", record)
+        return Standing(job, "other plan", record, changed)
     if record.discarded:
         return Standing(job, "done" if discard else "missing", record)
-    return Standing(job, state_of(record, place, sizes), record)
+    if found is None:
+        return Standing(job, "missing", record)
+    return Standing(job, "changed" if changed else "done", record, changed)
 
 
-def state_of(record: Record, place: Place, sizes: Mapping[str, int]) -> str:
-    """`done`, `missing` or `changed`: whether a file is what its record says."""
+def _found(record: Record, place: Place, sizes: Mapping[str, int]) -> Stored | None:
+    """What is there where a record's file should be."""
     if record.file not in sizes:
-        return "missing"
-    if sizes[record.file] != record.size:
-        return "changed"
+        return None
     try:
-        return "done" if place.stored(record.file).digest == record.digest else "changed"
+        return place.stored(record.file)
     except FileError:
-        return "missing"
+        return None
+
+
+def name_aside(file: str, digest: str) -> str:
+    """Where a file goes that someone changed, so that it can be made again and nothing is lost."""
+    stem, dot, suffix = file.rpartition(".")
+    return f"{stem}.changed-{digest[:8]}{dot}{suffix}"
 
 
 def refuse_foreign_files(files: Iterable[str], ledger: Ledger, place: Place) -> None:

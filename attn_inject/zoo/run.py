@@ -82,6 +82,9 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
             refuse_foreign_files(files, ledger, place)
         if prospect.to_do:
             ledger.begin(files, {"began": _now(), "versions": versions()})
+        for planned in prospect.to_do:
+            if planned.aside is not None:
+                place.rename(planned.job.file, planned.aside)
         watcher.begin(prospect)
         pending = {id(planned) for planned in prospect.to_do}
         for planned in prospect.outputs:

@@ -13,12 +13,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_inject.errors import AttnInjectError, FitError, unknown_name
 from attn_inject.plan import AttentionSpec, ModelRequest, Plan
 from attn_inject.zoo.engine import Ended, Failure, Task
 from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, read_whole
+
+if TYPE_CHECKING:
+    from attn_inject.sources import LoadedModel
 
 Say = Callable[[str], None]
 
@@ -103,8 +106,15 @@ def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
     return {
         "params": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
-        "positions": math.prod(loaded.inputs.size[1:]) if loaded.inputs.size else 0,
+        "positions": _positions(loaded),
     }
+
+
+def _positions(loaded: LoadedModel) -> int:
+    """Pixels of an input, over all frames; torchvision's detectors enlarge what they are given."""
+    given = loaded.inputs.size[1:] if loaded.inputs.size else loaded.inputs.image_size or ()
+    enlarged = getattr(getattr(loaded.model, "transform", None), "min_size", ())
+    return max(math.prod(given), *(int(size) ** 2 for size in enlarged), 0)
 
 
 def convert_model(

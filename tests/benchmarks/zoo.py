@@ -162,8 +162,10 @@ def explain(folder: Path) -> None:
     print(f"  {len(failed)} failed, {len(unexplained)} of them unexplained")
     for record in failed:
         print(f"    {record['model']}: {record['failure']['code']}: {record['failure']['message']:.160}")
-    used = [record["peak_memory"] / record["need"] for record in records if record["status"] == "done"]
-    print(f"  peak memory: median {statistics.median(used):.2f}, most {max(used):.2f} of what was set aside")
+    used = {r["model"]: r["peak_memory"] / r["need"] for r in records if r["status"] == "done"}
+    most = max(used, key=lambda model: used[model])
+    print(f"  peak memory: median {statistics.median(used.values()):.2f} of what was set aside", end="")
+    print(f", most {used[most]:.2f} ({most})")
 
 
 def compare_ray(names: list[str], folder: Path) -> None:

@@ -104,7 +104,7 @@ def test_attention_is_applied_to_its_base(program, api, tmp_path):
         (
             "load",
             (Path("attn.pt"),),
-            {"base": ModelRequest(name="resnet50", weights="base.pt"), "trust": False},
+            {"base": ModelRequest(name="resnet50", weights="base.pt"), "trust": False, "verify": True},
         ),
         ("save", ("the model", out), {"force": False}),
         ("describe", (out,), {}),
@@ -113,6 +113,19 @@ def test_attention_is_applied_to_its_base(program, api, tmp_path):
     assert (
         program("resnet50", "--apply", "attn.pt", "--out", str(out), "--json").document["model"] == "resnet18"
     )
+    program("resnet50", "--apply", "attn.pt", "--out", str(out), "--no-verify", "--force")
+    assert [options["verify"] for name, _, options in api.calls if name == "load"] == [True, True, False]
+    outcome = program("resnet50", "--attn", "se", "--out", str(out), "--no-verify")
+    assert (outcome.code, "--no-verify goes with --apply" in outcome.err) == (2, True)
+
+
+def test_a_recipe_without_weights_says_that_its_base_is_random(program, api, plan):
+    identity = plan('start = "identity"\n' + PLAN)
+    told = "brings no weights"
+    assert told in program("--recipe", identity, "--out", "m.pt").err
+    assert told not in program("--recipe", identity, "--out", "m.pt", "--weights", "base.pt").err
+    assert told not in program("--recipe", identity, "--out", "m.pt", "--quiet").err
+    assert told not in program("--recipe", plan(), "--out", "m.pt").err
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,17 @@ def test_a_block_that_runs_again_after_it_stood_for_others(served):
     assert counted.by_module["blocks.0"].cost.flops > counted.by_module["blocks.1"].cost.flops
 
 
+def test_a_block_that_runs_again_in_a_model_that_reads_values():
+    def run(net, x):
+        for step in (*net.blocks, net.blocks[0][0]):
+            x = step(x)
+        return x if x.sum() > 1e9 else net.blocks[1](x)
+
+    net = Net([nn.Sequential(block(), block()) for _ in range(2)], run)
+    expected = counting._count_run(net, SIZE.make(batch_size=1), every_block=True, real=True)
+    assert count(net, SIZE) == expected
+
+
 def test_a_block_that_ran_twice_stands_for_none(served):
     def run(net, x):
         for step in (net.blocks[0], net.blocks[0], net.blocks[1]):

@@ -112,6 +112,22 @@ def test_a_model_that_cannot_be_exported_is_told_why(tmp_path, suffix):
     assert run.export(Stubborn(), tmp_path / f"model{suffix}", MAP, batch_size=2).difference == 0
 
 
+class Chooses(nn.Module):
+    """Returns as many rows as have a mean above zero, as a detector returns boxes."""
+
+    def forward(self, x):
+        chosen = x[x.mean((1, 2, 3)) > 0]
+        return chosen if len(chosen) > 1 else x
+
+
+@pytest.mark.parametrize("suffix", run.SUFFIXES)
+def test_a_model_that_decides_by_values_is_refused_in_few_words(tmp_path, suffix, capfd):
+    with pytest.raises(ModelError, match="cannot export this model") as caught:
+        run.export(Chooses(), tmp_path / f"model{suffix}", MAP)
+    assert "decides by values" in caught.value.hint
+    assert capfd.readouterr().err == ""
+
+
 def test_a_program_that_computes_something_else_is_not_kept(tmp_path):
     (tmp_path / "model.pt2").write_text("old")
     with pytest.raises(CheckFailedError, match="differ from the model's by up to"):

@@ -108,13 +108,33 @@ def test_a_second_run_does_only_what_is_missing_changed_failed_or_asked_for_anew
         "plain": False,
         "slow": True,
     }
-    assert digests(folder) == before
+    [aside] = digests(folder).keys() - before.keys()
+    assert digests(folder).items() > before.items()
+    assert aside.startswith(FILE.format("other").removesuffix("pt") + "changed-")
+    assert (folder / aside).read_bytes()[2000:2002] == b"\xff\xff"
     assert second["tiny"].digest == first["tiny"].digest
     third = zoo("tiny", "other", "slow")
     assert all(record.reused for record in third.values())
     another = zoo("tiny", "slow", seed=1)
     assert not any(record.reused for record in another.values())
     assert another["tiny"].digest != first["tiny"].digest
+
+
+@pytest.mark.parametrize("more", [{}, {"seed": 1}, {"force": True}])
+def test_what_someone_trained_is_put_aside(zoo, tmp_path, more):
+    """A rerun makes the file again, whatever it is asked for, and loses nothing."""
+    zoo("tiny")
+    path = tmp_path / "zoo" / FILE.format("tiny")
+    model = attn_inject.load(path, trust=True)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    attn_inject.save(model, path, force=True)
+    trained = path.read_bytes()
+    assert not zoo("tiny", **more)["tiny"].reused
+    [aside] = path.parent.glob("*.changed-*.pt")
+    assert aside.read_bytes() == trained
+    assert zoo("tiny", **more)["tiny"].reused
+    assert len([*path.parent.glob("*.changed-*")]) == 1
 
 
 def test_only_what_failed(zoo):

@@ -73,6 +73,9 @@ def test_what_a_place_promises(bucket, tmp_path):
     assert place.sizes() == {"x/y.txt": 5}
     assert place.read("x/y.txt") == b"hello"
     assert place.stored("x/y.txt").size == 5
+    place.rename("x/y.txt", "x/z.txt")
+    assert place.sizes() == {"x/z.txt": 5}
+    place.rename("x/z.txt", "x/y.txt")
     place.remove("x/y.txt")
     place.remove("x/y.txt")
     assert place.sizes() == {}

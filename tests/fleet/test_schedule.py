@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from attn_inject.plan import ModelRequest
 from attn_inject.zoo.engine import Node, Task
 from attn_inject.zoo.schedule import OWN, Load, choose, estimate, largest_first
+from attn_inject.zoo.work import size_model
 
 
 def tasks(*needs):
@@ -68,6 +70,12 @@ def test_full_checks_need_more_than_none():
     needs = [estimate(100 * 2**20, check) for check in ("off", "structure", "full")]
     assert needs == sorted(needs)
     assert needs[0] > 100 * 2**20
+
+
+def test_a_detector_enlarges_its_images():
+    sizes = size_model(ModelRequest(name="torchvision/ssdlite320_mobilenet_v3_large"), print)
+    assert sizes["positions"] == 320 * 320
+    assert size_model(ModelRequest(name="torchvision/r3d_18"), print)["positions"] == 16 * 112 * 112
 
 
 def test_a_large_input_needs_more():

@@ -112,6 +112,7 @@ OTHERS = {
     "first layer alone": first_layer_alone,
     "the classifier alone": lambda state: {n: v for n, v in state.items() if n.startswith("fc.")},
     "other widths": lambda state: build("test_resnet", channels=(48, 64, 80, 96)).state_dict(),
+    "a small part of another": lambda state: {"blocks.0.weight": torch.ones(10**6, 2)} | state,
 }
 
 
