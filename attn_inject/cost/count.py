@@ -81,8 +81,13 @@ class Counted:
         return Counted(
             cost=self.cost + added,
             traffic=self.traffic + call.traffic,
-            uncounted=dict(uncounted.most_common()),
+            uncounted=by_frequency(uncounted),
         )
+
+
+def by_frequency(operations: Mapping[str, int]) -> dict[str, int]:
+    """Operations and how often they ran, most frequent first, then by name; without those that never did."""
+    return {kind: n for kind, n in sorted(operations.items(), key=lambda item: (-item[1], item[0])) if n}
 
 
 def count(model: nn.Module, inputs: InputSpec) -> Counted:
@@ -220,7 +225,7 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
     def uncounted(self, module: str) -> dict[str, int]:
         """Operations without a rule, and those whose rule gave up, most frequent first."""
         broken = {kind: n for kind, n in self.by_operator(module).items() if "::" in kind}
-        return dict((Counter(self.unsupported_ops(module)) + Counter(broken)).most_common())
+        return by_frequency(Counter(self.unsupported_ops(module)) + Counter(broken))
 
     def _should_ignore_node(self, node: Any) -> bool:
         ignored = super()._should_ignore_node(node) or node.kind() in _MOVES or is_stand_in(node)

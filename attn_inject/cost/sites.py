@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable
 
 from torch import nn
 
-from attn_inject.cost.count import Counted, count_call
+from attn_inject.cost.count import Counted, by_frequency, count_call
 from attn_inject.cost.standins import fingerprint
 from attn_inject.outcome import Cost
 
@@ -71,5 +71,5 @@ def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[Si
         cost += site.cost.times(calls)
         traffic += site.traffic.times(calls)
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
-    left = {kind: times for kind, times in uncounted.most_common() if times}
+    left = by_frequency(uncounted)
     return Counted(cost=cost, traffic=traffic, uncounted=left, by_module=base.by_module)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attn_inject import registry, sources
 from attn_inject.budget import Budget
-from attn_inject.cost.count import Counted
+from attn_inject.cost.count import Counted, by_frequency
 from attn_inject.cost.latency import Conditions
 from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
 from attn_inject.figures import Stats, StatsRow
@@ -100,7 +100,7 @@ def stats(
     if strict and uncounted:
         raise _not_counted(uncounted)
     rows = _within(limits, rows) if limits else rows
-    return Stats(rows=tuple(rows), uncounted=dict(uncounted.most_common()), versions=sources.versions())
+    return Stats(rows=tuple(rows), uncounted=by_frequency(uncounted), versions=sources.versions())
 
 
 def _all_rows(
@@ -203,7 +203,7 @@ def _slower(row: StatsRow) -> str:
 
 
 def _not_counted(uncounted: Counter[str]) -> CheckFailedError:
-    ran = ", ".join(f"{operation} x{count}" for operation, count in uncounted.most_common())
+    ran = ", ".join(f"{operation} x{count}" for operation, count in by_frequency(uncounted).items())
     return CheckFailedError(
         f"{len(uncounted)} operations were not counted, since fvcore has no rule for them: {ran}.",
         hint="Leave out --strict to have them listed below the table.",
