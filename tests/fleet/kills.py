@@ -141,13 +141,14 @@ def faults(folder: Path, expected: dict[str, str]) -> list[str]:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Begin the zoo."""
+    """Begin the zoo, which hears Ctrl-C even where these tests run in the background and ignore it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
         [*COMMAND, "--out-dir", str(folder)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
