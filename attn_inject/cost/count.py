@@ -133,7 +133,7 @@ def _count_run(
     inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
     mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
     # Before anything is hooked, which would make every module another one.
-    stand_ins = None if every_block else StandIns(flat.model, mode)
+    stand_ins = None if every_block else StandIns(flat.model, mode, tally)
     tally.watch({name: module for module, name in _first_names(flat.model).items()})
     try:
         with countable_operations(), mode:
@@ -141,6 +141,8 @@ def _count_run(
     except (ValuesNeededError, CalledAgainError):
         raise
     except Exception as error:
+        if stand_ins is not None and stand_ins.served:  # a block may have left what a later one asks for
+            raise CalledAgainError from error
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
         raise ModelError(
             f"{type(model).__name__} cannot be counted: its forward fails on {shapes}. "
@@ -148,9 +150,23 @@ def _count_run(
             hint=ANOTHER_INPUT,
         ) from error
     counted = _traced(flat.model, analysis, tally)
-    for name, first in stand_ins.served if stand_ins is not None else ():
-        _add_subtree(counted, name, first)
+    if stand_ins is not None:
+        _require_all_alive(counted, analysis, stand_ins)
+        for name, first in stand_ins.served:
+            _add_subtree(counted, name, first)
     return dataclasses.replace(counted[""], by_module=counted)
+
+
+def _require_all_alive(counted: Mapping[str, Counted], analysis: _CostAnalysis, stand_ins: StandIns) -> None:
+    """A trace drops what nothing reads, and then one of two equal blocks costs nothing.
+
+    Raises:
+        CalledAgainError: That happened, so every block has to be traced.
+    """
+    firsts = [counted[name] for name in stand_ins.firsts]
+    dead = any(c.cost.params and not (c.cost.flops or c.cost.activations or c.uncounted) for c in firsts)
+    if dead or analysis.stand_ins != len(stand_ins.served):
+        raise CalledAgainError("a block's output is not used")
 
 
 def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str, Counted]:
@@ -220,6 +236,7 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
     def __init__(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         super().__init__(model, inputs)
         self.set_op_handle(**_rules())
+        self.stand_ins = 0  # that are alive in the trace
         self.tracer_warnings("none").unsupported_ops_warnings(False).uncalled_modules_warnings(False)
 
     def uncounted(self, module: str) -> dict[str, int]:
@@ -228,8 +245,10 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
         return by_frequency(Counter(self.unsupported_ops(module)) + Counter(broken))
 
     def _should_ignore_node(self, node: Any) -> bool:
-        ignored = super()._should_ignore_node(node) or node.kind() in _MOVES or is_stand_in(node)
-        return ignored or not _touches_floats(node)
+        if is_stand_in(node):
+            self.stand_ins += any(output.uses() for output in node.outputs())
+            return True
+        return super()._should_ignore_node(node) or node.kind() in _MOVES or not _touches_floats(node)
 
 
 @functools.cache

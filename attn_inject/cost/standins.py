@@ -9,6 +9,7 @@ Only for a model that is hollow anyway: its forwards are exchanged.
 from __future__ import annotations
 
 import functools
+import types
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
@@ -19,16 +20,19 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from attn_inject.cost.shapes import ShapesOnly
 from attn_inject.cost.tracing import unrecorded
+from attn_inject.cost.traffic import Tally
 
 _TABLES = frozenset(vars(nn.Module()))  # of parameters, children and hooks, most of them empty
 # Blocks often differ in a probability that is read in training only.
 _RANDOM = ("Dropout", "DropPath", "StochasticDepth")
 _PROBABILITIES = ("p", "drop_prob")
 _PLAIN = (type(None), bool, int, float, str)
+# What may be held by several blocks without one of them changing what another does.
+_CONSTANT = (*_PLAIN, torch.dtype, torch.device, type, types.FunctionType, types.BuiltinFunctionType)
 
 
 class CalledAgainError(Exception):
-    """A module that others stand for ran once more, so what one call costs does not show."""
+    """What one call of a block costs does not show in the trace."""
 
 
 class StandIns:
@@ -37,6 +41,7 @@ class StandIns:
     Args:
         model: The hollow model; blocks that have an equal one get another forward.
         mode: What it runs on; it makes the tensors that are returned.
+        tally: Knows which module runs.
 
     Attributes:
         served: (name of a block that was not traced, name of the equal one that was), in order.
@@ -45,20 +50,52 @@ class StandIns:
         CalledAgainError: In the forward; the model has to be counted without stand-ins.
     """
 
-    def __init__(self, model: nn.Module, mode: ShapesOnly) -> None:
+    def __init__(self, model: nn.Module, mode: ShapesOnly, tally: Tally) -> None:
         self.served: list[tuple[str, str]] = []
-        self._mode = mode
+        self._mode, self._tally = mode, tally
         self._ran: set[str] = set()
+        self._running: list[str] = []
+        self._unfit: set[str] = set()
         self._serving: set[str] = set()
         self._returned: dict[Hashable, tuple[str, torch.Tensor]] = {}
-        for name, module, key in _repeated(model):
-            module.forward = functools.partial(self._forward, name, key, module.forward)
+        repeated = {name: (module, key) for name, module, key in _repeated(model)}
+        for name, module in model.named_modules():
+            owners = [above for above in _above(name) if above in repeated]
+            if owners:
+                module.register_forward_pre_hook(functools.partial(self._starts, name, owners))
+        for name, (module, key) in repeated.items():
+            own = module.forward
+            module.forward = functools.wraps(own)(functools.partial(self._forward, name, module, key, own))
 
-    def _forward(self, name: str, key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if name in self._ran:
+    @property
+    def firsts(self) -> frozenset[str]:
+        """The blocks that others stand for."""
+        return frozenset(self._serving)
+
+    def _starts(self, name: str, owners: list[str], *_: Any) -> None:
+        """Work within a block, but outside its own call, is added to what the call costs."""
+        outside = [owner for owner in owners if owner not in self._running]
+        if outside:
+            self._unfit.update(outside)
             self._runs_again(name)
+
+    def _forward(
+        self, name: str, module: nn.Module, key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        self._running.append(name)
+        try:
+            if name in self._ran:
+                self._runs_again(name)
+            elif self._tally.scope == name:  # or it was called past its hooks, and its work is its parent's
+                self._ran.add(name)
+                return self._first_run(name, module, key, forward, *args, **kwargs)
             return forward(*args, **kwargs)
-        self._ran.add(name)
+        finally:
+            self._running.pop()
+
+    def _first_run(
+        self, name: str, module: nn.Module, key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
         given = (*args, *kwargs.values())
         call = self._call(key, given, tuple(kwargs))
         if call in self._returned:
@@ -67,8 +104,11 @@ class StandIns:
             self.served.append((name, first))
             tensors = [x for x in given if isinstance(x, torch.Tensor)]
             return _StandIn.apply(functools.partial(self._mode.unknown_like, shape), *tensors)
+        before = _held(module)
         output = forward(*args, **kwargs)
-        if call is not None and type(output) is torch.Tensor and self._mode.is_unknown(output):
+        leaves_nothing = _is_alike(before, _held(module)) and name not in self._unfit
+        is_known = type(output) is not torch.Tensor or not self._mode.is_unknown(output)
+        if call is not None and leaves_nothing and not is_known:
             self._returned[call] = name, _on_meta(output)
         return output
 
@@ -88,7 +128,8 @@ class StandIns:
             return None
         with unrecorded():
             shapes = tuple((x.shape, x.stride(), x.dtype) for x in tensors)
-        return key, names, tuple(type(x) for x in given), shapes, tuple(plain)
+        same = tuple(next(i for i, other in enumerate(tensors) if other is x) for x in tensors)
+        return key, names, tuple(type(x) for x in given), shapes, same, tuple(plain)
 
 
 class _StandIn(torch.autograd.Function):
@@ -103,6 +144,27 @@ class _StandIn(torch.autograd.Function):
 def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
     with unrecorded(), _disable_current_modes():
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _above(name: str) -> list[str]:
+    """The modules that hold one, by qualified name."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _held(module: nn.Module) -> list[tuple[Any, int]]:
+    """Everything that a module and its children hold, and how much of it."""
+    return [
+        (value, len(value) if isinstance(value, list | dict | set) else 0)
+        for part in module.modules()
+        for value in vars(part).values()
+    ]
+
+
+def _is_alike(before: list[tuple[Any, int]], after: list[tuple[Any, int]]) -> bool:
+    return len(before) == len(after) and all(
+        old is new and size == now for (old, size), (new, now) in zip(before, after, strict=True)
+    )
 
 
 def is_within(name: str, other: str) -> bool:
@@ -141,7 +203,7 @@ def _key(module: nn.Module, children: Hashable, kinds: dict[Hashable, int]) -> i
     left_out = {"_modules", *(_PROBABILITIES if type(module).__name__ in _RANDOM else ())}
     try:
         own = tuple(
-            (name, fingerprint(value))
+            (name, fingerprint(value, _CONSTANT))
             for name, value in vars(module).items()
             if name not in left_out and (name not in _TABLES or value)
         )
@@ -150,14 +212,24 @@ def _key(module: nn.Module, children: Hashable, kinds: dict[Hashable, int]) -> i
         return None
 
 
-def fingerprint(value: Any) -> Hashable:
-    """A value that two modules share only if they compute alike; hashing it fails where that is unknown."""
+def fingerprint(value: Any, known: tuple[type, ...] = (object,)) -> Hashable:
+    """A value that two modules share only if they compute alike; hashing it fails where that is unknown.
+
+    Args:
+        value: What a module holds.
+        known: What it may consist of.
+
+    Raises:
+        TypeError: It consists of something else.
+    """
     if isinstance(value, nn.Module):
-        return type(value), fingerprint(vars(value))
+        return type(value), fingerprint(vars(value), known)
     if isinstance(value, torch.Tensor):
         return tuple(value.shape), value.dtype
     if isinstance(value, Mapping):
-        return tuple((key, fingerprint(item)) for key, item in value.items())
+        return tuple((key, fingerprint(item, known)) for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset):
-        return type(value), tuple(fingerprint(item) for item in value)
+        return type(value), tuple(fingerprint(item, known) for item in value)
+    if not isinstance(value, known):
+        raise TypeError(type(value))
     return type(value), value

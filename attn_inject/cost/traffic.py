@@ -81,6 +81,11 @@ class Tally:
             module.register_forward_pre_hook(lambda _module, _inputs, name=name: self._scopes.append(name))
             module.register_forward_hook(lambda _module, _inputs, _outputs: self._leave())
 
+    @property
+    def scope(self) -> str:
+        """The module whose forward runs now, by name."""
+        return self._scopes[-1]
+
     def _leave(self) -> None:
         self._scopes.pop()
 

@@ -27,9 +27,9 @@ def record_line(record: Record) -> str:
 
 
 def aside_lines(prospect: Prospect) -> list[str]:
-    """`kept    a.se.changed-fe5b4f19.pt  what a.se.pt had become since it was made`, a line each."""
+    """`kept    a.se.changed-fe5b4f19.pt  what was there as a.se.pt`, a line each."""
     return [
-        f"kept    {planned.aside}  what {planned.job.file} had become since it was made"
+        f"kept    {planned.aside}  what was there as {planned.job.file}"
         for planned in prospect.to_do
         if planned.aside is not None
     ]

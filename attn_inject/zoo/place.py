@@ -212,6 +212,7 @@ class RemotePlace:
         """Every file."""
         with _reporting(self.url):
             filesystem, root = self._open()
+            filesystem.invalidate_cache()  # others may have written meanwhile
             try:
                 found = filesystem.find(root, detail=True)
             except FileNotFoundError:

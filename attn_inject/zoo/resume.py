@@ -31,7 +31,7 @@ class Standing:
         job: What is asked.
         state: A key of `STATES`.
         record: The latest of it, or None.
-        changed: The digest of the file that is there, if it is not what was written.
+        changed: The digest of the file that is there, if no run wrote it.
     """
 
     job: Job
@@ -58,33 +58,37 @@ def _standing(job: Job, ledger: Ledger, place: Place, sizes: Mapping[str, int], 
     record = ledger.records.get(job.file)
     if record is None:
         return Standing(job, "new")
+    found = _found(record, place, sizes)
+    is_own = record.is_done and not record.discarded and found is not None and found.digest == record.digest
+    changed = None if found is None or is_own else found.digest
+    return Standing(job, _state(record, job, found, changed, discard), record, changed)
+
+
+def _state(record: Record, job: Job, found: Stored | None, changed: str | None, discard: bool) -> str:
     if not record.is_done:
-        return Standing(job, "failed", record)
-    found = None if record.discarded else _found(record, place, sizes)
-    changed = found.digest if found is not None and found.digest != record.digest else None
+        return "failed"
     if record.key != job.key:
-        return Standing(job, "other plan", record, changed)
+        return "other plan"
     if record.discarded:
-        return Standing(job, "done" if discard else "missing", record)
+        return "done" if discard else "missing"
     if found is None:
-        return Standing(job, "missing", record)
-    return Standing(job, "changed" if changed else "done", record, changed)
+        return "missing"
+    return "changed" if changed else "done"
 
 
 def _found(record: Record, place: Place, sizes: Mapping[str, int]) -> Stored | None:
-    """What is there where a record's file should be."""
-    if record.file not in sizes:
-        return None
-    try:
-        return place.stored(record.file)
-    except FileError:
-        return None
+    """What is there where a record's file should be.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    return place.stored(record.file) if record.file in sizes else None
 
 
 def name_aside(file: str, digest: str) -> str:
     """Where a file goes that someone changed, so that it can be made again and nothing is lost."""
     stem, dot, suffix = file.rpartition(".")
-    return f"{stem}.changed-{digest[:8]}{dot}{suffix}"
+    return f"{stem}.changed-{digest[:16]}{dot}{suffix}"
 
 
 def refuse_foreign_files(files: Iterable[str], ledger: Ledger, place: Place) -> None:

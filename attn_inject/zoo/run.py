@@ -83,6 +83,7 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         if prospect.to_do:
             ledger.begin(files, {"began": _now(), "versions": versions()})
         for planned in prospect.to_do:
+            # Under a name with its own digest, what is there already is the same.
             if planned.aside is not None:
                 place.rename(planned.job.file, planned.aside)
         watcher.begin(prospect)

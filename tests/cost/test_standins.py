@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import timm
 import torch
@@ -159,3 +161,95 @@ def test_what_cannot_be_compared_is_traced(served):
     blocks[3].own.append(blocks)  # it holds itself
     both(Net(blocks))
     assert served() == [("blocks.1", "blocks.0"), ("blocks.6", "blocks.5")]
+
+
+class Leaves(nn.Module):
+    """A block that leaves something besides what it returns."""
+
+    def __init__(self, store=None):
+        super().__init__()
+        self.inner = nn.Conv2d(8, 8, 1)
+        self.unused = nn.Conv2d(8, 8, 1)
+        self.weight = nn.Parameter(torch.ones(8, 8, 1, 1))
+        self.aux = torch.zeros(())
+        self.store = store
+
+    def forward(self, x, other=None):
+        y = self.inner(x)
+        self.aux = y.mean()
+        if self.store is not None:
+            self.store.append(y)
+        return y
+
+
+class Own(nn.Module):
+    """A block with work of its own, and with an option."""
+
+    def __init__(self, read_signature=False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 8, 1, 1))
+        self.unused = nn.Conv2d(8, 8, 1)
+        self.act = nn.Sequential(nn.ReLU())
+
+    def forward(self, x, mask=None):
+        y = nn.functional.conv2d(x, self.weight)
+        return self.act(y * 2 if mask is None else y * mask)
+
+
+class Same(nn.Module):
+    """A block that looks whether it is given one tensor twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = block()
+
+    def forward(self, q, k):
+        return self.conv(q) if q is k else self.conv(q) + self.conv(k) * 2
+
+
+def through(net, x, step):
+    for one in net.blocks:
+        x = step(one, x)
+    return x
+
+
+STORE: list[torch.Tensor] = []
+CALLS = {
+    "something is left in an attribute": (
+        Leaves,
+        lambda net, x: through(net, x, lambda b, x: b(x)) + sum(b.aux for b in net.blocks),
+    ),
+    "something is left in a list": (
+        lambda: Leaves(STORE),
+        lambda net, x: (
+            through(net, x, lambda b, x: b(x)) + sum(net.blocks[0](y) for y in [*net.blocks[0].store])
+        ),
+    ),
+    "a child runs outside": (Leaves, lambda net, x: through(net, x, lambda b, x: b.unused(b(x)))),
+    "a child runs first": (Leaves, lambda net, x: through(net, x, lambda b, x: b(b.unused(x)))),
+    "its forward is called": (Own, lambda net, x: through(net, x, lambda b, x: b.forward(x))),
+    "the last is used": (Own, lambda net, x: [b(x) for b in net.blocks][-1]),
+    "the first is used": (Own, lambda net, x: (lambda first, *_: first)(*(b(x) for b in net.blocks))),
+    "one tensor twice": (Same, lambda net, x: through(net, x, lambda b, y: b(y, x))),
+    "its signature is read": (
+        Own,
+        lambda net, x: through(
+            net, x, lambda b, x: b(x, x) if "mask" in inspect.signature(b.forward).parameters else x
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_blocks_that_are_not_only_called(name):
+    make, run = CALLS[name]
+    net = Net([make(), make(), make()], run)
+    counted = count(net, SIZE)
+    assert counted == counting._count_run(net, SIZE.make(batch_size=1), every_block=True)
+    assert counted.cost.flops > 0
+
+
+def test_blocks_that_share_something_that_may_change(served):
+    numbers = iter(range(3))
+    both(Net([block(own=numbers), block(own=numbers)]))
+    assert served() == []
