@@ -24,6 +24,7 @@ from attn_inject.shadow import shadow, to_meta, uncollected
 
 # What reading a tensor's attributes gives, most of what a forward asks for.
 _NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
+_PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "masked_fill_", "scatter_"})
 ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
 
@@ -291,6 +292,8 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if not self._is_meta and getattr(func, "__name__", "") in _PARTIAL_WRITES:
+            fill(args[:1])  # torch would write to a repeated number without a word
         output = (known_shape if self._is_meta else known_zeros)(func, args, kwargs)
         if output is None:
             try:

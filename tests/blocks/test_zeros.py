@@ -132,6 +132,18 @@ class Reads(nn.Module):
         return y + self.block(y)
 
 
+class WritesAPart(Reads):
+    def forward(self, x):
+        y = self.conv(x)
+        y[:, 0] = 1.0
+        return y if y.sum() > 1 else x
+
+
+def test_a_part_of_zeros_may_be_written_to():
+    output = record(WritesAPart(), InputSpec((3, 8, 8))).frames[0].output
+    assert (output.shape, output.sum()) == ((1, 4, 8, 8), 64)
+
+
 def test_a_recorded_run_on_zeros():
     run = record(Reads(), InputSpec((3, 8, 8)))
     output = run.frames[0].output
