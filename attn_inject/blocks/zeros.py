@@ -51,12 +51,12 @@ def _layer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Te
 
 def _of_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
     """A function of one map that makes zeros of zeros."""
-    return _as_on_meta(func, args, kwargs) if _is_repeated(args[0]) and _is_zero(args[0]) else None
+    return _as_on_meta(func, args, kwargs) if _is_repeated_zero(args[0]) else None
 
 
 def _activation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
     x = args[0]
-    if not (_is_repeated(x) and _is_zero(x)):
+    if not _is_repeated_zero(x):
         return None
     # The second argument of those that have one by position is `inplace`.
     return x if kwargs.get("inplace") or True in args[1:] else zeros(x.shape, x.dtype)
@@ -64,14 +64,14 @@ def _activation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tor
 
 def _sum(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
     x, other = args[0], args[1] if len(args) > 1 else None
-    if kwargs or not (_is_repeated(x) and _is_zero(x) and _is_zero(other)):
+    if kwargs or not (_is_repeated_zero(x) and _is_zero(other)):
         return None
     return _broadcast(func, x, other)
 
 
 def _product(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
     x, other = args[0], args[1] if len(args) > 1 else None
-    if kwargs or not isinstance(other, int | float | torch.Tensor) or not (_is_repeated(x) and _is_zero(x)):
+    if kwargs or not isinstance(other, int | float | torch.Tensor) or not _is_repeated_zero(x):
         return None
     if isinstance(other, torch.Tensor) and not other.isfinite().all():
         return None
@@ -97,6 +97,10 @@ def _is_repeated(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point() and not any(value.stride())
 
 
+def _is_repeated_zero(value: Any) -> bool:
+    return _is_repeated(value) and _is_zero(value)
+
+
 def _is_zero(value: Any) -> bool:
     """Whether a value is zero everywhere, as far as that is quickly seen."""
     if not isinstance(value, torch.Tensor):
@@ -106,10 +110,10 @@ def _is_zero(value: Any) -> bool:
     return value.is_floating_point() and value.numel() <= _SMALL and not bool(value.any())
 
 
+_LAYERS = (F.batch_norm, F.linear, torch.conv1d, torch.conv2d, torch.conv3d, torch.conv_transpose2d)
 _IN_PLACE = frozenset({torch.Tensor.add_, torch.Tensor.__iadd__, torch.Tensor.mul_, torch.Tensor.__imul__})
 _RULES: dict[Any, Callable[[Any, tuple[Any, ...], dict[str, Any]], torch.Tensor | None]] = {
-    **dict.fromkeys((F.batch_norm, F.linear, torch.conv1d, torch.conv2d, torch.conv3d), _layer),
-    **dict.fromkeys((torch.conv_transpose2d,), _layer),
+    **dict.fromkeys(_LAYERS, _layer),
     **dict.fromkeys((F.gelu, F.hardswish, F.relu, F.relu6, F.silu), _activation),
     **dict.fromkeys((F.interpolate, F.max_pool2d), _of_zeros),
     **dict.fromkeys((torch.Tensor.add, torch.Tensor.add_, torch.Tensor.__iadd__), _sum),

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.hollow import hollow
 from attn_inject.cost.shapes import ShapesOnly, ValuesNeededError
-from attn_inject.cost.standins import CalledAgainError, StandIns, is_stand_in, is_within
+from attn_inject.cost.standins import CalledAgainError, StandIns, above, is_stand_in, is_within
 from attn_inject.cost.tracing import countable_operations
 from attn_inject.cost.traffic import NO_TRAFFIC, Tally, Traffic
 from attn_inject.errors import ModelError
@@ -190,11 +190,9 @@ def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str
 def _add_subtree(counted: dict[str, Counted], name: str, first: str) -> None:
     """Let the call of one block, and all within it, cost what that of another one did."""
     whole = counted[first]
-    parts = name.split(".")
-    for end in range(len(parts)):
-        above = ".".join(parts[:end])
-        if above in counted:
-            counted[above] = counted[above].plus(whole)
+    for owner in above(name):
+        if owner in counted:
+            counted[owner] = counted[owner].plus(whole)
     for inner in [inner for inner in counted if is_within(inner, first)]:
         twin = name + inner[len(first) :]
         counted[twin] = counted[twin].plus(counted[inner])

@@ -60,7 +60,7 @@ class StandIns:
         self._returned: dict[Hashable, tuple[str, torch.Tensor]] = {}
         repeated = {name: (module, key) for name, module, key in _repeated(model)}
         for name, module in model.named_modules():
-            owners = [above for above in _above(name) if above in repeated]
+            owners = [owner for owner in above(name) if owner in repeated]
             if owners:
                 module.register_forward_pre_hook(functools.partial(self._starts, name, owners))
         for name, (module, key) in repeated.items():
@@ -146,10 +146,10 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
-def _above(name: str) -> list[str]:
-    """The modules that hold one, by qualified name."""
+def above(name: str) -> list[str]:
+    """The modules that hold one, by qualified name, the model itself first."""
     parts = name.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts))]
+    return [".".join(parts[:end]) for end in range(len(parts))]
 
 
 def _held(module: nn.Module) -> list[tuple[Any, int]]:
