@@ -15,29 +15,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attn_inject.api import (
-        Injected,
-        attention_parameters,
-        compare,
-        create_attention,
-        describe,
-        export,
-        find_sites,
-        fit,
-        flop_handles,
-        freeze_base,
-        inject,
-        load,
-        parameter_groups,
-        remove,
-        restore,
-        save,
-        sparsity_penalty,
-        stats,
-    )
     from attn_inject.attention.contract import AttentionModule
+    from attn_inject.attention.factory import create_attention
+    from attn_inject.attention.nam import sparsity_penalty
+    from attn_inject.cost.handles import flop_handles
     from attn_inject.errors import AttnInjectError
-    from attn_inject.plan import AttentionSpec, ModelRequest
+    from attn_inject.files.describe import describe
+    from attn_inject.files.restore import restore
+    from attn_inject.operate.compare import compare
+    from attn_inject.operate.export import export
+    from attn_inject.operate.fit import fit
+    from attn_inject.operate.inject import find_sites, inject
+    from attn_inject.operate.pipeline import Injected
+    from attn_inject.operate.saving import load, save
+    from attn_inject.operate.stats import stats
+    from attn_inject.operate.training import attention_parameters, freeze_base, parameter_groups
+    from attn_inject.request import AttentionSpec, ModelRequest
+    from attn_inject.surgery.removal import remove
 
     __version__: str
 
@@ -69,9 +63,27 @@ __all__ = [
 
 _HOMES = {
     "AttentionModule": "attn_inject.attention.contract",
-    "AttentionSpec": "attn_inject.plan",
+    "AttentionSpec": "attn_inject.request",
     "AttnInjectError": "attn_inject.errors",
-    "ModelRequest": "attn_inject.plan",
+    "Injected": "attn_inject.operate.pipeline",
+    "ModelRequest": "attn_inject.request",
+    "attention_parameters": "attn_inject.operate.training",
+    "compare": "attn_inject.operate.compare",
+    "create_attention": "attn_inject.attention.factory",
+    "describe": "attn_inject.files.describe",
+    "export": "attn_inject.operate.export",
+    "find_sites": "attn_inject.operate.inject",
+    "fit": "attn_inject.operate.fit",
+    "flop_handles": "attn_inject.cost.handles",
+    "freeze_base": "attn_inject.operate.training",
+    "inject": "attn_inject.operate.inject",
+    "load": "attn_inject.operate.saving",
+    "parameter_groups": "attn_inject.operate.training",
+    "remove": "attn_inject.surgery.removal",
+    "restore": "attn_inject.files.restore",
+    "save": "attn_inject.operate.saving",
+    "sparsity_penalty": "attn_inject.attention.nam",
+    "stats": "attn_inject.operate.stats",
 }
 
 
@@ -82,14 +94,14 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("attn_inject.zoo")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES.get(name, "attn_inject.api")), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "timm", "zoo"])
 
 
 def _version() -> str:
-    from attn_inject.versions import VERSION
+    from attn_inject.models.versions import VERSION
 
     return VERSION

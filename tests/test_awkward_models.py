@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 
 import attn_inject
 from attn_inject.errors import ModelError, UsageError
-from attn_inject.surgery import splice
+from attn_inject.surgery import apply
 from attn_inject.surgery.generated import is_generated
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -156,8 +156,8 @@ def test_a_name_that_the_block_uses_is_left_to_it():
 def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch):
     model = Net(Block(), Block())
     keys = copy.deepcopy(list(model.state_dict()))
-    classes = iter([splice.operated_class])
-    monkeypatch.setattr(splice, "operated_class", lambda *edit: next(classes)(*edit))
+    classes = iter([apply.operated_class])
+    monkeypatch.setattr(apply, "operated_class", lambda *edit: next(classes)(*edit))
     with pytest.raises(StopIteration):  # at the second block
         attn_inject.inject(model, "se", input_size=SIZE, inplace=True)
     assert not any(is_generated(type(block)) for block in model.blocks)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from attn_inject.registry import Entry
+from attn_inject.attention.registry import Entry
 
 _ELA: Final[dict[str, Any]] = {
     "target": "attn_inject.attention.ela:ELA",

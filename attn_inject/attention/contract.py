@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from attn_inject.plan import Option
-from attn_inject.registry import option_parameters
+from attn_inject.attention.registry import option_parameters
+from attn_inject.request import Option
 
 
 class AttentionModule(nn.Module):

@@ -27,7 +27,7 @@ from torch import nn
 
 from attn_inject.attention import parts
 from attn_inject.attention.contract import AttentionModule
-from attn_inject.plan import Option
+from attn_inject.request import Option
 
 
 class ELA(AttentionModule):

@@ -15,10 +15,10 @@ from typing import Any
 
 from torch import nn
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.contract import needs_size
 from attn_inject.errors import FitError, UnknownNameError, UsageError
-from attn_inject.plan import AttentionSpec, Option
+from attn_inject.request import AttentionSpec, Option
 
 _PLAIN = bool | int | float | str
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}

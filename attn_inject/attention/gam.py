@@ -24,7 +24,7 @@ from torch import nn
 
 from attn_inject.attention import parts
 from attn_inject.attention.contract import AttentionModule
-from attn_inject.plan import Option
+from attn_inject.request import Option
 
 
 class GAM(AttentionModule):

@@ -17,7 +17,7 @@ import torch
 import torch.fx
 from torch import nn
 
-from attn_inject.plan import Option
+from attn_inject.request import Option
 
 
 def check_map(x: torch.Tensor, module: str, channels: int, size: tuple[int, int] | None = None) -> None:

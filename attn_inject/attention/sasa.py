@@ -32,7 +32,7 @@ from torch.autograd.function import once_differentiable
 
 from attn_inject.attention import parts
 from attn_inject.attention.contract import AttentionModule
-from attn_inject.plan import Option
+from attn_inject.request import Option
 
 
 class SASA(AttentionModule):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from attn_inject.errors import ModelError
-from attn_inject.inputs import ANOTHER_INPUT, InputSpec, dtype_of
-from attn_inject.randomness import seeded
+from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
+from attn_inject.models.randomness import seeded
 
 BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 

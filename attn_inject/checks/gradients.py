@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from attn_inject.checks.forward import run
-from attn_inject.inputs import InputSpec
-from attn_inject.outcome import Check
+from attn_inject.models.inputs import InputSpec
+from attn_inject.results import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 HALF_WAY = 0.5

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 from torch import nn
 
-from attn_inject.digest import tensor_digests
-from attn_inject.outcome import Check
+from attn_inject.models.digests import tensor_digests
+from attn_inject.results import Check
 from attn_inject.surgery.inserted import AttnInject
 
 

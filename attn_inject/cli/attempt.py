@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from attn_inject import registry
+from attn_inject.attention import registry
 
 MARK = "attn-inject-doctor "
 PLUGINS = "--plugins"

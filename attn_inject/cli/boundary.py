@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
+from attn_inject.display.documents import error_document, json_text
+from attn_inject.display.grid import printable
 from attn_inject.errors import AttnInjectError, InterruptedByUserError, MissingExtraError, UsageError
-from attn_inject.report.documents import error_document, json_text
-from attn_inject.report.grid import printable
 
 EXIT_CODES = {
     0: "done",

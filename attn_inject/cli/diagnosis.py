@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.cli.attempt import MARK, PLUGINS
 from attn_inject.cli.boundary import LIBRARIES
-from attn_inject.versions import VERSION
+from attn_inject.models.versions import VERSION
 
 MATCHING_BUILDS = (
     "Install torchvision and the torch build that it asks for together: "

@@ -9,10 +9,10 @@ import typer
 from attn_inject.cli import options
 from attn_inject.cli.diagnosis import Diagnosis, diagnose
 from attn_inject.cli.working import working
+from attn_inject.display.documents import json_text
+from attn_inject.display.grid import Grid
+from attn_inject.display.page import Part, write_page
 from attn_inject.errors import MissingExtraError
-from attn_inject.report.documents import json_text
-from attn_inject.report.grid import Grid
-from attn_inject.report.page import Part, write_page
 
 EPILOG = options.examples("attn-inject doctor", "attn-inject doctor --json")
 

@@ -10,10 +10,10 @@ import typer
 import attn_inject
 from attn_inject.cli import options
 from attn_inject.cli.working import working
+from attn_inject.display.documents import json_text
+from attn_inject.display.page import write_page
+from attn_inject.display.saved_page import exported_page
 from attn_inject.errors import UsageError
-from attn_inject.report.documents import json_text
-from attn_inject.report.page import write_page
-from attn_inject.report.saved import exported_page
 
 EPILOG = options.examples(
     "attn-inject export model.pt --out model.onnx",

@@ -6,14 +6,14 @@ import shlex
 import sys
 
 import attn_inject
-from attn_inject.budget import Budget, Fit
 from attn_inject.cli import options, table_options
 from attn_inject.cli.working import working
+from attn_inject.cost.budget import Budget, Fit
+from attn_inject.display.documents import json_text
+from attn_inject.display.fit_page import fit_page
+from attn_inject.display.page import write_page
 from attn_inject.errors import UsageError
-from attn_inject.plan import Plan
-from attn_inject.report.documents import json_text
-from attn_inject.report.fit import fit_page
-from attn_inject.report.page import write_page
+from attn_inject.request import Plan
 
 EPILOG = options.examples(
     "attn-inject fit resnet50 --attn se --max-params +2%",

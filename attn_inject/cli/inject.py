@@ -9,7 +9,6 @@ from typing import Any
 import typer
 
 import attn_inject
-from attn_inject.checkpoint.atomic import check_writable
 from attn_inject.cli import options
 from attn_inject.cli.requested import (
     EXAMPLE,
@@ -21,12 +20,13 @@ from attn_inject.cli.requested import (
     wishes,
 )
 from attn_inject.cli.working import print_notes, working
+from attn_inject.display.documents import json_text
+from attn_inject.display.injection_page import injection_page
+from attn_inject.display.page import write_page
+from attn_inject.display.saved_page import applied_page
 from attn_inject.errors import UsageError
-from attn_inject.outcome import Report
-from attn_inject.report.documents import json_text
-from attn_inject.report.injection import injection_page
-from attn_inject.report.page import write_page
-from attn_inject.report.saved import applied_page
+from attn_inject.files.atomic import check_writable
+from attn_inject.results import Report
 
 EPILOG = options.examples(
     EXAMPLE,

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.cli import options
 from attn_inject.cli.working import working
+from attn_inject.display.columns import COLUMNS
+from attn_inject.display.documents import json_text
+from attn_inject.display.grid import Grid
+from attn_inject.display.listing import attention_document, attention_grid, models_grid, words_grid
+from attn_inject.display.page import write_page
 from attn_inject.errors import unknown_name
-from attn_inject.plan import PLACEMENTS
-from attn_inject.report.columns import COLUMNS
-from attn_inject.report.documents import json_text
-from attn_inject.report.grid import Grid
-from attn_inject.report.listing import attention_document, attention_grid, models_grid, words_grid
-from attn_inject.report.page import write_page
+from attn_inject.request import PLACEMENTS
 
 EPILOG = options.examples(
     "attn-inject list",
@@ -72,13 +72,13 @@ def _attention(glob: str) -> Listing:
 
 def _models(glob: str) -> Listing:
     with working("reading the model lists of timm and torchvision"):
-        from attn_inject import sources
+        from attn_inject import models
 
-        models = sources.model_names(glob)
-        if not models:
-            names = [f"{source}/{name}" for source, name in sources.model_names("*")]
+        known = models.model_names(glob)
+        if not known:
+            names = [f"{source}/{name}" for source, name in models.model_names("*")]
             raise unknown_name("model", glob, names, see="attn-inject list models")
-    return models_grid(models), [{"source": source, "name": name} for source, name in models]
+    return models_grid(known), [{"source": source, "name": name} for source, name in known]
 
 
 def _placements(glob: str) -> Listing:

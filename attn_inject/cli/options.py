@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.errors import UsageError
-from attn_inject.plan import (
+from attn_inject.request import (
     BLOCK_KINDS,
     CHECKS,
     KEPT,

@@ -9,15 +9,15 @@ from typing import Any
 
 import typer
 
-from attn_inject import recipe_file
 from attn_inject.cli import options
 from attn_inject.errors import UsageError
-from attn_inject.plan import ModelRequest, Plan
+from attn_inject.files import request_toml
+from attn_inject.request import ModelRequest, Plan
 
 EXAMPLE = "attn-inject resnet50 --attn ela-l --out model.pt"
 
-_MODEL = {key.replace("-", "_") for key in recipe_file.MODEL_KEYS}
-_PLAN = {key.replace("-", "_") for key in recipe_file.PLAN_KEYS}
+_MODEL = {key.replace("-", "_") for key in request_toml.MODEL_KEYS}
+_PLAN = {key.replace("-", "_") for key in request_toml.PLAN_KEYS}
 _READ: dict[str, Callable[[Any], Any]] = {
     "stage": options.parse_stages,
     "input_size": options.parse_input_size,
@@ -44,9 +44,9 @@ def requested(ctx: typer.Context, recipe: Any, *, trust: bool) -> Requested:
         FileError: The recipe cannot be read, or names code and is not trusted.
     """
     typed = typed_options(ctx)
-    asked = recipe_file.RecipeFile({}, ({},))
+    asked = request_toml.RecipeFile({}, ({},))
     if recipe is not None:
-        asked = recipe_file.read_recipe(recipe, trust=trust)
+        asked = request_toml.read_recipe(recipe, trust=trust)
     plans = tuple(_plan({**operation, **_only(typed, _PLAN)}) for operation in asked.operations)
     return Requested(model_request({**asked.model, **_only(typed, _MODEL)}, trust=trust), plans)
 

@@ -7,9 +7,9 @@ import sys
 import attn_inject
 from attn_inject.cli import options
 from attn_inject.cli.working import print_notes, working
-from attn_inject.report.documents import json_text
-from attn_inject.report.page import write_page
-from attn_inject.report.sites import sites_document, sites_page
+from attn_inject.display.documents import json_text
+from attn_inject.display.page import write_page
+from attn_inject.display.sites_page import sites_document, sites_page
 
 EPILOG = options.examples(
     "attn-inject sites resnet50",

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import attn_inject
-from attn_inject.budget import Budget
-from attn_inject.checkpoint.atomic import atomic_write, check_writable
 from attn_inject.cli import options, table_options
 from attn_inject.cli.working import print_notes, working
+from attn_inject.cost.budget import Budget
+from attn_inject.cost.figures import Stats
+from attn_inject.display.columns import Layout, parse_columns, require_column
+from attn_inject.display.comparison_page import comparison_page
+from attn_inject.display.documents import json_text
+from attn_inject.display.page import write_page
+from attn_inject.display.plot import check_plot, draw
+from attn_inject.display.stats_page import FORMATS, SUFFIXES, arranged, stats_page, stats_text
 from attn_inject.errors import UsageError, unknown_name
-from attn_inject.figures import Stats
-from attn_inject.plan import DTYPES, ModelRequest, Plan, as_specs
-from attn_inject.report.columns import Layout, parse_columns, require_column
-from attn_inject.report.comparison import comparison_page
-from attn_inject.report.documents import json_text
-from attn_inject.report.page import write_page
-from attn_inject.report.plot import check_plot, draw
-from attn_inject.report.stats import FORMATS, SUFFIXES, arranged, stats_page, stats_text
+from attn_inject.files.atomic import atomic_write, check_writable
+from attn_inject.request import DTYPES, ModelRequest, Plan, as_specs
 
 EPILOG = options.examples(
     "attn-inject stats",

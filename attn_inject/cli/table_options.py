@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from attn_inject.cli.options import OUTPUT
-from attn_inject.report.columns import COLUMNS
-from attn_inject.report.stats import FORMATS
+from attn_inject.display.columns import COLUMNS
+from attn_inject.display.stats_page import FORMATS
 
 BUDGET = "Budget"
 MEASURED = "Measured, not counted"

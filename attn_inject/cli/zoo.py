@@ -13,12 +13,12 @@ import typer
 from attn_inject.cli import options
 from attn_inject.cli.boundary import Command, print_error
 from attn_inject.cli.options import OUTPUT
+from attn_inject.display.documents import json_text
+from attn_inject.display.page import write_page
 from attn_inject.errors import UsageError, ZooError
-from attn_inject.report.documents import json_text
-from attn_inject.report.page import write_page
 from attn_inject.zoo.manifest import FORMATS, Options, Zoo, make_zoo
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, FIELDS
-from attn_inject.zoo.zoo_toml import read_toml
+from attn_inject.zoo.zoo_file import read_toml
 
 EXAMPLE = "attn-inject zoo 'resnet*' --attn ela-l --out-dir zoo/"
 EPILOG = options.examples(
@@ -207,8 +207,8 @@ def zoo(
 
 def _preview(request: Zoo, *, as_json: bool, quiet: bool) -> None:
     from attn_inject.cli.zoo_display import watching
-    from attn_inject.zoo.pages import prospect_page
     from attn_inject.zoo.run import preview
+    from attn_inject.zoo.text_pages import prospect_page
 
     with redirect_stdout(sys.stderr), watching(sys.stderr, quiet=quiet) as watcher:
         prospect = preview(request, watcher)
@@ -217,9 +217,9 @@ def _preview(request: Zoo, *, as_json: bool, quiet: bool) -> None:
 
 def _run(request: Zoo, *, as_json: bool, quiet: bool) -> None:
     from attn_inject.cli.zoo_display import watching
-    from attn_inject.zoo.pages import ending_page
     from attn_inject.zoo.rows import index_document
     from attn_inject.zoo.run import run
+    from attn_inject.zoo.text_pages import ending_page
 
     lines = sys.stderr if as_json else sys.stdout
     with (

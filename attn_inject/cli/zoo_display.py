@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from attn_inject.report.grid import printable
-from attn_inject.report.numbers import plural, storage
+from attn_inject.display.grid import printable
+from attn_inject.display.numbers import plural, storage
+from attn_inject.zoo.dry_run import Prospect
 from attn_inject.zoo.engine import Progress
-from attn_inject.zoo.pages import aside_lines, record_line
-from attn_inject.zoo.prospect import Prospect
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.text_pages import aside_lines, record_line
 
 
 class Lines:

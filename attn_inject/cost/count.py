@@ -15,16 +15,16 @@ from fvcore.nn.jit_analysis import JitModelAnalysis
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from attn_inject.cost.cost import Cost
+from attn_inject.cost.deduplication import CalledAgainError, StandIns, above, is_stand_in, is_within
+from attn_inject.cost.elementwise import NO_TRAFFIC, Tally, Traffic
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
-from attn_inject.cost.hollow import hollow
-from attn_inject.cost.shapes import ShapesOnly, ValuesNeededError
-from attn_inject.cost.standins import CalledAgainError, StandIns, above, is_stand_in, is_within
+from attn_inject.cost.shapes_only import ShapesOnly, ValuesNeededError
 from attn_inject.cost.tracing import countable_operations
-from attn_inject.cost.traffic import NO_TRAFFIC, Tally, Traffic
+from attn_inject.cost.zero_storage import hollow
 from attn_inject.errors import ModelError
-from attn_inject.inputs import ANOTHER_INPUT, Arguments, InputSpec
-from attn_inject.outcome import Cost
-from attn_inject.shadow import uncollected
+from attn_inject.models.clone import uncollected
+from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec
 
 # fvcore has no rule for these either, but they only move numbers: there is nothing that was missed.
 _MOVES = frozenset(

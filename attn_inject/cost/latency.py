@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from attn_inject.cost.figures import Timing
 from attn_inject.errors import ModelError, UsageError, unknown_name
-from attn_inject.figures import Timing
-from attn_inject.inputs import Arguments, InputSpec
-from attn_inject.plan import DTYPES
+from attn_inject.models.inputs import Arguments, InputSpec
+from attn_inject.request import DTYPES
 
 _WARM_UP = 3
 _FEWEST, _MOST = 7, 50  # pairs

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from attn_inject.blocks.findings import Found
-from attn_inject.blocks.probe import Frame, Recording, has_weight
-from attn_inject.blocks.residual import Addition, tensor_additions
+from attn_inject.sites.findings import Found
+from attn_inject.sites.recording import Frame, Recording, has_weight
+from attn_inject.sites.residual import Addition, tensor_additions
 from attn_inject.surgery.replacing import is_attention
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
 

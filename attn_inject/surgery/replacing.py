@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from attn_inject.blocks.findings import Found
-from attn_inject.blocks.probe import Node, Recording
-from attn_inject.outcome import Rejection
+from attn_inject.sites.findings import Found
+from attn_inject.sites.recording import Node, Recording
+from attn_inject.sites.site import Rejection
 
 # The channel and spatial attention of timm and torchvision that keeps a map's shape, by class name: the
 # classes are private to model files, and some are defined more than once.

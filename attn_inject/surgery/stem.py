@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from attn_inject.attention.sasa_stem import WINDOW, SASAStem
-from attn_inject.blocks.probe import Node, Recording
 from attn_inject.errors import FitError
-from attn_inject.plan import AttentionSpec, Option
+from attn_inject.request import AttentionSpec, Option
+from attn_inject.sites.recording import Node, Recording
 from attn_inject.surgery.edit import Splice
 
 STEM, POOL = "stem", "stem-pool"

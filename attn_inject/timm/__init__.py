@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attn_inject.plan import AttentionSpec, make_plan
-from attn_inject.timm import registry
+from attn_inject.request import AttentionSpec, make_plan
+from attn_inject.timm import names
 from attn_inject.timm.architecture import Architecture
 
 __all__ = ["register"]
@@ -68,7 +68,7 @@ def register(
         attn, placement, where, skip, stage, blocks, at, start, stem=stem, strict=strict, check="off"
     )
     size = tuple(input_size) if input_size is not None else None
-    registry.register(Architecture(name=name, base=base, plan=plan, input_size=size))
+    names.register(Architecture(name=name, base=base, plan=plan, input_size=size))
 
 
-registry.install()
+names.install()

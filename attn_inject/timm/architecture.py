@@ -11,17 +11,17 @@ import timm
 import torch
 from torch import nn
 
-from attn_inject.inputs import InputSpec
-from attn_inject.plan import Plan, to_dict
-from attn_inject.sources import from_timm
-from attn_inject.sources.from_object import guess_input
-from attn_inject.sources.loaded import Provenance
-from attn_inject.sources.origin import Origin, carried, carry
-from attn_inject.surgery import splice as splicing
+from attn_inject.models import from_timm
+from attn_inject.models.from_object import guess_input
+from attn_inject.models.inputs import InputSpec
+from attn_inject.models.loaded import Provenance
+from attn_inject.request import Plan, to_dict
+from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.decide import decide, resolve_start, search
 from attn_inject.surgery.edit import Splice
-from attn_inject.surgery.inject import decide, resolve_start, search
 from attn_inject.surgery.inserted import operations
-from attn_inject.timm import weights
+from attn_inject.surgery.origin import Origin, carried, carry
+from attn_inject.timm import attention_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,9 @@ class Architecture:
             ModelError: The base does not run.
             FileError: The weights hold attention tensors, and of another operated architecture.
         """
-        trained: weights.State = {}
+        trained: attention_weights.State = {}
         if pretrained:
-            arguments, trained = weights.taken_apart(self.name, arguments)
+            arguments, trained = attention_weights.taken_apart(self.name, arguments)
         model: nn.Module = timm.models.model_entrypoint(self.base)(pretrained=pretrained, **arguments)
         earlier = carried(model)
         size = tuple(attn_input_size) if attn_input_size else self.input_size
@@ -66,7 +66,7 @@ class Architecture:
         if self.plan.start == "auto" and not pretrained:
             _set_alphas(model, splices, 1.0)
         if trained:
-            weights.put(model, trained, self.name)
+            attention_weights.put(model, trained, self.name)
         carry(model, self._origin(earlier, arguments))
         _name(model, self.name, size)
         return model
@@ -125,7 +125,7 @@ def _set_alphas(model: nn.Module, splices: Sequence[Splice], value: float) -> No
 
 def _name(model: nn.Module, name: str, size: tuple[int, ...] | None) -> None:
     """Tell timm what the model is: its hub tools save the name, and data loading asks for the size."""
-    config: Any = weights.forget({**getattr(model, "pretrained_cfg", {}), "architecture": name})
+    config: Any = attention_weights.forget({**getattr(model, "pretrained_cfg", {}), "architecture": name})
     if size is not None:
         config["input_size"] = size
     model.pretrained_cfg = model.default_cfg = config

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from attn_inject import registry
+from attn_inject.attention import registry
 
 
 def split(name: str, is_base: Callable[[str], bool]) -> tuple[str, str] | None:

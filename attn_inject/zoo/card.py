@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from attn_inject.report.grid import Grid
-from attn_inject.report.numbers import change, plural, scaled, share, storage
-from attn_inject.zoo.pages import failure_grid
+from attn_inject.display.grid import Grid
+from attn_inject.display.numbers import change, plural, scaled, share, storage
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.text_pages import failure_grid
 
 _MOST_ROWS = 200
 _EXPLAINED = {

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from attn_inject.plan import ModelRequest, Plan, to_dict
+from attn_inject.request import ModelRequest, Plan, to_dict
 from attn_inject.zoo.manifest import Entry, Zoo
 from attn_inject.zoo.naming import file_name, refuse_same_file
 

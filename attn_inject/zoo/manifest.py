@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
-from attn_inject.plan import AttentionSpec, ModelRequest, Plan, as_specs, check_kept, make_plan
+from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept, make_plan
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
 

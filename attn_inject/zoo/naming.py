@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from attn_inject.errors import UsageError, nearest
-from attn_inject.plan import ModelRequest, Plan
+from attn_inject.request import ModelRequest, Plan
 
 DEFAULT_TEMPLATE = "{source}/{model}.{attention}"
 FIELDS = {

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from attn_inject.checkpoint.atomic import atomic_write
 from attn_inject.errors import AttnInjectError, FileError, MissingExtraError, UsageError
+from attn_inject.files.atomic import atomic_write
 
 SCRATCH = ".attn-inject-scratch-"
 _CHUNK = 2**22

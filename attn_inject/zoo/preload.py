@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     import timm
     import torchvision
 
-    from attn_inject import keeping
+    from attn_inject.operate import saving
 
 # What is imported stays: a full collection would look through all of it for every model.
 gc.collect()
@@ -24,4 +24,4 @@ gc.freeze()
 # At the end some libraries would report all that as leaked.
 atexit.register(gc.unfreeze)
 
-__all__ = ["fvcore", "keeping", "timm", "torchvision"]
+__all__ = ["fvcore", "saving", "timm", "torchvision"]

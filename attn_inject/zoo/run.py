@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Protocol
 
 from attn_inject.errors import FileError, UsageError
-from attn_inject.versions import versions
+from attn_inject.models.versions import versions
 from attn_inject.zoo import machine
 from attn_inject.zoo.drive import Finished, drive
+from attn_inject.zoo.dry_run import Planned, Prospect, look_ahead
 from attn_inject.zoo.engine import Engine, Failure, Progress, Task
 from attn_inject.zoo.ledger import Ledger, open_ledger, read_ledger
 from attn_inject.zoo.local import LocalEngine
 from attn_inject.zoo.manifest import Settings, Zoo
 from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, RemotePlace, open_place
-from attn_inject.zoo.prospect import Planned, Prospect, look_ahead
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.resume import refuse_foreign_files
 from attn_inject.zoo.summary import SUMMARIES, write_summaries

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attn_inject.report.documents import json_text
-from attn_inject.report.grid import Grid
+from attn_inject.display.documents import json_text
+from attn_inject.display.grid import Grid
 from attn_inject.zoo.card import card_text
+from attn_inject.zoo.index_page import page_text
 from attn_inject.zoo.ledger import Ledger
-from attn_inject.zoo.page import page_text
 from attn_inject.zoo.place import Place
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.rows import index_document, summary_cells

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attn_inject.errors import AttnInjectError, FitError, unknown_name
-from attn_inject.plan import AttentionSpec, ModelRequest, Plan
+from attn_inject.request import AttentionSpec, ModelRequest, Plan
 from attn_inject.zoo.engine import Ended, Failure, Task
 from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, read_whole
 
 if TYPE_CHECKING:
-    from attn_inject.sources import LoadedModel
+    from attn_inject.models import LoadedModel
 
 Say = Callable[[str], None]
 
@@ -70,9 +70,9 @@ def find_models(
 
 
 def _matching(text: str) -> list[tuple[str, str]]:
-    from attn_inject.operation import is_saved_file
-    from attn_inject.sources import model_names
-    from attn_inject.sources.names import resolve
+    from attn_inject.models import model_names
+    from attn_inject.models.names import resolve
+    from attn_inject.operate.pipeline import is_saved_file
 
     if is_saved_file(text):
         return [("file", text)]
@@ -96,7 +96,7 @@ def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
     Raises:
         AttnInjectError: It cannot be built.
     """
-    from attn_inject.operation import is_saved_file, take
+    from attn_inject.operate.pipeline import is_saved_file, take
 
     if is_saved_file(request.name):
         return {"bytes": Path(request.name).stat().st_size}
@@ -134,7 +134,7 @@ def convert_model(
         place: Where the file goes.
         file: Its name there.
         discard: Whether to remove it once its digest is known.
-        keeping: `only` and `keep_replaced` of `keeping.save_checked`.
+        keeping: `only` and `keep_replaced` of `saving.save_checked`.
         say: Told what happens next.
 
     Raises:
@@ -156,8 +156,8 @@ def convert_model(
 def _converted(
     request: ModelRequest, plan: Plan, path: Path, keeping: Mapping[str, Any], say: Say
 ) -> dict[str, Any]:
-    from attn_inject.keeping import save_checked
-    from attn_inject.operation import operate, take
+    from attn_inject.operate.pipeline import operate, take
+    from attn_inject.operate.saving import save_checked
 
     say("building the model")
     injected = operate(take(request, seed=plan.seed), plan, name=request.name, say=say)

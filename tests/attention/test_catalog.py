@@ -4,11 +4,11 @@ import re
 import pytest
 import torch
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.catalog import ROWS
 from attn_inject.attention.contract import option_defaults
 from attn_inject.attention.factory import create_attention
-from attn_inject.plan import PLACEMENTS
+from attn_inject.request import PLACEMENTS
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.contract import AttentionModule, is_channel_gate, needs_size, option_defaults
 from attn_inject.attention.factory import create_attention
 from attn_inject.errors import FitError

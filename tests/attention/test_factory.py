@@ -6,7 +6,7 @@ from attn_inject.attention.ela import ELA
 from attn_inject.attention.factory import build, create_attention, resolve
 from attn_inject.attention.se import SE
 from attn_inject.errors import FitError, UnknownNameError, UsageError
-from attn_inject.plan import AttentionSpec
+from attn_inject.request import AttentionSpec
 
 HERE = "tests.attention.test_factory"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import torch
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.factory import create_attention
 from tests.benchmarks.formulas import FORMULAS
 

@@ -21,12 +21,12 @@ import timm
 from torch import nn
 
 import attn_inject
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError
-from attn_inject.exporting.run import SUFFIXES, export
-from attn_inject.inputs import InputSpec
-from tests.exporting.modules import MAP, OnMaps, OnTokens
-from tests.models import make_generic, size_of
+from attn_inject.files.exports.exporter import SUFFIXES, export
+from attn_inject.models.inputs import InputSpec
+from tests.files.exports.modules import MAP, OnMaps, OnTokens
+from tests.nets import make_generic, size_of
 
 MODELS = ("vit_tiny_patch16_224", "resnet50")
 

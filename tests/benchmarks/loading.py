@@ -26,15 +26,15 @@ import torch
 from torch import nn
 
 import attn_inject
-from attn_inject import sources
-from attn_inject.checkpoint import formats
-from attn_inject.checkpoint.digest import state_digest
+from attn_inject import models
+from attn_inject.files import formats
+from attn_inject.files.structure_digest import state_digest
 from tests.benchmarks.processes import in_turn, median_peak
 
 NAMES = ("resnet50", "vit_small_patch16_224")
 BARE, HASHING = "torch.load(mmap=True) and the empty model", "hashing the bytes"
 COPIED = "load(verify=False), copied"
-IMPORTS = "import torch, timm, torchvision, attn_inject.api"
+IMPORTS = "import torch, timm, torchvision, attn_inject.operate.inject"
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def times(path: Path, rounds: int) -> None:
     works: dict[str, Callable[[], object]] = {
         BARE: lambda: (
             torch.load(path, mmap=True, weights_only=True),
-            sources.rebuild(provenance, empty=True),
+            models.rebuild(provenance, empty=True),
         ),
         HASHING: lambda: state_digest(state),
     }

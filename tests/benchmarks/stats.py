@@ -20,10 +20,10 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 import attn_inject
-from attn_inject import registry
-from attn_inject.cost import shapes, sites
-from attn_inject.surgery import inject
-from attn_inject.table import subjects
+from attn_inject.attention import registry
+from attn_inject.cost import shapes_only, site_cost
+from attn_inject.operate import subjects
+from attn_inject.surgery import decide
 
 BACKBONES = (
     "resnet50",
@@ -95,7 +95,7 @@ def ten_backbones(rounds: int) -> None:
 
 def forget() -> None:
     """As in a new process, but for the imports."""
-    for known in (subjects._KNOWN, sites._COUNTED, shapes._ANSWERS, inject._TRIED):
+    for known in (subjects._KNOWN, site_cost._COUNTED, shapes_only._ANSWERS, decide._TRIED):
         known.clear()  # type: ignore[attr-defined]
 
 

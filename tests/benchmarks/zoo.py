@@ -59,15 +59,15 @@ def selection() -> list[str]:
     """The models of `--all`: sized by their outlines, which takes some minutes."""
     import random
 
-    from attn_inject import sources
-    from attn_inject.plan import ModelRequest
-    from tests.zoo.selection import LARGEST, smallest
-    from tests.zoo.survey import every_architecture
+    from attn_inject import models
+    from attn_inject.request import ModelRequest
+    from tests.sweeps.selection import LARGEST, smallest
+    from tests.sweeps.survey import every_architecture
 
     params: dict[str, int] = {}
     for name in every_architecture():
         try:
-            model = sources.load(ModelRequest(name=name), outline=True).model
+            model = models.load(ModelRequest(name=name), outline=True).model
         except Exception as error:
             print(f"not sized: {name}: {error}", file=sys.stderr)
             continue

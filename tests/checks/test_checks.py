@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.blocks.probe import record
-from attn_inject.checks.generic import generic_position
+from attn_inject.checks.generic_position import generic_position
 from attn_inject.checks.outputs import check_calls, check_modes
-from attn_inject.checks.run import prove_all, prove_structure
-from attn_inject.checks.witness import outline, witness
+from attn_inject.checks.reference import outline, witness
+from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.errors import ModelError
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
+from attn_inject.sites.recording import record
 from attn_inject.surgery.generated import own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.models import build, operate_on
+from tests.nets import build, operate_on
 
 SIZE = (3, 64, 64)
 INPUTS = InputSpec(SIZE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import attn_inject
 from attn_inject.cli.main import main
-from tests.report.samples import (
+from tests.display.samples import (
     exported_content,
     fitted,
     resnet_report,
@@ -98,7 +98,7 @@ class FakeApi:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     fake = FakeApi()
-    monkeypatch.setitem(sys.modules, "attn_inject.api", fake)  # type: ignore[arg-type]
+    monkeypatch.setattr(attn_inject, "__getattr__", fake.__getattribute__)
     return fake
 
 

@@ -70,7 +70,7 @@ def test_interruption(program, api):
         (ImportError("cannot import name 'x' from 'torch'", name="torch"), True),
         (ModuleNotFoundError("No module named 'timm.layers'", name="timm.layers"), True),
         (ImportError("no", name="torches"), False),
-        (ImportError("no", name="attn_inject.api"), False),
+        (ImportError("no", name="attn_inject.operate.inject"), False),
         (ImportError("no"), False),
         (RuntimeError("operator torchvision::nms does not exist"), False),
     ],

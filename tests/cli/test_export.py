@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attn_inject.report.page import for_pipe
-from attn_inject.report.saved import exported_page
-from tests.report.samples import exported_content
+from attn_inject.display.page import for_pipe
+from attn_inject.display.saved_page import exported_page
+from tests.display.samples import exported_content
 
 
 def test_the_page(program, api):

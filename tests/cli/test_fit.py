@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from attn_inject.plan import ModelRequest
+from attn_inject.request import ModelRequest
 
 SITES = ["--where", "layer2.3", "--where", "layer3.5"]
 

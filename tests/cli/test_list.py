@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 import attn_inject
-from attn_inject import registry
-from attn_inject.plan import PLACEMENTS
+from attn_inject.attention import registry
+from attn_inject.request import PLACEMENTS
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def models(monkeypatch):
         return [pair for pair in known if glob in ("*", pair[1])]
 
     fake = SimpleNamespace(model_names=model_names)
-    monkeypatch.setitem(sys.modules, "attn_inject.sources", fake)
+    monkeypatch.setitem(sys.modules, "attn_inject.models", fake)
     monkeypatch.setattr(attn_inject, "sources", fake, raising=False)
 
 

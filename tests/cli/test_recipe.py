@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_inject.plan import AttentionSpec, ModelRequest
+from attn_inject.request import AttentionSpec, ModelRequest
 
 PLAN = """
 model = "resnet18"

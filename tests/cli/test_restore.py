@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.report.samples import restored_content
+from tests.display.samples import restored_content
 
 
 def test_the_page(program, api):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.report.samples import saved_content
+from tests.display.samples import saved_content
 
 
 def test_the_page(program, api):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from attn_inject.plan import ModelRequest
+from attn_inject.request import ModelRequest
 
 
 def test_the_page(program, api):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from attn_inject.plan import ModelRequest
+from attn_inject.request import ModelRequest
 
 
 def test_with_no_argument_resnet50_and_every_module(program, api):

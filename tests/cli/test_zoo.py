@@ -6,9 +6,9 @@ import pytest
 
 from attn_inject.cli.zoo import with_address
 from attn_inject.errors import FileError
+from attn_inject.zoo.dry_run import Planned, Prospect
 from attn_inject.zoo.engine import Failure, Node, Progress, Task
 from attn_inject.zoo.jobs import Job
-from attn_inject.zoo.prospect import Planned, Prospect
 from attn_inject.zoo.record import Record
 from tests.cli.test_streams import on_a_terminal
 
@@ -184,12 +184,12 @@ def test_ray_with_and_without_an_address(typed, meant):
 
 
 def test_a_terminal_sees_a_bar_and_failures(tmp_path):
-    models = [f"tests.fleet.factories:{name}" for name in ("tiny", "plain")]
+    models = [f"tests.zoo.factories:{name}" for name in ("tiny", "plain")]
     folder = str(tmp_path / "zoo")
     shown = on_a_terminal(
         "zoo", *models, "--attn", "se", "--out-dir", folder, "--input-size", "32", "--check", "off"
     )
     assert "━" in shown
     assert "of 2 outputs" in shown
-    assert "failed  factory/tests.fleet.factories-plain.se.pt" in shown
+    assert "failed  factory/tests.zoo.factories-plain.se.pt" in shown
     assert "2 outputs in" in shown

@@ -14,11 +14,11 @@ import warnings
 
 import torch
 
-from attn_inject import sources
+from attn_inject import models
 from attn_inject.cost import count as counting
-from attn_inject.plan import ModelRequest
-from attn_inject.shadow import uncollected
-from tests.zoo.survey import every_architecture
+from attn_inject.models.clone import uncollected
+from attn_inject.request import ModelRequest
+from tests.sweeps.survey import every_architecture
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     seconds, different, compared = [0.0, 0.0], 0, 0
     for name in names:
         try:
-            loaded = sources.load(ModelRequest(name=name), outline=True)
+            loaded = models.load(ModelRequest(name=name), outline=True)
             found = []
             for every_block in (False, True):
                 began = time.process_time()
@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{seconds[0]:.0f} s with equal blocks once, {seconds[1]:.0f} s with each")
 
 
-def _count(loaded: sources.LoadedModel, *, every_block: bool) -> counting.Counted:
+def _count(loaded: models.LoadedModel, *, every_block: bool) -> counting.Counted:
     """As `count`, which falls back by itself."""
     with uncollected():
         if not every_block:

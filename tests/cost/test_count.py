@@ -8,11 +8,11 @@ import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import nn
 
+from attn_inject.cost.cost import Cost
 from attn_inject.cost.count import count, count_call
 from attn_inject.cost.handles import activation_handles, flop_handles
 from attn_inject.errors import ModelError
-from attn_inject.inputs import InputSpec
-from attn_inject.outcome import Cost
+from attn_inject.models.inputs import InputSpec
 
 
 def fvcore_says(model, inputs):
@@ -190,7 +190,7 @@ MEASURE = """
 import timm, torch
 torch.set_num_threads(1)
 from attn_inject.cost.count import count
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
 with torch.device("meta"):
     model = timm.create_model("vit_giant_patch14_224", img_size=56)  # few tokens, for speed
 cost = count(model, InputSpec(size=(3, 56, 56))).cost

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attn_inject.cost.count import count
 from attn_inject.cost.einsum import multiply_adds
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
 
 OUTER = ("i,j->ij", "ij,kl->il")  # torch runs these as elementwise products
 EQUATIONS = [

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.cost.hollow import hollow
+from attn_inject.cost.zero_storage import hollow
 
 
 class Swin(nn.Module):

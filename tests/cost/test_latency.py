@@ -11,7 +11,7 @@ from torch import nn
 from attn_inject.cost import latency
 from attn_inject.cost.latency import Conditions, time_in_turn, timing
 from attn_inject.errors import ModelError, UnknownNameError, UsageError
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
 
 
 class Sleeper(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.cost.memory import training_step_bytes
+from attn_inject.cost.training_memory import training_step_bytes
 from attn_inject.errors import ModelError
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
 
 BATCH, WIDE, NARROW = 4, 1000, 10
 

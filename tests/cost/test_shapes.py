@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.factory import create_attention
 from attn_inject.cost import count as counting
 from attn_inject.cost.count import _count_run, count, count_call
-from attn_inject.cost.shapes import ValuesNeededError
-from attn_inject.inputs import InputSpec
-from tests.models import build, size_of
+from attn_inject.cost.shapes_only import ValuesNeededError
+from attn_inject.models.inputs import InputSpec
+from tests.nets import build, size_of
 
 
 class InPlace(nn.Module):

@@ -4,12 +4,12 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from attn_inject.cost import sites
+from attn_inject.cost import site_cost
+from attn_inject.cost.cost import Cost
 from attn_inject.cost.count import count
 from attn_inject.cost.handles import flop_handles
-from attn_inject.cost.sites import module_cost, module_count, site_costs, with_sites
-from attn_inject.inputs import InputSpec
-from attn_inject.outcome import Cost
+from attn_inject.cost.site_cost import module_cost, module_count, site_costs, with_sites
+from attn_inject.models.inputs import InputSpec
 
 
 class SqueezeExcite(nn.Module):
@@ -43,10 +43,10 @@ class Pool(nn.Module):
 def counted(monkeypatch):
     """The shapes that were really counted; the cache starts empty."""
     calls = []
-    original = sites.count_call
-    monkeypatch.setattr(sites, "_COUNTED", {})
+    original = site_cost.count_call
+    monkeypatch.setattr(site_cost, "_COUNTED", {})
     monkeypatch.setattr(
-        sites, "count_call", lambda module, shape: calls.append(shape) or original(module, shape)
+        site_cost, "count_call", lambda module, shape: calls.append(shape) or original(module, shape)
     )
     return calls
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from attn_inject.cost import count as counting
 from attn_inject.cost.count import count
-from attn_inject.cost.standins import StandIns, fingerprint
-from attn_inject.inputs import InputSpec
+from attn_inject.cost.deduplication import StandIns, fingerprint
+from attn_inject.models.inputs import InputSpec
 
 SIZE = InputSpec((3, 64, 64))
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attn_inject.cost.count import count_call
-from attn_inject.cost.traffic import Traffic
+from attn_inject.cost.elementwise import Traffic
 
 N = 16 * 10 * 10  # elements of the map
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.factory import create_attention
 from attn_inject.cost.count import _count_run, _rules, count_call
-from attn_inject.inputs import InputSpec
-from tests.models import build, operate_on, size_of
+from attn_inject.models.inputs import InputSpec
+from tests.nets import build, operate_on, size_of
 
 # What fvcore counts besides products, which torch's counter leaves out.
 OTHERS = ("batch_norm", "group_norm", "layer_norm", "adaptive_avg_pool2d")

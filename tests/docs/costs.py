@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attn_inject
-from attn_inject.report.plot import draw
+from attn_inject.display.plot import draw
 from tests.docs.pages import MANUAL
 
 PICTURE = MANUAL / "guides" / "figures" / "costs.svg"

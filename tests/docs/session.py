@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.cli.main import main
 from tests.docs.pages import Block, blocks, name_of
 

@@ -9,14 +9,15 @@ import tomllib
 import pytest
 
 import attn_inject
-from attn_inject import figures, outcome
-from attn_inject.budget import Fit
+from attn_inject import results
 from attn_inject.cli.boundary import EXIT_CODES
-from attn_inject.comparison import Comparison, Figures, Inserted, Side
-from attn_inject.plan import ModelRequest, Plan, as_specs
+from attn_inject.cost import figures
+from attn_inject.cost.budget import Fit
+from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.request import ModelRequest, Plan, as_specs
+from attn_inject.zoo.dry_run import Planned, Prospect
 from attn_inject.zoo.engine import Failure, Node
 from attn_inject.zoo.jobs import Job
-from attn_inject.zoo.prospect import Planned, Prospect
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.rows import index_document
 from tests.docs.pages import MANUAL, README, ROOT, blocks, by_hand, name_of, pages
@@ -71,17 +72,17 @@ def zoo_documents() -> list[object]:
 
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
     page = (MANUAL / "reference" / "json.md").read_text(encoding="utf-8")
-    site = outcome.Site(name="", block="", layout="", channels=1, height=1, width=1)
-    report = outcome.Report(
+    site = results.Site(name="", block="", layout="", channels=1, height=1, width=1)
+    report = results.Report(
         model="",
         source="",
         attention=(),
         placement="",
         start="",
         input_size=None,
-        insertions=(outcome.Insertion(site=site, attention="", module=""),),
-        rejected=(outcome.Rejection(name="", reason=""),),
-        checks=(outcome.Check(name="", passed=True),),
+        insertions=(results.Insertion(site=site, attention="", module=""),),
+        rejected=(results.Rejection(name="", reason=""),),
+        checks=(results.Check(name="", passed=True),),
     )
     one = figures.SiteCost(
         site=site, attention="", params=0, flops=0, activations=0, gate_operations=0, gate_bytes=0
@@ -102,8 +103,8 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         budget="",
         sites=(),
         candidates=(),
-        base=outcome.Cost(),
-        result=outcome.Cost(),
+        base=results.Cost(),
+        result=results.Cost(),
     ).to_json()
     documents = [
         *zoo_documents(),

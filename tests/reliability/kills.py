@@ -24,9 +24,9 @@ from pathlib import Path
 import torch
 
 import attn_inject
-from attn_inject.checkpoint.atomic import atomic_write
-from attn_inject.exporting import onnx, program
-from attn_inject.inputs import InputSpec
+from attn_inject.files.atomic import atomic_write
+from attn_inject.files.exports import onnx, program
+from attn_inject.models.inputs import InputSpec
 
 GOOD = {f"{kind}{hidden}" for kind in ("old", "new") for hidden in ("", " and a hidden file")}
 OLD = b"the old file"

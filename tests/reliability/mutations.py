@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import attn_inject
 from attn_inject.errors import AttnInjectError
-from tests.models import make_generic
+from tests.nets import make_generic
 
 SIZE = (3, 64, 64)
 SUFFIXES = (".pt", ".safetensors")

@@ -10,7 +10,7 @@ import torch
 
 import attn_inject
 from attn_inject.cli.main import main
-from tests.models import make_generic
+from tests.nets import make_generic
 from tests.reliability import mutations
 
 IMAGE = torch.randn(1, *mutations.SIZE, generator=torch.Generator().manual_seed(1))
@@ -81,7 +81,7 @@ FULL_DISK = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from attn_inject.cli.main import main
-import attn_inject.api, attn_inject.exporting.program
+import attn_inject.operate.inject, attn_inject.files.exports.program
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))
 """

@@ -17,7 +17,7 @@ from torch.nn import functional
 from attn_inject.errors import FitError
 from attn_inject.surgery.generated import generated_class, importable_name, own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.models import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, operate_on, set_alphas
 
 INPUT = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
 

@@ -13,9 +13,9 @@ from torch import nn
 import attn_inject
 from attn_inject.cost.count import count
 from attn_inject.errors import FitError, NoSiteError, UsageError
-from attn_inject.inputs import InputSpec
+from attn_inject.models.inputs import InputSpec
 from attn_inject.surgery.removal import remove
-from tests.models import build, make_generic, operate_on, size_of
+from tests.nets import build, make_generic, operate_on, size_of
 
 SASA = {"attention": "sasa", "placement": "replace-conv", "start": "paper"}
 ATTENTIVE = {

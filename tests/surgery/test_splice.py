@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from attn_inject.errors import FitError
-from attn_inject.surgery import splice as splicing
+from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import refusal
 from attn_inject.surgery.inserted import inserted_modules
 from attn_inject.surgery.removal import remove
-from attn_inject.surgery.splice import refusal
-from tests.models import build, make_generic, operate_on, set_alphas, size_of
+from tests.nets import build, make_generic, operate_on, set_alphas, size_of
 
 FAMILIES = [
     "resnet50",

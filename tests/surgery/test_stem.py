@@ -9,7 +9,7 @@ from torch import nn
 import attn_inject
 from attn_inject.attention.sasa_stem import SASAStem
 from attn_inject.errors import FitError, ModelError, UsageError
-from tests.models import build, make_generic, operate_on
+from tests.nets import build, make_generic, operate_on
 
 
 def naive(stem: SASAStem, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 
 from attn_inject.errors import FitError
 from attn_inject.surgery.tracer import Body, changing_attribute, trace_body
-from tests.models import operate_on
+from tests.nets import operate_on
 
 X = torch.empty(1, 4, 8, 8, device="meta")
 

@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 
 import attn_inject
 from attn_inject.surgery.inserted import inserted_modules
-from tests.models import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, operate_on, set_alphas
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 PLACEMENTS = pytest.mark.parametrize("placement", ["after", "before-add"])

@@ -11,7 +11,7 @@ import attn_inject
 import attn_inject.timm
 from attn_inject.errors import FileError, NoSiteError
 from attn_inject.surgery.inserted import inserted_modules
-from tests.models import make_generic
+from tests.nets import make_generic
 
 IMAGES = torch.randn(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
 # A CNN, tokens, windows of tokens with channels last, and modules that gate a map of one size.

@@ -10,9 +10,9 @@ import timm
 from timm.models import _registry as theirs
 
 import attn_inject.timm
-from attn_inject import registry as attention_registry
+from attn_inject.attention import registry as attention_registry
 from attn_inject.errors import UnknownNameError, UsageError
-from attn_inject.sources import names
+from attn_inject.models import names
 from attn_inject.timm import rule
 
 PLAIN = timm.list_models()

@@ -11,7 +11,7 @@ import attn_inject.timm  # noqa: F401  registers the names
 from attn_inject.errors import FitError
 from attn_inject.surgery.generated import own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.models import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, operate_on, set_alphas
 
 
 def merged(model, images):

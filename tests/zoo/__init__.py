@@ -1,1 +1,0 @@
-"""Every architecture of timm and torchvision: sites, reasons, proofs. Opt-in: `python -m tests.zoo`."""

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import attn_inject
-from attn_inject import budget, comparison, figures, outcome
+from attn_inject import results
+from attn_inject.cost import budget, comparison, cost, figures
+from attn_inject.sites import site
 from tests.docs.writers.markdown import docstring
 
 VALUES = {
-    outcome: ("Report", "Insertion", "Site", "Rejection", "Sites", "Cost", "Check"),
+    results: ("Report", "Insertion", "Check"),
+    site: ("Site", "Rejection", "Sites"),
+    cost: ("Cost",),
     figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
     budget: ("Budget", "Fit"),
     comparison: ("Comparison", "Side", "Inserted", "Figures"),

@@ -7,10 +7,10 @@ import inspect
 import re
 from itertools import groupby
 
-from attn_inject import registry
+from attn_inject.attention import registry
 from attn_inject.attention.catalog import ROWS
-from attn_inject.registry import Entry
-from attn_inject.report.listing import option_text
+from attn_inject.attention.registry import Entry
+from attn_inject.display.listing import option_text
 from tests.docs.writers.markdown import code, sections, table
 from tests.papers.published import PUBLISHED, on_resnet50
 

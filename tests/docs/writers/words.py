@@ -5,22 +5,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 
-from attn_inject import errors, plan
+from attn_inject import errors, request
 from attn_inject.cli.list import FORMATS
 from attn_inject.errors import AttnInjectError
 from tests.docs.writers.markdown import code, table
 
 
 def placements() -> str:
-    return _meanings("placement", plan.PLACEMENTS)
+    return _meanings("placement", request.PLACEMENTS)
 
 
 def starts() -> str:
-    return _meanings("start", plan.STARTS)
+    return _meanings("start", request.STARTS)
 
 
 def checks() -> str:
-    return _meanings("--check", plan.CHECKS)
+    return _meanings("--check", request.CHECKS)
 
 
 def formats() -> str:

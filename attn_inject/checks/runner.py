@@ -1,0 +1,99 @@
+"""Running the checks in order and collecting what they say; deciding is left to the caller."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import nn
+
+from attn_inject.checks.forward import run
+from attn_inject.checks.generic_position import generic_position
+from attn_inject.checks.gradients import check_gradients
+from attn_inject.checks.outputs import (
+    check_calls,
+    check_finite,
+    check_identity,
+    check_modes,
+    check_shapes,
+    count_calls,
+)
+from attn_inject.checks.reference import Outline, Witness, recorded_shapes
+from attn_inject.checks.structure import check_structure
+from attn_inject.models.inputs import InputSpec
+from attn_inject.results import Check
+from attn_inject.sites.recording import record
+
+
+def prove_structure(
+    model: nn.Module,
+    inputs: InputSpec,
+    before: Outline,
+    *,
+    calls: Mapping[str, int],
+    removed: Collection[str] = (),
+) -> tuple[Check, ...]:
+    """What can be proven without computing anything: keys, tensors, output shapes and calls.
+
+    Args:
+        model: The operated model.
+        inputs: How to call it.
+        before: What `outline` noted of the untouched model.
+        calls: How often each inserted module must run in one forward.
+        removed: State-dict keys of replaced modules.
+
+    Raises:
+        ModelError: The operated model does not run.
+    """
+    recording = record(model, inputs)
+    counted = Counter(frame.name for frame in recording.frames)
+    return (
+        *check_structure(model, before.digests, removed),
+        check_shapes(recorded_shapes(recording), before.shapes, detects=inputs.training_example is not None),
+        check_calls(counted, calls),
+    )
+
+
+def prove_all(
+    model: nn.Module,
+    inputs: InputSpec,
+    before: Witness,
+    *,
+    calls: Mapping[str, int],
+    identity: bool,
+    removed: Collection[str] = (),
+) -> tuple[Check, ...]:
+    """Structure, outputs, gradients and modes, with values.
+
+    Args:
+        model: The operated model; it is as before afterwards.
+        inputs: How to call it.
+        before: What `witness` noted of the untouched model.
+        calls: How often each inserted module must run in one forward.
+        identity: Whether the start is the identity.
+        removed: State-dict keys of replaced modules.
+
+    Raises:
+        ModelError: The operated model does not run.
+    """
+    seed = before.seed
+    checks = [*check_structure(model, before.digests, removed)]
+    with generic_position(model, seed):
+        output, counted = count_calls(model, inputs, seed=seed)
+        checks.append(_check_output(output, before, detects=inputs.training_example is not None))
+        checks.append(check_calls(counted, calls))
+        if identity:
+            checks.append(check_identity("identity in eval()", output, before.evaluation))
+        checks.append(check_gradients(output, model, inputs, seed=seed))
+        del output
+        training = run(model, inputs, seed=seed, training=True)
+        if identity:
+            checks.append(check_identity("identity in train()", training, before.training))
+        checks.append(check_modes(model, inputs, training, seed=seed, other_seed=before.other_seed))
+    return tuple(checks)
+
+
+def _check_output(output: tuple[torch.Tensor, ...], before: Witness, *, detects: bool) -> Check:
+    shapes, expected = ([tuple(t.shape) for t in tensors] for tensors in (output, before.evaluation))
+    return check_finite(check_shapes(shapes, expected, detects=detects), output, before.evaluation)

@@ -1,0 +1,27 @@
+"""A model without weights in memory that still runs: every tensor is one zero, expanded to its shape.
+
+fvcore counts by tracing a forward, which meta tensors do not survive (`torch.jit.trace` turns their sizes
+into tensors); zeros on the CPU do, and zeros are valid indices for the models that keep index buffers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from attn_inject.models.clone import shadow
+
+
+def hollow(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Module:
+    """A copy of `model` on the CPU whose parameters and buffers take no memory.
+
+    Args:
+        model: Any module on any device, meta included; it is not changed.
+        dtype: What floating tensors become; None keeps each tensor's own.
+    """
+
+    def replace(tensor: torch.Tensor) -> torch.Tensor:
+        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        return torch.zeros((), dtype=kind, device="cpu").expand(tensor.shape)
+
+    return shadow(model, replace)

@@ -1,0 +1,149 @@
+"""What is looked at before torch opens a `.pt` file: that it is whole, honest about sizes, and plain.
+
+`torch.load(weights_only=True)` runs no code. This stands before it all the same: it keeps out what would
+fill the memory (compressed or overlapping entries, calls that allocate) and every name in the pickle that
+our own files never contain, so that a fault in torch's reader is not ours too.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from attn_inject.errors import FileError
+from attn_inject.files.contents import foreign
+
+LARGEST_PICKLE = 64 * 2**20  # bytes; that of a model with ten thousand tensors has two million
+
+MAGIC = b"PK\x03\x04"
+_NAMES = re.compile(
+    r"collections\.OrderedDict"
+    r"|torch\._utils\._rebuild_tensor_v[23]"
+    r"|torch\.(\w+Storage|(float|bfloat|int|uint|complex|bool)\w*)"
+    r"|torch\.storage\.(Untyped|_Typed|Typed)Storage"
+)
+# Opcodes that name something to call, other than GLOBAL, which torch.save writes.
+_HIDDEN_NAMES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+_OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
+_TOLD = {code for code, opcode in _OPCODES.items() if opcode.name in _HIDDEN_NAMES | {"GLOBAL", "STOP"}}
+# What follows an opcode: so many bytes, or a mark of pickletools for lines or a length with so many bytes.
+_WIDTHS = {code: opcode.arg.n if opcode.arg else 0 for code, opcode in _OPCODES.items()}
+_PREFIXES = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+# From an opcode to the next, where that needs no second look; else 0.
+_STEPS = [0 if code in _TOLD else max(0, 1 + _WIDTHS.get(code, -1)) for code in range(256)]
+
+
+def check_archive(path: Path) -> Counter[int]:
+    """Find out whether torch may open a file.
+
+    Returns:
+        How many entries of which size, in bytes, hold tensors.
+
+    Raises:
+        FileError: It is no such archive, is damaged, or its pickle names what ours never do.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise foreign(str(path))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+                index = _pickle_of(entries, path)
+                _check_entries(entries, path)
+                pickled = archive.read(index)
+        except FileError:
+            raise
+        except Exception as error:  # zipfile raises whatever a broken directory leads it to
+            raise damaged(path, error) from error
+    _check_names(pickled, path)
+    return Counter(entry.file_size for entry in entries if "/data/" in entry.filename)
+
+
+def damaged(path: Path, error: Exception) -> FileError:
+    """For a file of ours that is no longer whole."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return FileError(
+        f"{path} is damaged or cut short: {reason:.200}.",
+        hint="Copy or write it again; it cannot be repaired.",
+    )
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], path: Path) -> None:
+    """Stored as they are, and together no larger than the file: nothing can unfold."""
+    stored = all(
+        entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
+        for entry in entries
+    )
+    if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise FileError(
+            f"{path} is refused: it claims to hold more than it has bytes.", hint="It is not a file of ours."
+        )
+
+
+def _pickle_of(entries: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
+    """The entry that holds everything but the tensors."""
+    names = [entry.filename.partition("/")[2] for entry in entries]
+    if names.count("data.pkl") != 1 or "constants.pkl" in names:  # the latter is TorchScript's
+        raise foreign(str(path))
+    entry = entries[names.index("data.pkl")]
+    if entry.file_size > LARGEST_PICKLE:
+        raise FileError(
+            f"{path} is refused: its index is larger than that of any model.", hint="It is not ours."
+        )
+    return entry
+
+
+def _check_names(pickled: bytes, path: Path) -> None:
+    try:
+        names = [name for name in _names(pickled) if not _NAMES.fullmatch(name)]
+    except ValueError as error:
+        raise damaged(path, error) from error
+    if names:
+        raise FileError(
+            f"{path} is refused: opening it would call {names[0]:.100}. Nothing was run.",
+            hint="Only plain data is read. If it is a model of yours, give its state_dict() with --weights.",
+        )
+
+
+def _names(pickled: bytes) -> Iterator[str]:
+    """What a pickle names, up to its end.
+
+    Arguments are stepped over: `pickletools.genops` makes values of them, and takes four times as long.
+
+    Raises:
+        ValueError: It has an unknown opcode, or no end.
+    """
+    after, end = 0, len(pickled)
+    while after < end:
+        code = pickled[after]
+        if step := _STEPS[code]:
+            after += step
+            continue
+        at = after + 1
+        width = _WIDTHS.get(code)
+        if width is None:
+            raise ValueError(f"its index has an unknown opcode at byte {after}")
+        if width >= 0:
+            after = at + width
+        elif prefix := _PREFIXES.get(width):
+            after = at + prefix + int.from_bytes(pickled[at : at + prefix], "little")
+        else:
+            after = pickled.index(b"\n", at) + 1
+            if code in _TOLD:  # GLOBAL and INST have two lines
+                after = pickled.index(b"\n", after) + 1
+        if code in _TOLD:
+            name = _OPCODES[code].name
+            if name == "STOP":
+                return
+            told = pickled[at : after - 1].decode("ascii", "backslashreplace").replace("\n", ".")
+            yield told if name == "GLOBAL" else f"what {name} names"
+    raise ValueError("its index has no end")

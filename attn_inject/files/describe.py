@@ -1,0 +1,81 @@
+"""What a saved file holds, told without building a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attn_inject.files import formats
+from attn_inject.files.contents import Contents
+from attn_inject.files.recipe import to_plain
+from attn_inject.surgery.edit import Splice
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The documented document of `show --json`; the tensors' values are not read.
+
+    Returns:
+        `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
+        with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
+        and `inserted_elements` of what was added (parameters and buffers, in numbers), `replaced_tensors`
+        (kept of what was replaced), `only` (`all` or `attention`), `witness` (whether the output on a
+        seeded input is kept), `digest`, `plans` (what was asked, operation by operation) and `versions`.
+
+    Raises:
+        FileError: As `load`.
+    """
+    contents = formats.read(path, mmap=True)
+    recipe = to_plain(contents.recipe)
+    sites = [_site(splice, contents) for splice in contents.recipe.splices]
+    inserted = [key for splice in contents.recipe.splices for key in _keys(splice, contents)]
+    return {
+        "file": str(path),
+        "bytes": Path(path).stat().st_size,
+        "model": recipe["provenance"]["name"],
+        "source": recipe["provenance"]["source"],
+        "arguments": recipe["provenance"]["arguments"],
+        "input_size": recipe["provenance"]["input_size"],
+        "sites": sites,
+        "tensors": len(contents.state_dict),
+        "elements": _elements(contents, contents.state_dict),
+        "inserted_tensors": len(inserted),
+        "inserted_elements": _elements(contents, inserted),
+        "replaced_tensors": len(contents.replaced),
+        "only": "all" if contents.whole is None else "attention",
+        "witness": contents.witness is not None,
+        "digest": contents.digest,
+        "plans": recipe["plans"],
+        "versions": recipe["versions"],
+    }
+
+
+def _site(splice: Splice, contents: Contents) -> dict[str, Any]:
+    return {
+        "name": splice.name,
+        "module": splice.path,
+        "block": splice.block,
+        "attention": splice.attention,
+        "options": dict(splice.options),
+        "placement": splice.placement,
+        "operation": splice.operation,
+        "start": splice.start,
+        "layout": splice.layout,
+        "channels": splice.channels,
+        "height": splice.height,
+        "width": splice.width,
+        "elements": _elements(contents, _keys(splice, contents)),
+        "note": splice.note,
+    }
+
+
+def _keys(splice: Splice, contents: Contents) -> list[str]:
+    return [key for key in contents.state_dict if key.startswith(f"{splice.path}.")]
+
+
+def _elements(contents: Contents, keys: Iterable[str]) -> int:
+    values = (contents.state_dict[key] for key in keys)
+    return sum(value.numel() for value in values if isinstance(value, torch.Tensor))

@@ -1,0 +1,106 @@
+"""`.onnx`: torch's dynamo exporter writes it, onnxruntime runs it; both come with the extra `onnx`.
+
+Legend: N batch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_inject.errors import MissingExtraError, ModelError
+from attn_inject.files.exports.program import batch_shapes, tensors_of, unexportable
+from attn_inject.models.inputs import Arguments
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+LARGEST = 2**31 - 1  # bytes; protobuf's limit for one message
+
+
+def require_extra() -> None:
+    """Find out whether the extra is installed.
+
+    Raises:
+        MissingExtraError: A package is missing; names it and how to install it.
+    """
+    for package in PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"Exporting to .onnx needs the package {package}: {error}.",
+                hint="pip install 'attn-inject[onnx]'",
+            ) from error
+
+
+def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> bytes:
+    """The bytes of an ONNX file of a model in eval mode; arguments as for `program.export`.
+
+    Raises:
+        ModelError: The model cannot be exported, or is larger than 2 GiB; says why.
+        MissingExtraError: The extra `onnx` is not installed.
+    """
+    require_extra()
+    args, kwargs = arguments
+    shapes = batch_shapes(arguments, dynamic)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model, args, kwargs=kwargs, dynamo=True, dynamic_shapes=shapes, verbose=False
+            )
+    except Exception as error:
+        raise unexportable("torch.onnx", _root(error), dynamic=dynamic) from error
+    assert program is not None
+    size = sum(tensor.nbytes for tensor in model.state_dict().values() if isinstance(tensor, torch.Tensor))
+    if size > LARGEST:
+        raise ModelError(
+            f"The model has {size:,} bytes of tensors, and one .onnx file holds less than 2 GiB.",
+            hint="Export to .pt2, or in Python with torch.onnx.export(..., external_data=True).",
+        )
+    data: bytes = program.model_proto.SerializeToString()
+    return data
+
+
+def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:
+    """What onnxruntime computes on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    values = [tensor.numpy() for tensor in tensors_of(arguments)]
+    feed = {entry.name: value for entry, value in zip(session.get_inputs(), values, strict=True)}
+    outputs: list[Any] = session.run(None, feed)
+    return [torch.from_numpy(output) for output in outputs]
+
+
+def _root(error: Exception) -> Exception:
+    """torch.onnx wraps what went wrong in advice on how to report it."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.onnx reports its progress on stdout, by warnings and by loggers."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""Which file format is which: chosen by suffix to write, found out from the first bytes to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attn_inject.errors import FileError, UsageError
+from attn_inject.files import pt, safetensors
+from attn_inject.files.archive import MAGIC
+from attn_inject.files.contents import Contents
+from attn_inject.files.reading import reading
+
+SUFFIXES = (".pt", ".safetensors")
+_EXPORTED = (".pt2", ".onnx")
+
+_Path = str | os.PathLike[str]
+
+
+def check_suffix(path: _Path) -> None:
+    """Refuse the name of a format that only `export` writes.
+
+    Raises:
+        UsageError: It is one of those.
+    """
+    if str(path).endswith(_EXPORTED):
+        raise UsageError(
+            f"{path} cannot keep what was done to the model.",
+            hint=f"Save a .pt or .safetensors file, then: attn-inject export FILE --out {path}",
+        )
+
+
+def write(
+    path: _Path,
+    contents: Contents,
+    *,
+    force: bool = False,
+    before_publishing: Callable[[Path], None] | None = None,
+) -> None:
+    """Write an operated model: `.safetensors` by that suffix, else `.pt`; see `pt.write`."""
+    check_suffix(path)
+    writer = safetensors if str(path).endswith(".safetensors") else pt
+    writer.write(path, contents, force=force, before_publishing=before_publishing)
+
+
+def write_state(path: _Path, state: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write a plain state dict, for whatever reads such files; see `pt.write`."""
+    check_suffix(path)
+    writer = safetensors if str(path).endswith(".safetensors") else pt
+    writer.write_state(path, state, force=force)
+
+
+def read(path: _Path, *, mmap: bool = True) -> Contents:
+    """Read an operated model of either format; see `pt.read`."""
+    with reading(path) as file:
+        first = file.read(9)
+    named = str(path).endswith(".safetensors")
+    if named and first.startswith(MAGIC):  # torch.load would go by the suffix
+        raise FileError(f"{path} is a .pt file by its content.", hint="Rename it.")
+    if named or first[8:] == b"{":
+        return safetensors.read(path, mmap=mmap)
+    return pt.read(path, mmap=mmap)

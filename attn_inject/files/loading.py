@@ -1,0 +1,170 @@
+"""From a saved file back to an operated model: rebuild empty, repeat the edits, assign the tensors."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_inject.errors import FileError
+from attn_inject.files import formats
+from attn_inject.files.contents import Contents
+from attn_inject.files.rebuild import rebuild, repeat, require_base, require_structure
+from attn_inject.files.recipe import Recipe
+from attn_inject.files.structure_digest import state_digest
+from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.origin import Origin, carry
+
+_Path = str | os.PathLike[str]
+
+
+def load(
+    path: _Path,
+    *,
+    base: nn.Module | None = None,
+    trust: bool = False,
+    verify: bool = True,
+    inplace: bool = False,
+) -> nn.Module:
+    """The operated model that a file holds; see `saving.load`.
+
+    Args:
+        path: The file.
+        base: The untouched architecture, or the base with its weights for a file that holds attention only.
+        trust: Whether code may run that the file names, `package.module:...`.
+        verify: Whether to compare the tensors' digest, and that of the base.
+        inplace: Whether attention is written into the given base itself, instead of a copy.
+
+    Raises:
+        AttnInjectError: As there.
+    """
+    contents = formats.read(path, mmap=not verify)
+    check_trust(contents.recipe, path, trust)
+    if verify:
+        check_digest(contents, path)
+    if contents.whole is None:
+        model = _rebuilt(contents, path, base, trust)
+    else:
+        model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
+    carry(model, Origin(contents.recipe.provenance, contents.recipe.plans))
+    # What a name builds is so already; a base in hand may use its values on the way to eval mode.
+    return model if base is None else model.eval()
+
+
+def check_digest(contents: Contents, path: _Path) -> None:
+    """Compare the tensors with what was written.
+
+    Raises:
+        FileError: They differ.
+    """
+    if state_digest(contents.tensors) != contents.digest:
+        raise FileError(
+            f"{path} is damaged: its tensors are not those that were written.",
+            hint="Copy or write it again. verify=False loads it as it is.",
+        )
+
+
+def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
+    """Refuse a recipe that names an attention class of somebody's own, unless its file is trusted.
+
+    Raises:
+        FileError: Names the class.
+    """
+    named = [splice.attention for splice in recipe.splices if _names_code(splice)]
+    if named and not trust:
+        raise FileError(
+            f"{path} needs the class {named[0]}, and loading it would run that code.",
+            hint="If you know where the file comes from: --trust, or trust=True in Python.",
+        )
+
+
+def _names_code(splice: Splice) -> bool:
+    return ":" in splice.attention and not splice.attention.startswith("timm:")
+
+
+def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: bool) -> nn.Module:
+    model = rebuild(
+        contents.recipe,
+        str(path),
+        keys=contents.state_dict.keys(),
+        kept=contents.structure,
+        base=base,
+        trust=trust,
+    )
+    _assign(model, contents.state_dict, path)
+    _give_back(model, contents.replaced)
+    return model
+
+
+def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bool) -> nn.Module:
+    """The base with the attention modules of a file that holds nothing else."""
+    if model is None:
+        raise FileError(
+            f"{path} holds attention modules only, no base.",
+            hint=f"Hand over {contents.recipe.provenance.name} with its weights as base=, "
+            f"or: attn-inject MODEL --apply {path} --weights FILE --out FILE",
+        )
+    require_base(model, contents.structure, contents.recipe, str(path))
+    with torch.random.fork_rng(devices=[]):
+        repeat(model, contents.recipe, str(path))
+    require_structure(model, contents.structure, contents.recipe, str(path))
+    try:
+        unfitting = model.load_state_dict(dict(contents.state_dict), strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise _unfit(path, error) from error
+    if unfitting:
+        raise _unfit(path, KeyError(f"The model has no {unfitting[0]}"))
+    if verify and state_digest(model.state_dict()) != contents.whole:
+        raise FileError(
+            f"The base is not the one that {path} was saved with: its tensors differ.",
+            hint="Give the weights that it was made with (--weights FILE). To put it on others: --no-verify, "
+            "or verify=False in Python.",
+        )
+    return model
+
+
+def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
+    """Make the file's tensors the model's own, without a copy; what was one parameter stays one."""
+    tied = _tied(model)
+    named = OrderedDict(state)
+    # Some modules look up their version there (MNASNet); the file's is the one built now.
+    modules = model.named_modules(remove_duplicate=False)
+    named._metadata = {name: {"version": module._version} for name, module in modules}  # type: ignore[attr-defined]
+    try:
+        model.load_state_dict(named, strict=True, assign=True)
+    except (RuntimeError, AttributeError) as error:
+        raise _unfit(path, error) from error
+    for first, *others in tied:
+        for name in others:
+            owner, _, leaf = name.rpartition(".")
+            model.get_submodule(owner)._parameters[leaf] = model.get_parameter(first)
+
+
+def _give_back(model: nn.Module, kept: Mapping[str, Any]) -> None:
+    """Hand inserted modules the tensors of what they stand for, so that they can be taken out again."""
+    for inserted in inserted_modules(model).values():
+        splice, replaced = inserted.splice, inserted.replaced
+        if splice is None or replaced is None:
+            continue
+        keys = replaced.state().keys()
+        if all(isinstance(kept.get(f"{splice.name}.{key}"), torch.Tensor) for key in keys):
+            inserted.replaced = replaced.filled({key: kept[f"{splice.name}.{key}"] for key in keys})
+
+
+def _unfit(path: _Path, error: Exception) -> FileError:
+    lines = " ".join(line.strip() for line in str(error).splitlines())
+    return FileError(f"{path} does not fit its own recipe. {lines:.500}", hint="It is damaged.")
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    """Names that are one parameter, for each that has several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]

@@ -1,0 +1,252 @@
+"""The `.safetensors` format: the tensors under their own names, everything else as JSON in the metadata.
+
+The layout is simple and fixed: eight bytes with the length of a JSON header, the header, the tensors one
+behind the other. It is written and read here, since the library writes to a path only, which would be no
+atomic write, and serialises to bytes only with a second copy of the model in memory. The tests read our files
+with the library, and the other way round.
+
+A tensor that has several names is stored under the first; `shared` in the metadata names the others. The
+header carries a checksum of what is no tensor, as a `.pt` archive does.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch.utils import _pytree as pytree
+
+from attn_inject.errors import FileError
+from attn_inject.files.archive import damaged
+from attn_inject.files.atomic import atomic_write
+from attn_inject.files.contents import Contents, foreign, from_payload, to_payload
+from attn_inject.files.reading import reading
+from attn_inject.files.tensors import storable
+
+METADATA = "attn_inject"
+CHECKSUM = "attn_inject.sha256"
+LARGEST_HEADER = 64 * 2**20  # bytes
+# Bytes. On a tensor that begins elsewhere, a kernel may add up in another order and give another last bit.
+ALIGNMENT = 64
+LARGEST_WITNESS = 2**20  # bytes of output; a larger one is left out
+
+_LENGTH = 8
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8",
+    torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
+    torch.complex64: "C64",
+}  # fmt: skip
+_BY_NAME = {name: dtype for dtype, name in _DTYPES.items()}
+
+
+def write(
+    path: str | os.PathLike[str],
+    contents: Contents,
+    *,
+    force: bool = False,
+    before_publishing: Callable[[Path], None] | None = None,
+) -> None:
+    """Write an operated model; arguments and errors as those of `pt.write`."""
+    payload = to_payload(contents)
+    replaced = payload.pop("replaced")
+    tensors, names = _divided(payload.pop("state_dict") | replaced)
+    names["replaced"] = list(replaced)
+    payload["witness"] = _as_text(payload["witness"])
+    text = json.dumps(payload | names, separators=(",", ":"))
+    metadata = {METADATA: text, CHECKSUM: _checksum(text, _told(tensors))}
+    with atomic_write(path, force=force, before_publishing=before_publishing) as file:
+        _write_tensors(file, tensors, metadata)
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force: bool = False) -> None:
+    """Write a plain state dict, each tensor once, as `safetensors.torch.save_model` does."""
+    tensors, names = _divided(storable(state))
+    if names["values"]:
+        raise FileError(
+            f"{next(iter(names['values']))} is no tensor, and .safetensors keeps nothing else.",
+            hint="Name a .pt file.",
+        )
+    with atomic_write(path, force=force) as file:
+        _write_tensors(file, tensors, {"format": "pt", **names["shared"]})
+
+
+def _write_tensors(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    order = sorted(tensors, key=lambda name: _rank(name, tensors[name]))
+    header = _header({name: tensors[name] for name in order}, metadata)
+    file.write(len(header).to_bytes(_LENGTH, "little") + header)
+    for name in order:
+        file.write(_bytes_of(tensors[name]))
+
+
+def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
+    """Read an operated model; arguments and errors as those of `pt.read`."""
+    with reading(path) as file:
+        try:
+            header, start = _read_header(file, str(path))
+            entries = _entries(header, Path(path).stat().st_size - start)
+            payload = _read_payload(header, entries, str(path))
+            tensors = dict((_mapped if mmap else _copied)(file, entries, start))
+            state = _joined(tensors, payload)
+            payload["replaced"] = {name: state.pop(name) for name in payload["replaced"]}
+            payload["state_dict"] = state
+            payload["witness"] = _from_text(payload.get("witness"))
+        except (FileError, OSError):
+            raise
+        except Exception as error:  # whatever a broken header leads to
+            raise damaged(Path(path), error) from error
+    return from_payload(payload, str(path))
+
+
+def _rank(name: str, tensor: torch.Tensor) -> tuple[bool, int, str]:
+    """Where a tensor stands in the file: as many as possible where memory would put them."""
+    return tensor.nbytes % ALIGNMENT != 0, -tensor.element_size(), name
+
+
+def _divided(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors to store, once each, and what gives the whole state dict back."""
+    tensors: dict[str, torch.Tensor] = {}
+    first: dict[tuple[Any, ...], str] = {}
+    shared, values = {}, {}
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            values[name] = value
+            continue
+        if value.dtype not in _DTYPES:
+            raise FileError(f"{name} is of type {value.dtype}, which .safetensors does not know.")
+        key = (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else (name,)
+        if (other := first.setdefault(key, name)) != name:
+            shared[name] = other
+        else:
+            tensors[name] = value
+    return tensors, {"names": list(state), "shared": shared, "values": values}
+
+
+def _joined(tensors: Mapping[str, torch.Tensor], payload: dict[str, Any]) -> dict[str, Any]:
+    names, shared, values = payload.pop("names"), payload.pop("shared"), payload.pop("values")
+    state = {name: values[name] if name in values else tensors[shared.get(name, name)] for name in names}
+    if len(state) != len(tensors) + len(shared) + len(values):
+        raise ValueError("its names and tensors do not agree")
+    return state
+
+
+def _header(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    entries: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.nbytes
+        dtype = _DTYPES[tensor.dtype]
+        entries[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    data = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
+    return data + b" " * (-(_LENGTH + len(data)) % ALIGNMENT)
+
+
+def _told(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: {"dtype": _DTYPES[t.dtype], "shape": list(t.shape)} for name, t in tensors.items()}
+
+
+def _checksum(text: str, entries: Mapping[str, Any]) -> str:
+    told = sorted((name, entry["dtype"], entry["shape"]) for name, entry in entries.items())
+    return hashlib.sha256(json.dumps([text, told]).encode()).hexdigest()
+
+
+def _read_header(file: BinaryIO, path: str) -> tuple[dict[str, Any], int]:
+    length = int.from_bytes(file.read(_LENGTH), "little")
+    if length > LARGEST_HEADER:
+        raise foreign(path)
+    data = file.read(length)
+    if len(data) < length or data[:1] != b"{":
+        raise foreign(path)
+    header: dict[str, Any] = json.loads(data)
+    return header, _LENGTH + length
+
+
+def _entries(header: Mapping[str, Any], size: int) -> dict[str, tuple[torch.dtype, list[int], int]]:
+    """Type, shape and first byte of each tensor; together they are the file to its last byte.
+
+    Raises:
+        ValueError, KeyError, TypeError: They are not.
+    """
+    entries = {}
+    end = 0
+    rows = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    for name, entry in sorted(rows, key=lambda row: row[1]["data_offsets"]):
+        dtype, shape = _BY_NAME[entry["dtype"]], entry["shape"]
+        begin, after = entry["data_offsets"]
+        whole = all(type(length) is int and length >= 0 for length in (*shape, begin, after))
+        if not whole or begin != end or after - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{name:.100} is not where its header says")
+        entries[name] = (dtype, shape, begin)
+        end = after
+    if end != size:
+        raise ValueError(f"it has {size} bytes of tensors and its header says {end}")
+    return entries
+
+
+def _read_payload(header: Mapping[str, Any], entries: Iterable[str], path: str) -> dict[str, Any]:
+    metadata = header.get("__metadata__") or {}
+    text = metadata.get(METADATA)
+    if not isinstance(text, str):
+        raise foreign(path)
+    if metadata.get(CHECKSUM) != _checksum(text, {name: header[name] for name in entries}):
+        raise ValueError("its header is not the one that was written")
+    payload: dict[str, Any] = json.loads(text)
+    return payload
+
+
+_Entries = Mapping[str, tuple[torch.dtype, list[int], int]]
+
+
+def _copied(file: BinaryIO, entries: _Entries, start: int) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, (dtype, shape, begin) in entries.items():
+        tensor = torch.empty(shape, dtype=dtype)
+        file.seek(start + begin)
+        if tensor.nbytes and file.readinto(_bytes_of(tensor)) != tensor.nbytes:  # type: ignore[attr-defined]
+            raise ValueError("it became shorter while it was read")
+        yield name, tensor
+
+
+def _mapped(file: BinaryIO, entries: _Entries, start: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors that look into the file; each has memory of its own, as from `torch.load(mmap=True)`."""
+    size = os.fstat(file.fileno()).st_size
+    whole = torch.UntypedStorage.from_file(file.name, False, size)
+    for name, (dtype, shape, begin) in entries.items():
+        first, length = start + begin, math.prod(shape) * dtype.itemsize
+        memory = whole[first : first + length]
+        if first % ALIGNMENT or not length:
+            memory = memory.clone()
+        yield name, torch.empty(0, dtype=dtype).set_(memory).reshape(shape)
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().data if tensor.numel() else memoryview(b"")
+
+
+def _as_text(witness: Any) -> Any:
+    """The output as text; None if it is too large for a header."""
+    tensors = [leaf for leaf in pytree.tree_leaves(witness) if isinstance(leaf, torch.Tensor)]
+    if sum(tensor.nbytes for tensor in tensors) > LARGEST_WITNESS:
+        return None
+    return pytree.tree_map_only(torch.Tensor, _tensor_as_text, witness)
+
+
+def _tensor_as_text(tensor: torch.Tensor) -> dict[str, Any]:
+    data = base64.b64encode(_bytes_of(tensor)).decode()
+    return {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "base64": data}
+
+
+def _from_text(witness: Any) -> Any:
+    if isinstance(witness, dict):
+        if witness.keys() == {"dtype", "shape", "base64"}:
+            flat = torch.frombuffer(bytearray(base64.b64decode(witness["base64"])), dtype=torch.uint8)
+            return flat.view(_BY_NAME[witness["dtype"]]).reshape(witness["shape"])
+        return {name: _from_text(item) for name, item in witness.items()}
+    return [_from_text(item) for item in witness] if isinstance(witness, list) else witness

@@ -1,0 +1,70 @@
+"""Before a model in hand is saved: whether what it says about its origin still builds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+
+from torch import nn
+
+from attn_inject import models
+from attn_inject.errors import AttnInjectError
+from attn_inject.files.rebuild import rebuild
+from attn_inject.files.recipe import Recipe
+from attn_inject.files.structure_digest import first_difference, structure
+from attn_inject.models.loaded import Provenance
+from attn_inject.surgery.inserted import recorded_splices
+from attn_inject.surgery.origin import Origin, carried
+
+
+class OriginWarning(UserWarning):
+    """A model was changed by hand, so that its file will need `base=`."""
+
+
+def settled(model: nn.Module) -> Origin:
+    """The origin of an operated model, as a file may state it.
+
+    A person may have changed the model since it was built. Another number of classes is noted; where
+    nothing builds it any more, its source is `object`, and an `OriginWarning` says why.
+    """
+    origin = carried(model)
+    if origin is None:
+        return Origin(models.from_object(model).provenance, ())
+    # Another person's factory is not run for this, and an object has none.
+    if origin.provenance.source not in ("timm", "torchvision"):
+        return origin
+    reasons = []
+    for provenance in _candidates(model, origin.provenance):
+        reason = _difference(model, provenance)
+        if reason is None:
+            return dataclasses.replace(origin, provenance=provenance)
+        reasons.append(reason)
+    warnings.warn(
+        f"The model is no longer what {origin.provenance.name} builds: {reasons[0]} "
+        "A file of it loads with base= only.",
+        OriginWarning,
+        stacklevel=3,
+    )
+    return dataclasses.replace(origin, provenance=models.from_object(model).provenance)
+
+
+def _candidates(model: nn.Module, provenance: Provenance) -> Iterator[Provenance]:
+    yield provenance
+    classes = getattr(model, "num_classes", None)  # timm notes there what reset_classifier did
+    if isinstance(classes, int) and provenance.arguments.get("num_classes") != classes:
+        yield dataclasses.replace(provenance, arguments={**provenance.arguments, "num_classes": classes})
+
+
+def _difference(model: nn.Module, provenance: Provenance) -> str | None:
+    """What differs between a model and what its origin builds, or None."""
+    state = model.state_dict()
+    recipe = Recipe(provenance, recorded_splices(model))
+    try:
+        built = rebuild(recipe, "The model", keys=state.keys(), kept=None, trust=True)
+    except AttnInjectError as error:
+        return error.message
+    if difference := first_difference(structure(built), structure(model)):
+        return f"{difference}."
+    other = built.state_dict().keys() ^ state.keys()
+    return f"{min(other)} is in one of them only." if other else None

@@ -1,0 +1,165 @@
+"""Build a model from a request, or the same architecture again from what a saved file says about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from attn_inject.errors import FileError, UsageError
+from attn_inject.models import from_factory, from_timm, from_torchvision, names
+from attn_inject.models.empty import build_empty, build_outline, emptied
+from attn_inject.models.loaded import LoadedModel, Provenance
+from attn_inject.models.matching import put_weights
+from attn_inject.models.weights_file import read_weights
+from attn_inject.request import ModelRequest
+
+_SOURCES: dict[str, Any] = {
+    "timm": from_timm,
+    "torchvision": from_torchvision,
+    "factory": from_factory,
+}
+
+
+def load(
+    request: ModelRequest, *, empty: bool = False, outline: bool = False, trust: bool = True
+) -> LoadedModel:
+    """Build the model that `request` describes, in eval mode.
+
+    Args:
+        request: Name, weights, and arguments of the architecture.
+        empty: Leave all parameters on the meta device; buffers are real. Published weights are not
+            fetched then, and a file of weights is only compared; `has_weights` is as without `empty`.
+        outline: As `empty`, and leave buffers on meta too: enough to find blocks and to count.
+        trust: Whether code may run that `package.module:factory` names.
+
+    Raises:
+        UnknownNameError: No such model or tag.
+        UsageError: The request contradicts itself, or asks for what no model of this source has.
+        ModelError: The architecture refuses the request, or published weights could not be had.
+        FileError: The weights are unreadable, untrusted or of another model; a factory is not trusted.
+    """
+    _check(request)
+    found = names.resolve(request.name)
+    source = _SOURCES[found.source]
+    _check_trust(found.source, found.name, trust)
+    _check_arguments(found.source, dict(request.model_args))
+    arguments = source.builder_arguments(found.name, request)
+    weights = read_weights(request.weights) if request.weights is not None else None
+    name = source.published(found.name, arguments) if request.pretrained else found.name
+    model = _build(found.source, name, arguments, empty=empty, outline=outline, pretrained=request.pretrained)
+    notes = [found.note] if found.note else []
+    if weights is not None:
+        notes += put_weights(weights, model)
+    inputs = source.input_spec(model, name, arguments, request.input_size)
+    provenance = Provenance(
+        source=found.source,
+        name=name,
+        arguments=arguments,
+        input_size=inputs.size or request.input_size,
+    )
+    return LoadedModel(
+        model=model,
+        inputs=inputs,
+        provenance=provenance,
+        has_weights=request.pretrained or weights is not None,
+        notes=tuple(notes),
+    )
+
+
+def rebuild(provenance: Provenance, *, empty: bool = True, trust: bool = False) -> LoadedModel:
+    """Build the architecture that `provenance` describes, in eval mode and without trained weights.
+
+    Args:
+        provenance: As a saved file holds it; nothing in it is taken on trust.
+        empty: Leave all parameters on the meta device; buffers are real.
+        trust: Whether code may run that the file names.
+
+    Raises:
+        FileError: The model was an object, or comes from a factory and is not trusted, or the file asks
+            for more than an architecture.
+        UnknownNameError: The installed library has no such model.
+        ModelError: The architecture cannot be built.
+    """
+    source = _SOURCES.get(provenance.source)
+    if source is None:
+        raise _not_rebuildable(provenance)
+    _check_trust(provenance.source, provenance.name, trust)
+    arguments = dict(provenance.arguments)
+    reserved = source.RESERVED & arguments.keys()
+    if reserved:
+        raise FileError(f"The file asks for {_listed(reserved)}, which no architecture needs; it is refused.")
+    name = provenance.name
+    if provenance.source != "factory":
+        name = names.resolve(f"{provenance.source}/{name}").name
+    model = _build(provenance.source, name, arguments, empty=empty)
+    inputs = source.input_spec(model, name, arguments, provenance.input_size)
+    return LoadedModel(model=model, inputs=inputs, provenance=provenance)
+
+
+def _build(
+    source: str,
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    empty: bool,
+    outline: bool = False,
+    pretrained: bool = False,
+) -> nn.Module:
+    build = _SOURCES[source].build
+    if not (empty or outline):
+        model: nn.Module = build(name, arguments, pretrained=pretrained)
+    elif source == "factory":
+        # A person's own code is run once, as it is: it may keep the model that it made.
+        model = emptied(build(name, arguments))
+    else:
+        model = (build_outline if outline else build_empty)(lambda: build(name, arguments))
+    return model.eval()
+
+
+def _check(request: ModelRequest) -> None:
+    if request.pretrained and request.weights is not None:
+        raise UsageError(
+            "pretrained and weights (--pretrained, --weights) exclude each other.", hint="Keep one of them."
+        )
+    if request.num_classes is not None and request.num_classes < 0:
+        raise UsageError(f"A model cannot have {request.num_classes} classes.", hint="Give 0 or more.")
+    size = request.input_size
+    if size is not None and (len(size) not in (3, 4) or min(size) < 1):
+        raise UsageError(
+            f"{','.join(map(str, size))} is no input size.",
+            hint="Write channels,height,width in pixels, for example 3,224,224.",
+        )
+
+
+def _check_arguments(source: str, arguments: dict[str, Any]) -> None:
+    reserved = _SOURCES[source].RESERVED & arguments.keys()
+    if reserved:
+        raise UsageError(
+            f"{_listed(reserved)} cannot be a model argument.",
+            hint="Weights are asked for with pretrained (--pretrained) or weights (--weights FILE).",
+        )
+
+
+def _check_trust(source: str, name: str, trust: bool) -> None:
+    if source == "factory" and not trust:
+        raise FileError(
+            f"Building this model runs the code of {name!r}.",
+            hint="If you know where the file comes from, say so: trust=True (--trust).",
+        )
+
+
+def _not_rebuildable(provenance: Provenance) -> FileError:
+    if provenance.source == "object":
+        return FileError(
+            f"The model, a {provenance.name}, was handed over as an object and cannot be built from a name.",
+            hint="Build it yourself and hand it over with base=.",
+        )
+    return FileError(
+        f"The file names {provenance.source!r} as the source of its model, which is unknown.",
+        hint=f"Known are {', '.join(_SOURCES)}; was it written by a newer version?",
+    )
+
+
+def _listed(arguments: set[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(arguments))

@@ -1,0 +1,175 @@
+"""A state dict beside a model's own: what fits, whether that is enough, and putting it in.
+
+Counters, scales and biases of one architecture fit many another, so they say nothing. Enough is half of the
+model's weights and half of the file's: elements of tensors with two or more dimensions. A classifier that
+does not fit is no part of that count, since a file for other classes, or for none, is what training usually
+starts from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attn_inject.errors import FileError, ModelError
+from attn_inject.models.library_errors import one_line, some
+from attn_inject.models.weights_file import Weights
+
+ENOUGH = 0.5
+_CLASSIFIER = re.compile(r"(^|\.)(classifier|fc|head\w*|last_linear|logits)\.")
+_INSERTED = re.compile(r"(^|\.)attn_inject(_\d+)?\.")
+_PREFIXES = ("module.", "model.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A state dict beside a model's own.
+
+    Attributes:
+        fitting: The tensors whose name and shape the model has.
+        missing: Names that only the model has.
+        unexpected: Names that only the file has.
+        reshaped: `NAME (file's shape) instead of (model's shape)`, for names that both have.
+        share: Of the model's weights, how many are among `fitting`, from 0 to 1.
+        used: The same of the file's weights.
+    """
+
+    fitting: Mapping[str, Any]
+    missing: Sequence[str]
+    unexpected: Sequence[str]
+    reshaped: Sequence[str]
+    share: float
+    used: float
+
+    @property
+    def total(self) -> int:
+        """How many tensors the model wants."""
+        return len(self.fitting) + len(self.missing) + len(self.reshaped)
+
+    def differences(self) -> list[str]:
+        """How the two differ, a few words for each way, none where they agree."""
+        facts = {
+            "of another shape": self.reshaped,
+            "not in it": self.missing,
+            "unknown to the model": self.unexpected,
+        }
+        return [f"{len(names)} {fact}: {some(names)}" for fact, names in facts.items() if names]
+
+
+def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
+    """Copy what fits into `model`, unless that has no memory, and say what did and what did not.
+
+    Raises:
+        ModelError: Too little fits, or the file holds attention modules that the model has not.
+        FileError: A tensor cannot be copied.
+    """
+    own = model.state_dict()
+    state = _renamed(weights.state, own.keys())
+    _refuse_inserted(weights.file, [name for name in state if name not in own])
+    match = compare(model, state)
+    if not match.fitting or min(match.share, match.used) < ENOUGH:
+        raise _other_architecture(weights.file, match)
+    name = Path(weights.file).name
+    is_real = not any(parameter.is_meta for parameter in model.parameters())
+    if is_real:
+        _copy(match, model, weights.file)
+    counts = (
+        f"{'loaded' if is_real else 'would load'} {len(match.fitting)} of {match.total} tensors from {name}"
+    )
+    notes = ["; ".join([counts, *match.differences()]) + "."]
+    if "ema" in weights.wrapper:
+        notes.append(f"{name}: the averaged weights, {weights.wrapper!r}, were taken.")
+    return tuple(notes)
+
+
+def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
+    """Sort the entries of `state` by whether `model` has them; nothing is loaded."""
+    own = model.state_dict()
+    fitting, unexpected, reshaped = {}, [], []
+    for name, value in state.items():
+        if name not in own:
+            unexpected.append(name)
+        elif _shape(value) != _shape(own[name]):
+            reshaped.append(f"{name} {_shape(value)} instead of {_shape(own[name])}")
+        else:
+            fitting[name] = value
+    # Files older than torch 0.4.1 have no such counters, and torch itself does not miss them.
+    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
+    return Match(
+        fitting=fitting,
+        missing=missing,
+        unexpected=unexpected,
+        reshaped=reshaped,
+        share=_share(own, fitting),
+        used=_share(state, fitting),
+    )
+
+
+def _share(own: Mapping[str, Any], fitting: Mapping[str, Any]) -> float:
+    """Which part of a state dict's weights fits, 1 if it has none; a classifier counts only if it fits."""
+    sizes = {
+        name: value.numel()
+        for name, value in own.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 1
+    }
+    last = next(reversed(sizes), "")
+    counted = [n for n in sizes if n in fitting or not (n == last or _CLASSIFIER.search(n))]
+    total = sum(sizes[name] for name in counted)
+    found = sum(sizes[name] for name in counted if name in fitting)
+    return found / total if total else float(not sizes)
+
+
+def _copy(match: Match, model: nn.Module, file: str) -> None:
+    fitting = OrderedDict(match.fitting)
+    # Some modules look up their version there (MNASNet) and refuse a state dict without.
+    fitting._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    try:
+        model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:
+        raise FileError(f"{file!r} cannot be copied into the model: {one_line(error)}") from error
+
+
+def _other_architecture(file: str, match: Match) -> ModelError:
+    return ModelError(
+        f"{file!r} seems to be of another model: {len(match.fitting)} of {match.total} tensors fit, "
+        f"which are {match.share:.0%} of the model's weights and {match.used:.0%} of the file's, and half of "
+        f"both have to. {'; '.join(match.differences())}.",
+        hint="Name the architecture that it was trained with. To take such a part all the same, load it in "
+        "Python and hand over the model itself.",
+    )
+
+
+def _refuse_inserted(file: str, unknown: Sequence[str]) -> None:
+    inserted = [name for name in unknown if _INSERTED.search(name)]
+    if inserted:
+        raise ModelError(
+            f"{file!r} holds {len(inserted)} tensors of attention modules that were written in before, "
+            f"{inserted[0]} for one, and this model has none.",
+            hint="If attn-inject saved it, open the file as the model. A state dict of such a model belongs "
+            "into the result of the same `inject`: result.model.load_state_dict(...).",
+        )
+
+
+def _renamed(state: Mapping[str, Any], own: Any) -> dict[str, Any]:
+    """Undo the prefixes of DataParallel (`module.`), Lightning (`model.`), torch.compile (`_orig_mod.`)."""
+    return {_plain(str(name), own): value for name, value in state.items()}
+
+
+def _plain(name: str, own: Any) -> str:
+    if name in own:
+        return name
+    plain = name.replace("_orig_mod.", "")
+    while plain not in own and plain.startswith(_PREFIXES):
+        plain = plain.partition(".")[2]
+    return plain
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

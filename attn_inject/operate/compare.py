@@ -1,0 +1,69 @@
+"""Two models side by side; they may hold attention already, as saved files do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from attn_inject import models
+from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.cost.count import Counted, count
+from attn_inject.errors import UsageError
+from attn_inject.operate.model_names import Model, expand
+from attn_inject.operate.pipeline import take
+from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.inserted import inserted_modules
+
+
+def compare(a: Model, b: Model) -> Comparison:
+    """What two models cost, and each of their attention modules.
+
+    Args:
+        a: A module, a name, a request or a saved file.
+        b: Another.
+
+    Raises:
+        UsageError: A glob or list names several models.
+        UnknownNameError: No such model.
+        ModelError: A model cannot be built or run.
+        FileError: A saved file is unreadable or untrusted.
+    """
+    return Comparison(a=_side(a), b=_side(b), versions=models.versions())
+
+
+def _side(model: Model) -> Side:
+    wanted = expand(model)
+    if len(wanted) != 1:
+        raise UsageError(f"{len(wanted)} models are meant.", hint="Two are compared, each by its own name.")
+    loaded = take(wanted[0].model, outline=True)
+    counted = count(loaded.model, loaded.inputs)
+    return Side(
+        model=wanted[0].name,
+        source=loaded.provenance.source,
+        figures=_figures(counted),
+        inserted=tuple(_inserted(loaded.model, counted)),
+    )
+
+
+def _inserted(model: nn.Module, counted: Counted) -> Iterator[Inserted]:
+    for name, module in inserted_modules(model).items():
+        if module.splice is None:
+            continue
+        yield Inserted(
+            module=name,
+            attention=splicing.label(module.splice),
+            placement=module.splice.placement,
+            figures=_figures(counted.by_module[name]),
+        )
+
+
+def _figures(counted: Counted) -> Figures:
+    cost, traffic = counted.cost, counted.traffic
+    return Figures(
+        params=cost.params,
+        flops=cost.flops,
+        activations=cost.activations,
+        gate_operations=traffic.operations,
+        gate_bytes=traffic.moved,
+    )

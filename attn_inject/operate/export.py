@@ -1,0 +1,116 @@
+"""A saved file or a model in hand, in another format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from attn_inject import models
+from attn_inject.errors import UsageError
+from attn_inject.files import formats
+from attn_inject.files.atomic import check_writable
+from attn_inject.files.exports import exporter, onnx
+from attn_inject.files.exports.agreement import Agreement
+from attn_inject.files.loading import check_digest
+from attn_inject.models.inputs import InputSpec
+from attn_inject.operate.pipeline import Injected
+from attn_inject.operate.saving import load, save, unwrapped
+from attn_inject.request import ModelRequest
+from attn_inject.surgery.origin import carried
+
+SUFFIXES = (*formats.SUFFIXES, *exporter.SUFFIXES)
+
+
+def export(
+    model: nn.Module | Injected | str | Path,
+    out: str | Path,
+    *,
+    batch_size: int | None = None,
+    input_size: Sequence[int] | None = None,
+    example_input: Any = None,
+    base: nn.Module | str | ModelRequest | None = None,
+    trust: bool = False,
+    seed: int = 0,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a model as `.pt2` (`torch.export`) or `.onnx`, or its file as `.pt` or `.safetensors`.
+
+    An exported model runs without attn-inject. It is run and compared with the model before it is kept.
+
+    Args:
+        model: A file that attn-inject wrote, what `inject` returned, or any module; it is exported in eval
+            mode.
+        out: The file; its suffix says the format.
+        batch_size: The only batch size that the exported model takes; None lets it take any.
+        input_size: (C, H, W) in pixels, where the model does not know.
+        example_input: A tensor, a tuple of arguments or a dictionary of keywords; it fixes the batch.
+        base: As for `load`.
+        trust: As for `load`.
+        seed: Of the images that are compared on.
+        force: Whether an existing file may be replaced.
+
+    Returns:
+        The document of `export --json`: `file`, `bytes`, `format`, `batch_size`, and, where the exported
+        model was run, `samples`, `difference` (the largest, absolute), `largest` (output, absolute) and
+        `top1` (samples whose largest class is the same, None without classes).
+
+    Raises:
+        UsageError: The suffix is of no known format.
+        ModelError: The model cannot be exported; says why.
+        CheckFailedError: The exported model computes something else; no file is left.
+        MissingExtraError: `.onnx` without the extra `onnx`.
+        FileError: A file cannot be read or written.
+    """
+    suffix = _suffix(out)
+    check_writable(out, force=force)
+    agreement = None
+    if suffix in exporter.SUFFIXES:
+        if suffix == ".onnx":
+            onnx.require_extra()
+        module = _module(model, base, trust)
+        inputs = _inputs(module, example_input, input_size)
+        agreement = exporter.export(module, out, inputs, batch_size=batch_size, seed=seed, force=force)
+    elif isinstance(model, str | Path):
+        contents = formats.read(model, mmap=False)
+        check_digest(contents, model)
+        formats.write(out, contents, force=force)
+    else:
+        save(model, out, force=force)
+    return _document(out, suffix, batch_size, agreement)
+
+
+def _suffix(out: str | Path) -> str:
+    suffix = Path(out).suffix
+    if suffix not in SUFFIXES:
+        raise UsageError(
+            f"{out} is of no format that is known.", hint=f"Name a file that ends in {', '.join(SUFFIXES)}."
+        )
+    return suffix
+
+
+def _module(model: nn.Module | Injected | str | Path, base: Any, trust: bool) -> nn.Module:
+    if isinstance(model, str | Path):
+        return load(model, base=base, trust=trust)
+    return unwrapped(model.model if isinstance(model, Injected) else model)
+
+
+def _inputs(module: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> InputSpec:
+    origin = carried(module)
+    size = input_size if input_size is not None or origin is None else origin.provenance.input_size
+    return models.from_object(module, example_input=example_input, input_size=size).inputs
+
+
+def _document(
+    out: str | Path, suffix: str, batch_size: int | None, agreement: Agreement | None
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "file": str(out),
+        "bytes": Path(out).stat().st_size,
+        "format": suffix.removeprefix("."),
+        "batch_size": batch_size,
+    }
+    figures = vars(agreement) if agreement else dict.fromkeys(Agreement.__dataclass_fields__)
+    return document | {name: figures[name] for name in ("samples", "difference", "largest", "top1")}

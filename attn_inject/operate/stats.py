@@ -1,0 +1,211 @@
+"""The rows of the cost table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attn_inject.attention import registry
+from attn_inject.cost.budget import Budget
+from attn_inject.cost.count import Counted, by_frequency
+from attn_inject.cost.figures import Stats, StatsRow
+from attn_inject.cost.latency import Conditions
+from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
+from attn_inject.models.versions import versions
+from attn_inject.operate.measure import Result, timed, weighed
+from attn_inject.operate.model_names import Model, Wanted, expand
+from attn_inject.operate.planned_cost import Operated, operated
+from attn_inject.operate.subjects import Subject, subject_of
+from attn_inject.request import AttentionSpec, Plan, as_specs, make_plan
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Wishes:
+    """What is wanted of every model."""
+
+    plans: Sequence[Plan]
+    per_site: bool
+    latency: bool
+    memory: bool
+    conditions: Conditions
+    budget: Budget
+
+
+def stats(
+    models: Model | Sequence[Model] = ("resnet50",),
+    attention: str | AttentionSpec | Sequence[str | AttentionSpec] | None = None,
+    *,
+    placement: str = "after",
+    where: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    stage: int | Sequence[int] = (),
+    blocks: str = "residual",
+    at: str | Sequence[str] = (),
+    start: str = "paper",
+    strict: bool = False,
+    per_site: bool = False,
+    latency: bool = False,
+    memory: bool = False,
+    device: str = "cpu",
+    batch_size: int = 1,
+    dtype: str = "float32",
+    compile: bool = False,
+    budget: Budget | Mapping[str, str] | None = None,
+    progress: Say | None = None,
+) -> Stats:
+    """What each attention module would cost on each model; counting allocates no weights.
+
+    Args:
+        models: Modules, requests or names; a name may be a glob, `@list.txt` (one name a line), a saved
+            file or `package.module:factory`.
+        attention: The modules to compare, one row each; None means all that are known.
+        placement: As in `inject`, like the options that follow.
+        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
+        blocks: `residual` or `family`; `at` globs of modules to take instead of residual blocks.
+        start: `paper`, or `identity` to count its `alpha` too.
+        strict: Whether an operation that no rule counts is an error.
+        per_site: Whether each row lists what every inserted module costs.
+        latency: Whether to build the models and time one forward, base and operated in turn.
+        memory: Whether to add up the peak memory of a training step, of two samples or more.
+        device: Where to time; `batch_size`, `dtype` and `compile` (with `torch.compile`) say how.
+        budget: Limits by quantity, `{"params": "+1%", "latency": "+5%"}`; rows beyond them are left out.
+        progress: Told which model is counted next.
+
+    Returns:
+        For each model the row of its base and one per attention module. What cannot be counted keeps its
+        row with the reason: a module that fits no site, a model of a glob or list that cannot be built.
+
+    Raises:
+        AttnInjectError: A name, limit or condition is none; a model that was named cannot be built; nothing
+            is within the budget; an operation was not counted (`strict`).
+    """
+    specs = as_specs(attention if attention is not None else list(registry.entries()))
+    for spec in specs:
+        registry.find(spec.name)
+    limits = budget if isinstance(budget, Budget) else Budget.parse(**dict(budget or {}))
+    conditions = Conditions(device=device, batch_size=batch_size, dtype=dtype, compile=compile)
+    conditions.check()
+    wishes = _Wishes(
+        plans=[make_plan(spec, placement, where, skip, stage, blocks, at, start) for spec in specs],
+        per_site=per_site,
+        latency=latency or limits.needs_latency,
+        memory=memory,
+        conditions=conditions,
+        budget=limits,
+    )
+    uncounted: Counter[str] = Counter()
+    rows = list(_all_rows(expand(models), wishes, uncounted, progress))
+    if strict and uncounted:
+        raise _not_counted(uncounted)
+    rows = _within(limits, rows) if limits else rows
+    return Stats(rows=tuple(rows), uncounted=by_frequency(uncounted), versions=versions())
+
+
+def _all_rows(
+    models: Sequence[Wanted], wishes: _Wishes, uncounted: Counter[str], progress: Say | None
+) -> Iterator[StatsRow]:
+    for index, wanted in enumerate(models, 1):
+        if progress is not None:
+            progress(f"counting {wanted.name} ({index} of {len(models)})")
+        yield from _rows(wanted, wishes, uncounted)
+
+
+def _rows(wanted: Wanted, wishes: _Wishes, uncounted: Counter[str]) -> list[StatsRow]:
+    try:
+        subject = subject_of(wanted, wishes.plans[0])
+    except ModelError as error:
+        if not wanted.listed:
+            raise
+        return [StatsRow(model=wanted.name, source="", attention=None, placement=None, reason=error.message)]
+    uncounted.update(subject.base.uncounted)
+    rows: list[Result] = [(_base_row(subject), None)]
+    for plan in wishes.plans:
+        row, result = _row(subject, plan, per_site=wishes.per_site)
+        rows.append((row, result))
+        if result is not None:
+            uncounted.update(Counter(result.total.uncounted) - Counter(subject.base.uncounted))
+    if wishes.latency:
+        # What is too dear anyway need not be timed.
+        worth = [(row, result if wishes.budget.admits(row) else None) for row, result in rows]
+        rows = timed(wanted, subject, worth, wishes.conditions)
+    if wishes.memory:
+        rows = list(weighed(subject, rows, wishes.conditions))
+    return [row for row, _ in rows]
+
+
+def _row(subject: Subject, plan: Plan, *, per_site: bool) -> Result:
+    bare = StatsRow(
+        model=subject.name,
+        source=subject.source,
+        attention=str(plan.attention[0]),
+        placement=plan.placement,
+    )
+    try:
+        result = operated(subject, plan)
+    except (NoSiteError, FitError) as error:
+        return dataclasses.replace(bare, reason=error.message), None
+    return _operated_row(bare, result, subject.base, per_site=per_site), result
+
+
+def _base_row(subject: Subject) -> StatsRow:
+    bare = StatsRow(model=subject.name, source=subject.source, attention=None, placement=None)
+    return _with_figures(bare, subject.base, subject.base)
+
+
+def _operated_row(bare: StatsRow, result: Operated, base: Counted, *, per_site: bool) -> StatsRow:
+    row = _with_figures(bare, result.total, base)
+    sites = result.site_costs() if per_site else ()
+    return dataclasses.replace(row, sites=len(result.splices), per_site=sites)
+
+
+def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:
+    cost, delta, gates = result.cost, result.cost - base.cost, result.traffic - base.traffic
+    is_base = row.attention is None
+    return dataclasses.replace(
+        row,
+        params=cost.params,
+        flops=cost.flops,
+        activations=cost.activations,
+        delta_params=delta.params,
+        delta_flops=delta.flops,
+        delta_activations=delta.activations,
+        gate_operations=None if is_base else gates.operations,
+        gate_bytes=None if is_base else gates.moved,
+    )
+
+
+def _within(budget: Budget, rows: Sequence[StatsRow]) -> list[StatsRow]:
+    """The bases, and what is within a budget.
+
+    Raises:
+        NoSiteError: No row is; the cheapest is named.
+    """
+    kept = [row for row in rows if row.attention is None or budget.admits(row)]
+    if any(row.attention is not None for row in kept):
+        return kept
+    others = [row for row in rows if row.attention is not None and row.reason is None]
+    if not others:
+        raise NoSiteError(f"Nothing is within {budget}: no module fits a site.", hint=rows[-1].reason or "")
+    quantity = next((name for name in budget.limits if name != "latency"), "params")
+    cheapest = min(others, key=lambda row: getattr(row, f"delta_{quantity}"))
+    raise NoSiteError(
+        f"Nothing is within {budget}. The cheapest is {cheapest.attention} on {cheapest.model} "
+        f"with {cheapest.delta_params:,} params and {cheapest.delta_flops:,} flops more{_slower(cheapest)}.",
+        hint="Raise the limit, or choose fewer sites: `attn-inject fit MODEL --attn NAME --max-params +1%`.",
+    )
+
+
+def _slower(row: StatsRow) -> str:
+    percent = row.relative("latency")
+    return "" if percent is None else f" and {percent:+.1f}% latency"
+
+
+def _not_counted(uncounted: Counter[str]) -> CheckFailedError:
+    ran = ", ".join(f"{operation} x{count}" for operation, count in by_frequency(uncounted).items())
+    return CheckFailedError(
+        f"{len(uncounted)} operations were not counted, since fvcore has no rule for them: {ran}.",
+        hint="Leave out --strict to have them listed below the table.",
+    )

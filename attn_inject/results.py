@@ -1,0 +1,120 @@
+"""What was done: frozen values, and the documented JSON made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from attn_inject.cost.cost import Cost
+from attn_inject.sites.site import Rejection, Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Insertion:
+    """One attention module that was written in.
+
+    Attributes:
+        site: Where. Its layout, channels and size are those at the tapped point of the block.
+        attention: The module with the options that were used, `sa:groups=32`.
+        module: The inserted module's own qualified name, `layer3.5.attn_inject`.
+        cost: Of this module alone, over all calls of its block in one forward.
+        note: What was adapted for this site ("groups=64 does not divide 24 channels: 8 used"), or "".
+    """
+
+    site: Site
+    attention: str
+    module: str
+    cost: Cost = field(default_factory=Cost)
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented keys of one entry of `sites`."""
+        return {
+            "name": self.site.name,
+            "attention": self.attention,
+            "layout": self.site.layout,
+            "channels": self.site.channels,
+            "height": self.site.height,
+            "width": self.site.width,
+            "params": self.cost.params,
+            "flops": self.cost.flops,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was proven, or was not."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything an injection has to tell; `to_json` is the documented interface.
+
+    Attributes:
+        model: The name as the user gave it.
+        source: `timm`, `torchvision`, `factory`, `file` or `object`.
+        attention: The specs as text.
+        placement: As in the plan.
+        start: `identity` or `paper`, resolved.
+        input_size: (channels, height, width) in pixels of the model's input.
+        insertions: What was written in.
+        rejected: Candidates that are no sites, and sites that were skipped.
+        removed: State-dict keys of replaced modules, which are gone.
+        base: Cost of the untouched model.
+        result: Cost of the operated model.
+        uncounted: Operations that fvcore has no rule for, with how often they ran.
+        checks: What was proven.
+        file: Where the model was saved, or None.
+        versions: Of torch, torchvision, timm, fvcore and attn-inject.
+        notes: Sentences for people: ambiguity of the name, unmatched weights.
+    """
+
+    model: str
+    source: str
+    attention: tuple[str, ...]
+    placement: str
+    start: str
+    input_size: tuple[int, ...] | None
+    insertions: tuple[Insertion, ...]
+    rejected: tuple[Rejection, ...]
+    removed: tuple[str, ...] = ()
+    base: Cost = field(default_factory=Cost)
+    result: Cost = field(default_factory=Cost)
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    file: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def delta(self) -> Cost:
+        """Result minus base."""
+        return self.result - self.base
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented document of `inject --json`."""
+        return {
+            "model": self.model,
+            "source": self.source,
+            "attention": list(self.attention),
+            "placement": self.placement,
+            "start": self.start,
+            "input_size": list(self.input_size) if self.input_size else None,
+            "sites": [insertion.to_json() for insertion in self.insertions],
+            "rejected": [{"name": item.name, "reason": item.reason} for item in self.rejected],
+            "removed": list(self.removed),
+            "base": self.base.to_json(),
+            "result": self.result.to_json(),
+            "delta": self.delta.to_json(),
+            "uncounted": dict(self.uncounted),
+            "checks": [
+                {"name": item.name, "passed": item.passed, "detail": item.detail} for item in self.checks
+            ],
+            "file": self.file,
+            "versions": dict(self.versions),
+        }

@@ -1,0 +1,224 @@
+"""From a recorded run to sites: the outermost residual blocks below the model, and the rejections."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Container, Sequence
+
+from torch import nn
+
+from attn_inject.models.inputs import InputSpec
+from attn_inject.sites import layout as layouts
+from attn_inject.sites.findings import Findings, Found
+from attn_inject.sites.lookalikes import (
+    LISTS,
+    first_halves,
+    is_between_blocks,
+    is_multi_branch_convolution,
+    is_position_encoding,
+    is_wrapper,
+)
+from attn_inject.sites.readers import grid_is_read
+from attn_inject.sites.recording import Frame, Node, Recording, record, tensors_of
+from attn_inject.sites.residual import Addition, Verdict, judge
+from attn_inject.sites.selection import match_modules
+from attn_inject.sites.site import Rejection, Site
+
+IN_THE_MODEL = (
+    "it adds to shortcuts in the model's own forward; name the modules between them: at (--at GLOB)"
+)
+NO_SHORTCUT = "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it"
+
+
+def find(
+    model: nn.Module, inputs: InputSpec, *, blocks: str = "residual", at: Sequence[str] = ()
+) -> Findings:
+    """Find the residual blocks of a model, or the modules that `at` names.
+
+    Args:
+        model: Any module; it is left untouched.
+        inputs: How to call it.
+        blocks: `residual`, or `family` to add sibling blocks of the same class without a shortcut.
+        at: Globs of module names to take instead of residual blocks.
+
+    Raises:
+        ModelError: The model cannot be run.
+        NoSiteError: A glob of `at` names no module that ran.
+    """
+    named = match_modules(model, at)
+    recording = record(model, inputs, keep=named)
+    calls: dict[str, list[Frame]] = {}
+    for frame in recording.frames:
+        calls.setdefault(frame.name, []).append(frame)
+    if at:
+        chosen: dict[str, Addition | None] = {name: None for name in named if name in calls}
+        rejected = [Rejection(name=name, reason="did not run") for name in named if name not in calls]
+    else:
+        chosen, rejected = _residual_blocks(recording, calls)
+        siblings = _siblings(calls, chosen)
+        if blocks == "family":
+            chosen |= siblings
+            rejected = [item for item in rejected if item.name not in siblings]
+        else:
+            known = {item.name for item in rejected}
+            rejected += [Rejection(name=n, reason=NO_SHORTCUT) for n in siblings if n not in known]
+    found = []
+    for name in sorted(chosen, key=list(calls).index):
+        item = _describe(calls[name], chosen[name], recording)
+        if isinstance(item, Found):
+            found.append(item)
+        else:
+            rejected.append(Rejection(name=name, reason=item))
+    return Findings(recording, tuple(_with_stages(found)), tuple(rejected))
+
+
+def _residual_blocks(
+    recording: Recording, calls: dict[str, list[Frame]]
+) -> tuple[dict[str, Addition | None], list[Rejection]]:
+    """The outermost residual blocks by name, and every candidate that is none."""
+    verdicts = _judge_all(recording)
+    reasons = {name: reason for name in calls for reason in dict.fromkeys(verdicts[name].reasons)}
+    inner = [name for name in calls if name and verdicts[name].additions and not _is_inserted(name)]
+    blocks, refused = _own_blocks(inner, calls, verdicts)
+    outermost = {name for name in blocks if not _has_ancestor(name, blocks)}
+    refused |= {name: "it is part of a residual block" for name in blocks if name not in outermost}
+    reasons = {
+        name: reason
+        for name, reason in reasons.items()
+        if not verdicts[name].additions and name not in blocks and not _has_ancestor(name, outermost)
+    }
+    if not outermost and verdicts[""].additions:
+        refused[""] = IN_THE_MODEL
+    rejected = [Rejection(name=n or "(model)", reason=r) for n, r in (reasons | refused).items()]
+    return {name: _last(verdicts[name]) for name in outermost}, rejected
+
+
+def _judge_all(recording: Recording) -> dict[str, Verdict]:
+    """A verdict for the first call of every module, the innermost first."""
+    firsts = {frame.name: frame for frame in reversed(recording.frames)}
+    verdicts: dict[str, Verdict] = {}
+    residual: set[str] = set()
+    # A frame is listed when it begins, so the reverse order meets children before their parents.
+    for frame in reversed(recording.frames):
+        if firsts[frame.name] is frame:
+            verdicts[frame.name] = judge(frame, residual)
+            if verdicts[frame.name].additions:
+                residual.add(frame.name)
+    return verdicts
+
+
+def _own_blocks(
+    inner: list[str], calls: dict[str, list[Frame]], verdicts: dict[str, Verdict]
+) -> tuple[dict[str, None], dict[str, str]]:
+    """Names of blocks in their own right, and look-alikes with their reasons."""
+    blocks: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    branches: dict[str, None] = {}
+    owners: dict[str, Frame] = {}
+    plain = [n for n in inner if not is_wrapper(calls[n][0], verdicts[n])]
+    for name in inner:
+        frame, verdict = calls[name][0], verdicts[name]
+        if is_between_blocks(name):
+            refused[name] = "it belongs to a downsampler or side branch between the blocks"
+        elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
+            refused[name] = "it sums the outputs of other residual blocks"
+        elif is_multi_branch_convolution(frame, verdict):
+            branches[name] = None
+        elif is_position_encoding(frame, verdict):
+            refused[name] = "it is a position-encoding convolution"
+        elif name not in plain and (owner := _owner(name, calls, inner, plain)):
+            blocks[owner] = None
+            owners[owner] = calls[owner][0]
+            if owner != name:
+                refused[name] = "it is part of a residual block"
+        else:
+            blocks[name] = None
+    for first in first_halves(owners):
+        del blocks[first]
+        refused[first] = "it is the first half of a block that ends with the next module"
+    repeated = {name: None for name in branches if name.rpartition(".")[0] in _lists(calls)}
+    if blocks:
+        refused |= dict.fromkeys(branches, "it becomes one convolution after training")
+        return blocks, refused
+    return repeated, refused | {name: "it stands alone" for name in branches if name not in repeated}
+
+
+def _lists(calls: dict[str, list[Frame]]) -> set[str]:
+    return {name for name, frames in calls.items() if isinstance(frames[0].module, LISTS)}
+
+
+def _is_inserted(name: str) -> bool:
+    return any(part.startswith("attn_inject") for part in name.split("."))
+
+
+def _last(verdict: Verdict) -> Addition | None:
+    return verdict.additions[-1] if verdict.additions else None
+
+
+def _has_ancestor(name: str, names: Container[str]) -> bool:
+    parts = name.split(".")
+    return any(".".join(parts[:end]) in names for end in range(1, len(parts)))
+
+
+def _owner(name: str, calls: dict[str, list[Frame]], inner: list[str], plain: list[str]) -> str:
+    """The block that a wrapper belongs to: its parent, unless that is a list or a stage; "" if none."""
+    parent = name.rpartition(".")[0]
+    if not parent or parent not in calls or isinstance(calls[parent][0].module, LISTS):
+        return ""
+    inside = [other for other in inner if other.startswith(f"{parent}.")]
+    is_stage = any(other in plain and not _has_ancestor(other, inside) for other in inside)
+    return "" if is_stage else parent
+
+
+def _siblings(
+    calls: dict[str, list[Frame]], chosen: dict[str, Addition | None]
+) -> dict[str, Addition | None]:
+    """Blocks of the same class in the same part of the model that have no shortcut."""
+    classes = {type(calls[name][0].module) for name in chosen}
+    return {
+        name: None
+        for name, frames in calls.items()
+        if type(frames[0].module) in classes and name not in chosen and not _has_ancestor(name, chosen)
+    }
+
+
+def _describe(frames: list[Frame], addition: Addition | None, recording: Recording) -> Found | str:
+    frame = frames[0]
+    place = addition.place if addition else None
+    tensors = dict(tensors_of(frame.output))
+    if not tensors:
+        return "it returns no tensor"
+    if place not in tensors:
+        place = next(reversed(tensors))
+    if not tensors[place].is_floating_point():
+        return "it returns no floating-point tensor"
+    shape = tuple(tensors[place].shape)
+    node = addition.node if addition else dict(frame.output_nodes).get(place)
+    node = node or Node("const", "", (), shape, frozenset(), frozenset())
+    layout = layouts.infer(shape, node, recording, frame)
+    if isinstance(layout, str):
+        return layout
+    site = Site(
+        name=frame.name,
+        block=type(frame.module).__name__,
+        layout=layout.name,
+        channels=layout.channels,
+        height=layout.height,
+        width=layout.width,
+        prefix=layout.prefix,
+        calls=len(frames),
+        element=place,
+    )
+    return Found(
+        site, frame, shape, addition, layout.prefix == 0 or grid_is_read(frame, place, layout.prefix)
+    )
+
+
+def _with_stages(found: list[Found]) -> list[Found]:
+    """Number the stages: one for each size of the map, in the order in which the sizes first appear."""
+    stages: dict[tuple[int | None, int | None], int] = {}
+    numbered = []
+    for item in found:
+        stage = stages.setdefault((item.site.height, item.site.width), len(stages) + 1)
+        numbered.append(dataclasses.replace(item, site=dataclasses.replace(item.site, stage=stage)))
+    return numbered

@@ -1,0 +1,48 @@
+"""What one recorded run shows: sites with the calls they were read from, and rejections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attn_inject.sites.recording import Frame, Recording
+from attn_inject.sites.residual import Addition
+from attn_inject.sites.site import Rejection, Site, Sites
+
+
+@dataclass(frozen=True)
+class Found:
+    """A site together with the recorded call that it was read from.
+
+    Attributes:
+        site: The site.
+        frame: The first call of its block.
+        shape: Of the block's output tensor in that call, batch included.
+        addition: Its last residual addition, or None (family blocks, modules named by hand).
+        grid_is_read: Whether anything after the block reads the tokens of its grid.
+    """
+
+    site: Site
+    frame: Frame
+    shape: tuple[int, ...]
+    addition: Addition | None
+    grid_is_read: bool = True
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one recorded run shows.
+
+    Attributes:
+        recording: The run.
+        found: Sites in the order in which they first ran.
+        rejected: Candidates that are no sites.
+    """
+
+    recording: Recording
+    found: tuple[Found, ...]
+    rejected: tuple[Rejection, ...]
+
+    @property
+    def sites(self) -> Sites:
+        """The public part."""
+        return Sites(sites=tuple(item.site for item in self.found), rejected=self.rejected)

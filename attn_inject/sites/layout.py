@@ -1,0 +1,149 @@
+"""The layout of a block's tensor: which axis is channels, which are the grid, what stands before it.
+
+Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the
+image, so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
+Tokens are a grid that some earlier layer made as a map, behind a short prefix of extra tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.sites.recording import Frame, Node, Recording
+
+LAST_AXIS = (nn.Linear, nn.LayerNorm)
+LONGEST_PREFIX = 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the axes of a tensor are.
+
+    Attributes:
+        name: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
+        channels: C.
+        height: Rows of the grid, or None for tokens without one.
+        width: Columns of the grid, or None.
+        prefix: Tokens before the grid.
+    """
+
+    name: str
+    channels: int
+    height: int | None
+    width: int | None
+    prefix: int = 0
+
+
+def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame) -> Layout | str:
+    """The layout of a tensor of `shape` that `node` made in `frame`, or the reason why there is none."""
+    if len(shape) == 4:
+        return _of_map(shape, node, recording.image_size)
+    if len(shape) == 3:
+        if not recording.maps and isinstance(_nearest(node, (*LAST_AXIS, nn.Conv1d)), nn.Conv1d):
+            return (
+                f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
+            )
+        return _of_tokens(shape, recording, frame)
+    if len(shape) == 5:
+        return _of_video(shape, node, recording.image_size)
+    return f"its output of shape {shape} is neither a map nor tokens"
+
+
+def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+    first = Layout("NCHW", shape[1], shape[2], shape[3])
+    last = Layout("NHWC", shape[3], shape[1], shape[2])
+    fits_first = _fits_image((shape[2], shape[3]), image)
+    fits_last = _fits_image((shape[1], shape[2]), image)
+    if fits_first != fits_last:
+        return first if fits_first else last
+    if not _ends_on_last_axis(node):
+        return first
+    # Windows of tokens, (N, windows, tokens, C), form no grid.
+    return last if fits_last else Layout("NLC", shape[3], None, None)
+
+
+def _of_video(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+    first = Layout("NCDHW", shape[1], shape[3], shape[4])
+    last = Layout("NDHWC", shape[4], shape[2], shape[3])
+    fits_first = _fits_image((shape[3], shape[4]), image)
+    fits_last = _fits_image((shape[2], shape[3]), image)
+    if fits_first != fits_last:
+        return first if fits_first else last
+    return last if _ends_on_last_axis(node) else first
+
+
+def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
+    """Whether a grid has the image's aspect, up to the rounding of strides."""
+    if image is None:
+        return True
+    rows, columns = grid
+    return abs(rows * image[1] - columns * image[0]) <= max(image) * 0.51 and rows <= image[0]
+
+
+def _ends_on_last_axis(node: Node) -> bool:
+    """Whether the nearest layer above `node` that prefers an axis works on the last one."""
+    return isinstance(_nearest(node, (*LAST_AXIS, nn.Conv2d)), LAST_AXIS)
+
+
+def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None:
+    """The last layer above `node` of one of `kinds`; None if axes were exchanged since, or there is none."""
+    waiting = list(node.inputs) if node.kind != "call" else [node]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if current.name in ("permute", "transpose"):
+            return None
+        if current.module is not None:
+            layers = [m for m in current.module.modules() if isinstance(m, kinds)]
+            if layers:
+                return layers[-1]
+        waiting.extend(current.inputs)
+    return None
+
+
+def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> Layout:
+    _, length, channels = shape
+    told = _told_prefix(recording, frame)
+    grids = [
+        (length - height * width, height, width)
+        for height, width in recording.maps
+        if _fits_image((height, width), recording.image_size)
+    ]
+    if recording.image_size is not None:
+        grids += _grids_of_image(length, recording.image_size)
+    fitting = [
+        (prefix, height, width)
+        for prefix, height, width in grids
+        if 0 <= prefix <= LONGEST_PREFIX and height * width > 1
+    ]
+    if not fitting or _is_reordered(recording):
+        return Layout("NLC", channels, None, None)
+    prefix, height, width = min(fitting, key=lambda grid: (grid[0] != told, grid[0]))
+    return Layout("NLC", channels, height, width, prefix)
+
+
+def _is_reordered(recording: Recording) -> bool:
+    """Whether the tokens' order is no longer that of the rows (Hiera's mask units)."""
+    return hasattr(recording.model, "unroll") and hasattr(recording.model, "reroll")
+
+
+def _told_prefix(recording: Recording, frame: Frame) -> int:
+    """What the nearest module above says about its extra tokens, else 0."""
+    current: Frame | None = frame
+    while current is not None:
+        told = getattr(current.module, "num_prefix_tokens", None)
+        if isinstance(told, int):
+            return told
+        current = current.parent
+    return 0
+
+
+def _grids_of_image(length: int, image: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """(prefix, rows, columns) for every size of a square patch."""
+    grids = {(image[0] // patch, image[1] // patch) for patch in range(1, min(image) + 1)}
+    return [(length - height * width, height, width) for height, width in grids]

@@ -1,0 +1,106 @@
+"""Modules that pass the residual predicate and are still no blocks of their own.
+
+- A *wrapper* (ResidualDrop, Residual) is one step of the module that holds it.
+- A *position-encoding convolution* adds a bare depthwise convolution to its input.
+- A *downsampler* or *side branch* stands between the blocks, whatever it is made of.
+- A *multi-branch convolution* (MobileOneBlock, RepVggDw, ReparamLargeKernelConv) becomes one convolution
+  after training; it is a block only where a backbone is made of nothing else.
+- The *first half* of a transformer block whose second half is a module of its own in the same list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+
+from attn_inject.sites.recording import Frame, Node
+from attn_inject.sites.residual import MULTIPLICATIONS, Verdict
+
+LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+BETWEEN = re.compile(r"(^|\.)(downsample|down|global_block)(\.|$)")
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+TRANSPARENT = (nn.Identity, nn.Dropout)
+
+
+def is_between_blocks(name: str) -> bool:
+    """Whether a module belongs to a downsampler or a side branch, by its qualified name."""
+    return BETWEEN.search(name) is not None
+
+
+def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
+    """Whether a module only adds one child's output, perhaps scaled, to its input."""
+    if len(verdict.additions) != 1:
+        return False
+    addition = verdict.additions[0]
+    shortcut = addition.node.inputs[addition.shortcut]
+    while shortcut.kind == "call" and isinstance(shortcut.module, TRANSPARENT):
+        shortcut = shortcut.inputs[0]
+    weighted = [node for node in frame.nodes if node.kind == "call" and node in node.children]
+    others = [node for node in frame.nodes if node.kind == "op" and node is not addition.node]
+    return shortcut.kind == "input" and len(weighted) == 1 and all(_scales(node) for node in others)
+
+
+def _scales(node: Node) -> bool:
+    return node.name in MULTIPLICATIONS and any(i.kind == "const" for i in node.inputs)
+
+
+def is_position_encoding(frame: Frame, verdict: Verdict) -> bool:
+    """Whether all that a module adds to its input is a depthwise convolution, without an activation."""
+    if len(verdict.additions) != 1:
+        return False
+    addition = verdict.additions[0]
+    branch = addition.node.inputs[1 - addition.shortcut]
+    leaves = [
+        leaf
+        for child in branch.children
+        if child.module is not None
+        for leaf in child.module.modules()
+        if next(leaf.children(), None) is None and not isinstance(leaf, TRANSPARENT)
+    ]
+    convolutions = [leaf for leaf in leaves if isinstance(leaf, CONVOLUTIONS)]
+    plain = all(type(leaf) in NORMS or leaf in convolutions for leaf in leaves)
+    return plain and len(convolutions) == 1 and _is_depthwise(convolutions[0])
+
+
+def _is_depthwise(convolution: nn.Module) -> bool:
+    return convolution.groups == convolution.in_channels > 1  # type: ignore[operator, return-value]
+
+
+def is_multi_branch_convolution(frame: Frame, verdict: Verdict) -> bool:
+    """Whether a module sums single convolutions of its own input, side by side."""
+    if not hasattr(type(frame.module), "reparameterize") and not hasattr(type(frame.module), "fuse"):
+        return False
+    children = frozenset().union(*(addition.node.children for addition in verdict.additions))
+    return all(
+        child.children == {child} and child.module is not None and _count_convolutions(child.module) == 1
+        for child in children
+    )
+
+
+def _count_convolutions(module: nn.Module) -> int:
+    return sum(isinstance(leaf, (*CONVOLUTIONS, nn.Linear)) for leaf in module.modules())
+
+
+def first_halves(names: Mapping[str, Frame]) -> list[str]:
+    """Blocks that the next module of their list completes, in order.
+
+    The second half is an MLP, two layers that treat every position by itself; the first is none.
+
+    Args:
+        names: Blocks that were found through a wrapper, with their frames.
+    """
+    halves: dict[str, None] = {}
+    for name, frame in names.items():
+        parent, _, index = name.rpartition(".")
+        before = f"{parent}.{int(index) - 1}" if index.isdigit() else ""
+        if before in names and _is_mlp(frame.module) and not _is_mlp(names[before].module):
+            halves[before] = None
+    return list(halves)
+
+
+def _is_mlp(module: nn.Module) -> bool:
+    layers = [leaf for leaf in module.modules() if isinstance(leaf, (*CONVOLUTIONS, nn.Linear))]
+    return len(layers) == 2 and all(max(getattr(layer, "kernel_size", (1,))) == 1 for layer in layers)

@@ -1,0 +1,328 @@
+"""The recorded run: one forward on meta tensors that notes every operation of every module.
+
+A graph of the whole model is neither needed nor possible for many models. What is needed is, for each
+module, what its *own* forward did between its inputs and its outputs while its children stay closed
+boxes. So every module call gets a `Frame`, and every tensor in it a `Node` that knows which inputs and
+which weighted children it came through. Control flow of any kind has already happened when we look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from attn_inject.errors import ModelError
+from attn_inject.models.clone import shadow, to_meta, uncollected
+from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
+from attn_inject.sites.known_shapes import known_shape
+from attn_inject.sites.known_zeros import fill, known_zeros, zeros
+
+# What reading a tensor's attributes gives, most of what a forward asks for.
+_NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
+_PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "masked_fill_", "scatter_"})
+ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
+
+
+@dataclass(eq=False, slots=True, repr=False)
+class Node:
+    """One tensor as one module's forward sees it.
+
+    Attributes:
+        kind: `input` (an argument of the module), `op`, `call` (a child's output) or `const`.
+        name: The operation, the child's qualified name, or the argument's position.
+        inputs: Where it came from, in the same frame.
+        shape: Of the (first) tensor.
+        sources: Which tensor arguments of the module it came from, by position.
+        children: Calls of children with a weight matrix that it came through.
+        detail: The index of a `__getitem__`.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[Node, ...]
+    shape: tuple[int, ...]
+    sources: frozenset[int]
+    children: frozenset[Node]
+    module: nn.Module | None = None
+    detail: Any = None
+
+    def __repr__(self) -> str:
+        """Without its inputs, which would repeat the whole graph many times over."""
+        return f"{self.kind} {self.name} {self.shape}"
+
+
+@dataclass(eq=False, slots=True, repr=False)
+class Frame:
+    """One call of one module.
+
+    Attributes:
+        name: The module's qualified name; empty for the model itself.
+        module: The module (of the meta copy).
+        parent: The frame of the module that called it.
+        args: Its positional arguments, meta tensors among them.
+        kwargs: Its keyword arguments.
+        nodes: What its own forward made, in order.
+        output: What it returned.
+        output_nodes: `(place, node)` for each tensor it returned; the place is None for a bare tensor,
+            else the index or key in the returned tuple or dictionary.
+        results: The node in the parent's frame of each tensor it returned, by place.
+    """
+
+    name: str
+    module: nn.Module
+    parent: Frame | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    nodes: list[Node] = field(default_factory=list)
+    output: Any = None
+    output_nodes: list[tuple[int | str | None, Node]] = field(default_factory=list)
+    results: dict[int | str | None, Node] = field(default_factory=dict)
+    env: dict[int, Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Every call of every module that has children, in the order of their beginning.
+
+    Attributes:
+        model: The meta copy that ran.
+        frames: The model's own frame first.
+        maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that did.
+        image_size: (H, W) of the input in pixels, or None.
+    """
+
+    model: nn.Module
+    frames: tuple[Frame, ...]
+    maps: dict[tuple[int, int], str]
+    image_size: tuple[int, int] | None
+
+
+def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -> Recording:
+    """Run `model` once on meta tensors and note what every module did.
+
+    Args:
+        model: Any module; it is copied to meta and left untouched.
+        inputs: How to call it.
+        keep: Names of childless modules that need a frame too, because a user named them.
+
+    Raises:
+        ModelError: The model cannot be copied or refuses the input.
+    """
+    with uncollected():
+        try:
+            return _record(to_meta, model, inputs, "meta", keep)
+        except _NoValueError:
+            # Detectors choose boxes by value, and other models read sizes from tensors.
+            return _record(_zeros, model, inputs, "cpu", keep)
+
+
+def _record(
+    copied: Callable[[nn.Module], nn.Module],
+    model: nn.Module,
+    inputs: InputSpec,
+    device: str,
+    keep: tuple[str, ...],
+) -> Recording:
+    try:
+        copy = copied(model).eval()
+    except Exception as error:
+        raise ModelError(f"The model cannot be copied: {_first_line(error)}.") from error
+    args, kwargs = inputs.make(1, device=device, dtype=dtype_of(model))
+    recorder = _Recorder(is_meta=device == "meta")
+    handles = recorder.watch(copy, frozenset(keep))
+    try:
+        with torch.no_grad(), recorder:
+            copy(*args, **kwargs)
+    except Exception as error:
+        if device == "meta" and _asks_for_values(error):
+            raise _NoValueError from error
+        raise ModelError(
+            f"The model does not run on {_input_of(inputs)}: {type(error).__name__}: {_first_line(error)}.",
+            hint=ANOTHER_INPUT,
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Recording(copy, tuple(recorder.frames), recorder.maps, inputs.image_size)
+
+
+def _asks_for_values(error: Exception) -> bool:
+    told = str(error)
+    return isinstance(error, NotImplementedError) or "meta tensor" in told or "meta device" in told
+
+
+class _NoValueError(Exception):
+    """A forward asked a meta tensor for its value."""
+
+
+def _zeros(model: nn.Module) -> nn.Module:
+    """A copy on the CPU whose tensors are zeros that take no memory."""
+    return shadow(model, lambda t: zeros(t.shape, t.dtype))
+
+
+def _input_of(inputs: InputSpec) -> str:
+    return f"an input of {inputs.size}" if inputs.size else "its example input"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def tensors_of(value: Any) -> Iterator[tuple[int | str | None, torch.Tensor]]:
+    """Every tensor in a value with its outermost index or key (None if the value is a tensor)."""
+    if isinstance(value, torch.Tensor):
+        yield None, value
+        return
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for place, item in items:
+        for _, tensor in tensors_of(item):
+            yield place, tensor
+
+
+def has_weight(module: nn.Module) -> bool:
+    """Whether a module holds a weight matrix or kernel: a parameter with two dimensions larger than 1."""
+    return any(sum(size > 1 for size in p.shape) >= 2 for p in module.parameters())
+
+
+class _Recorder(TorchFunctionMode):
+    """Keeps the stack of open frames; `TorchFunctionMode` shows it every operation."""
+
+    def __init__(self, *, is_meta: bool) -> None:
+        super().__init__()
+        self._is_meta = is_meta
+        self.frames: list[Frame] = []
+        self.maps: dict[tuple[int, int], str] = {}
+        self._stack: list[Frame | None] = []
+        self._alive: list[Any] = []  # an id is only unique while its tensor lives
+        self._weighted: dict[nn.Module, bool] = {}
+
+    def watch(self, model: nn.Module, keep: frozenset[str]) -> list[Any]:
+        """Hook every module; childless ones stay closed boxes."""
+        handles = []
+        for name, module in model.named_modules():
+            self._weighted[module] = has_weight(module)
+            opaque = bool(name) and name not in keep and next(module.children(), None) is None
+            enter, leave = self._hooks(name, opaque)
+            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(leave, with_kwargs=True))
+        return handles
+
+    def _hooks(self, name: str, opaque: bool) -> tuple[Callable[..., None], Callable[..., None]]:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            # Our own look at a shape is no operation of the model's.
+            with torch._C.DisableTorchFunction():
+                self._stack.append(None if opaque else self._open(name, module, args, kwargs))
+
+        def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            with torch._C.DisableTorchFunction():
+                note_end(module, args, kwargs, output)
+
+        def note_end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            frame = self._stack.pop()
+            if frame is not None:
+                self._close(frame, output)
+            if self._stack and self._stack[-1] is not None:
+                above = self._stack[-1]
+                self._note(above, "call", name, (args, kwargs), output, module)
+                if frame is not None:
+                    frame.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
+
+        return enter, leave
+
+    def _open(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame:
+        parent = self._stack[-1] if self._stack else None
+        frame = Frame(name, module, parent, args, kwargs)
+        for position, (_, tensor) in enumerate(tensors_of([*args, *kwargs.values()])):
+            node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
+            frame.env.setdefault(id(tensor), node)
+            self._alive.append(tensor)
+        self.frames.append(frame)
+        return frame
+
+    def _close(self, frame: Frame, output: Any) -> None:
+        frame.output = output
+        frame.output_nodes = [
+            (place, frame.env[id(tensor)]) for place, tensor in tensors_of(output) if id(tensor) in frame.env
+        ]
+        frame.env = {}
+
+    def _note(
+        self, frame: Frame, kind: str, name: str, arguments: Any, output: Any, module: nn.Module | None = None
+    ) -> Node | None:
+        produced = [tensor for _, tensor in tensors_of(output)]
+        if not produced:
+            return None
+        inputs = []
+        for _, tensor in tensors_of(arguments):
+            node = frame.env.get(id(tensor))
+            inputs.append(node or Node("const", "", (), tuple(tensor.shape), frozenset(), frozenset()))
+        sources = frozenset().union(*(node.sources for node in inputs))
+        children = frozenset().union(*(node.children for node in inputs))
+        node = Node(kind, name, tuple(inputs), tuple(produced[0].shape), sources, children, module)
+        if module is not None and self._weighted.get(module, False):
+            node.children = children | {node}
+        self._alive.append(output)
+        frame.nodes.append(node)
+        for tensor in produced:
+            frame.env[id(tensor)] = node
+            if module is not None and len(produced) > 1:
+                # Who reads one of a child's outputs need not read the others.
+                part = Node("op", "output", (node,), tuple(tensor.shape), sources, node.children)
+                frame.env[id(tensor)] = part
+                frame.nodes.append(part)
+            if module is not None and tensor.ndim == 4:
+                self._note_map(name, module, tensor)
+        return node
+
+    def _note_map(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
+        size = (tensor.shape[2], tensor.shape[3])
+        if size not in self.maps or next(module.children(), None) is None:
+            self.maps[size] = name
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not self._is_meta and getattr(func, "__name__", "") in _PARTIAL_WRITES:
+            fill(args[:1])  # torch would write to a repeated number without a word
+        output = (known_shape if self._is_meta else known_zeros)(func, args, kwargs)
+        if output is None:
+            try:
+                output = func(*args, **kwargs)
+            except RuntimeError:
+                if self._is_meta:
+                    # A tensor that the forward made itself may sit on the CPU among the meta ones.
+                    args, kwargs = _on_meta(args), _on_meta(kwargs)
+                elif not fill((args, kwargs)):
+                    raise
+                output = func(*args, **kwargs)
+        frame = self._stack[-1] if self._stack else None
+        if frame is None or isinstance(output, _NO_TENSORS):
+            return output
+        name = getattr(func, "__name__", "")
+        if name == "__setitem__":
+            self._note(frame, "op", name, (args, kwargs), args[0])
+            return output
+        node = self._note(frame, "op", name, (args, kwargs), output)
+        if node is not None and name == "__getitem__":
+            node.detail = args[1]
+        return output
+
+
+def _on_meta(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value if value.is_meta else value.to("meta")
+    if isinstance(value, dict):
+        return {key: _on_meta(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_on_meta(item) for item in value)
+    return value

@@ -1,0 +1,158 @@
+"""The predicate: does a module's own forward add a branch to a shortcut, and is the sum what it returns?
+
+The *branch* came through a child with a weight that the *shortcut* lacks. The *shortcut* is the input, or
+that through a projection, pool, crop, scale, cast, or the block's own earlier residual additions.
+A "no" carries its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.sites.recording import ADDITIONS, Frame, Node
+
+# A projection is one convolution, or a depthwise and a pointwise one.
+PROJECTION_WEIGHTS = 2
+MULTIPLICATIONS = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One residual addition in a module's own forward.
+
+    Attributes:
+        node: The sum.
+        index: Its place among the additions of two tensors in the frame, from 0.
+        shortcut: Which operand is the shortcut, 0 or 1.
+        place: Which element of the module's output it reaches; None if a tensor is returned.
+        apart: Whether branch and shortcut stem from different arguments (DLA hands its shortcut in).
+    """
+
+    node: Node
+    index: int
+    shortcut: int
+    place: int | str | None
+    apart: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The residual additions of one frame, and why the other additions are none."""
+
+    additions: tuple[Addition, ...]
+    reasons: tuple[str, ...]
+
+
+def tensor_additions(frame: Frame) -> Iterator[tuple[int, Node]]:
+    """Every addition of two tensors in a frame, with its place among them."""
+    count = 0
+    for node in frame.nodes:
+        if node.kind == "op" and node.name in ADDITIONS and len(node.inputs) == 2:
+            yield count, node
+            count += 1
+
+
+def judge(frame: Frame, residual: Container[str] = ()) -> Verdict:
+    """Find the residual additions of one frame.
+
+    Args:
+        frame: One call of one module.
+        residual: Names of the modules inside that are residual themselves; a shortcut may pass through.
+    """
+    additions: list[Addition] = []
+    reasons: list[str] = []
+    sums: dict[Node, frozenset[Node]] = {}
+    for index, node in tensor_additions(frame):
+        found = _judge_one(frame, index, node, sums, residual)
+        if isinstance(found, Addition):
+            additions.append(found)
+            branch = node.inputs[1 - found.shortcut]
+            sums[node] = branch.children - node.inputs[found.shortcut].children
+        elif found:
+            reasons.append(found)
+    return Verdict(tuple(additions), tuple(reasons))
+
+
+def _judge_one(
+    frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
+) -> Addition | str:
+    """The addition, the reason why it is none, or "" if it is not even a candidate."""
+    left, right = node.inputs
+    if not (left.sources and right.sources and (left.children or right.children)):
+        return ""
+    if left.shape != right.shape:
+        return f"adds shapes {left.shape} and {right.shape}, which differ"
+    if len(node.shape) < 3:
+        return f"adds vectors of shape {node.shape}, which are no map"
+    shortcut = _shortcut_side(left, right)
+    if shortcut is None:
+        return "adds two branches of equal weight, none of which is a shortcut"
+    if _is_gated(node.inputs[shortcut]):
+        return "the shortcut is gated by a learned gate, as in a recurrent cell"
+    passed = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
+    trunk = frozenset(child for child in passed if child.name not in residual)
+    apart = not left.sources & right.sources
+    if apart and passed:
+        return "it adds what two of its inputs became, which is a fusion"
+    if _weights(trunk) > PROJECTION_WEIGHTS:
+        names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
+        return f"the shortcut is no projection: it passed through {names}"
+    places = [place for place, output in frame.output_nodes if is_ancestor(node, output)]
+    if not places:
+        return "the sum does not reach the output"
+    return Addition(node, index, shortcut, places[-1], apart)
+
+
+def _shortcut_side(left: Node, right: Node) -> int | None:
+    """The operand that lacks the other's weights; if both have some, the lighter one."""
+    only_left, only_right = left.children - right.children, right.children - left.children
+    heavy_left, heavy_right = _heaviness(only_left), _heaviness(only_right)
+    if heavy_left == heavy_right:
+        return None
+    return 0 if heavy_left < heavy_right else 1
+
+
+def _is_gated(shortcut: Node) -> bool:
+    """Whether the shortcut was multiplied by what a layer made of the input."""
+    return (
+        shortcut.name in MULTIPLICATIONS
+        and len(shortcut.inputs) == 2
+        and all(factor.kind != "const" for factor in shortcut.inputs)
+        and bool(shortcut.children)
+    )
+
+
+def _heaviness(children: frozenset[Node]) -> tuple[int, int]:
+    return _weights(children), sum(p.numel() for child in children for p in _parameters(child))
+
+
+def _weights(children: frozenset[Node]) -> int:
+    """How many weight matrices or kernels the children hold."""
+    return sum(sum(size > 1 for size in p.shape) >= 2 for child in children for p in _parameters(child))
+
+
+def _parameters(child: Node) -> Iterator[nn.Parameter]:
+    assert child.module is not None
+    return child.module.parameters()
+
+
+def _branches_inside(shortcut: Node, sums: dict[Node, frozenset[Node]]) -> frozenset[Node]:
+    """The branches of earlier residual additions that the shortcut came through."""
+    return frozenset().union(*(branch for node, branch in sums.items() if is_ancestor(node, shortcut)))
+
+
+def is_ancestor(node: Node, of: Node) -> bool:
+    """Whether `of` was computed from `node`, or is it."""
+    seen: set[int] = set()
+    waiting = [of]
+    while waiting:
+        current = waiting.pop()
+        if current is node:
+            return True
+        if id(current) not in seen:
+            seen.add(id(current))
+            waiting.extend(current.inputs)
+    return False

@@ -1,0 +1,90 @@
+"""Which of the found sites are asked for: globs, stages, and modules named by hand."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from attn_inject.errors import NoSiteError, nearest
+from attn_inject.request import Plan
+from attn_inject.sites.findings import Findings, Found
+
+
+def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
+    """Names of the modules that any of `globs` matches.
+
+    Raises:
+        NoSiteError: A glob matches none; the nearest names are told.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    for glob in globs:
+        _require(glob, names, "module")
+    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+
+
+def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
+    """The sites that a plan keeps.
+
+    Raises:
+        NoSiteError: The model has no residual block, or nothing is left of them.
+    """
+    if not findings.found and plan.at:
+        first = findings.rejected[0]
+        raise NoSiteError(
+            f"None of the {len(findings.rejected)} modules named by at (--at) is a site; "
+            f"{first.name}, for one: {first.reason}.",
+            hint="Name modules that return a map, for example the ends of stages.",
+        )
+    if not findings.found:
+        raise NoSiteError(
+            "The model has no residual block, so there is no site.",
+            hint=_suggest_at(findings),
+        )
+    names = [item.site.name for item in findings.found]
+    for glob in (*plan.where, *plan.skip, *(spec.where for spec in plan.attention)):
+        _require(glob, names, "site")
+    stages = {item.site.stage for item in findings.found}
+    if missing := set(plan.stages) - stages:
+        raise NoSiteError(
+            f"The model has no stage {min(missing)}.",
+            hint=f"Its stages are 1 to {max(stages)}; a stage is all blocks whose maps have one size.",
+        )
+    kept = tuple(item for item in findings.found if _is_kept(item, plan))
+    if not kept:
+        raise NoSiteError(
+            f"None of the {len(names)} sites is left by where, skip, stage and the globs of the attention "
+            "(--where, --skip, --stage, --attn).",
+            hint="`attn-inject sites MODEL` lists them.",
+        )
+    return kept
+
+
+def _is_kept(item: Found, plan: Plan) -> bool:
+    name = item.site.name
+    if plan.where and not _matches(name, plan.where):
+        return False
+    if plan.stages and item.site.stage not in plan.stages:
+        return False
+    return not _matches(name, plan.skip) and any(spec.serves(name) for spec in plan.attention)
+
+
+def _matches(name: str, globs: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def _require(glob: str, names: Sequence[str], what: str) -> None:
+    if not fnmatch.filter(names, glob):
+        close = ", ".join(nearest(glob, names))
+        raise NoSiteError(f"{glob!r} matches no {what} of the model.", hint=f"The nearest are {close}.")
+
+
+def _suggest_at(findings: Findings) -> str:
+    """Modules whose output is the last map of its size, as `--at` would take them."""
+    ends = [name for size, name in findings.recording.maps.items() if min(size) > 1 and "head" not in name]
+    names = ends[-4:]
+    if not names:
+        return "Name modules yourself: at (--at GLOB)."
+    example = " --at ".join(names)
+    return f"Name modules yourself: at (--at GLOB), for example the ends of its stages, --at {example}."

@@ -1,0 +1,175 @@
+"""Carrying out decided edits: each block gets a child and a generated class, and stays itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import keyword
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from attn_inject.attention.factory import create_attention, resolve
+from attn_inject.errors import FitError
+from attn_inject.models.clone import deep_copy
+from attn_inject.request import AttentionSpec
+from attn_inject.surgery.adapters import Grid
+from attn_inject.surgery.code import after_graph, replacement_graph, source
+from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.generated import PREFIX, generated_class
+from attn_inject.surgery.inserted import AttnInject, Replaced
+from attn_inject.surgery.stem import POOL, STEM, build_stem
+from attn_inject.surgery.tracer import FIXABLE, trace
+
+_closed: dict[tuple[Any, ...], type[nn.Module]] = {}
+
+
+def refusal(block: nn.Module) -> str | None:
+    """Why a block's class cannot be exchanged, or None if it can."""
+    if isinstance(block, torch.jit.ScriptModule):
+        return "it is a TorchScript module"
+    if torch.nn.utils.parametrize.is_parametrized(block):
+        return "its class was already exchanged by torch.nn.utils.parametrize"
+    if type(block).__name__.startswith("FSDP"):
+        return "its class was already exchanged by FSDP; inject before sharding"
+    if "forward" in vars(block):
+        return "its forward was replaced on the instance"
+    return None
+
+
+def free_name(block: nn.Module) -> str:
+    """The name of the next inserted child: `attn_inject`, then `attn_inject_1` and so on."""
+    names = (f"{PREFIX}_{count}" if count else PREFIX for count in itertools.count())
+    return next(name for name in names if not hasattr(block, name))
+
+
+def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
+    """Carry out edits, in place and in order.
+
+    Args:
+        model: The model that the edits were decided for, or an empty copy of its architecture.
+        splices: What to write in; names, options and nodes are taken as they stand.
+
+    Raises:
+        FitError: A block's class cannot be exchanged, or its body no longer has the named nodes.
+    """
+    empty: dict[str, AttnInject] = {}
+    for splice in splices:
+        block = model.get_submodule(splice.name)
+        if reason := refusal(block) or _unfit_for_code(splice):
+            raise FitError(f"{splice.name} cannot be operated: {reason}.")
+        like = _first_parameter(block, model)
+        is_empty = like is not None and like.is_meta
+        inserted = deep_copy(_build_once(splice, empty)) if is_empty else build(splice)
+        if like is not None and not is_empty:
+            inserted = inserted.to(device=like.device, dtype=like.dtype)
+        cls = operated_class(block, splice)
+        inserted.splice = splice
+        # Before anything is taken out: a name that a file gives may be in use.
+        block.add_module(splice.module, inserted.train(block.training))
+        if splice.replaces:
+            inserted.replaced = _emptied(block, keep=splice.module)
+        block.__class__ = cls
+
+
+def _first_parameter(*modules: nn.Module) -> nn.Parameter | None:
+    """What an inserted module takes its device and type from: a pool has no parameter, its model may."""
+    parameters = (p for module in modules for p in module.parameters() if p.is_floating_point())
+    return next(parameters, None)
+
+
+def build_on_meta(splices: Iterable[Splice]) -> tuple[AttnInject, ...]:
+    """What splices write in, on the meta device; those that differ in their place alone share one object."""
+    built: dict[str, AttnInject] = {}
+    return tuple(_build_once(splice, built) for splice in splices)
+
+
+def _build_once(splice: Splice, built: dict[str, AttnInject]) -> AttnInject:
+    place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1, "operation": 0}
+    inside: dict[str, Any] = {"tap": None, "users": (), "fixed": {}, "note": "", "removed": ()}
+    like = repr(dataclasses.replace(splice, **place, **inside))
+    if like not in built:
+        with torch.device("meta"):
+            built[like] = build(splice)
+    return built[like]
+
+
+def _emptied(module: nn.Module, *, keep: str) -> Replaced:
+    """Take out all that a module consists of but the child `keep`; names stay, so that their order holds."""
+    children = {name: child for name, child in module._modules.items() if name != keep}
+    replaced = Replaced(dict(module._parameters), dict(module._buffers), children)
+    module._parameters.update(dict.fromkeys(module._parameters))
+    module._buffers.update(dict.fromkeys(module._buffers))
+    module._modules.update(dict.fromkeys(children))
+    return replaced
+
+
+def _unfit_for_code(splice: Splice) -> str | None:
+    """Why a splice may not be written into source code: its names must be names and its values literals."""
+    names = [splice.module, *splice.fixed]
+    if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
+        return f"{wrong[0]!r} is no name"
+    if wrong := [name for name, value in splice.fixed.items() if not isinstance(value, FIXABLE)]:
+        return f"the value of {wrong[0]} is no literal"
+    return None
+
+
+def build(splice: Splice) -> AttnInject:
+    """The module that a splice writes in."""
+    size = None if splice.height is None or splice.width is None else (splice.height, splice.width)
+    if splice.placement in (STEM, POOL):
+        return AttnInject(build_stem(splice))
+    attention = create_attention(splice.attention, channels=splice.channels, size=size, **splice.options)
+    grid = Grid(splice.height, splice.width, splice.prefix) if splice.layout == "NLC" else None
+    identity = splice.start == "identity"
+    return AttnInject(attention, layout=splice.layout, grid=grid, identity=identity, stride=splice.stride)
+
+
+def label(splice: Splice) -> str:
+    """The shortest spec of the module that a splice writes in, `sa:groups=32`."""
+    if splice.placement in (STEM, POOL):
+        return f"{splice.attention} {splice.placement}"
+    return str(resolve(AttentionSpec(name=splice.attention, options=splice.options), splice.channels))
+
+
+def operated_class(block: nn.Module, splice: Splice) -> type[nn.Module]:
+    """The generated class whose forward also runs the inserted child."""
+    base = type(block)
+    if splice.replaces or splice.tap is None:
+        return _closed_class(base, splice)
+    code, names = source(_rewritten(block, splice), base.forward, splice.fixed)
+    return generated_class(base, code, names)
+
+
+def _closed_class(base: type[nn.Module], splice: Splice) -> type[nn.Module]:
+    """The generated class of an edit that never looks inside; only the block's class decides it."""
+    key = (base, splice.module, splice.element, splice.replaces)
+    if key not in _closed:
+        if splice.replaces:
+            graph = replacement_graph(base, splice.module)
+        else:
+            graph = after_graph(base, splice.module, splice.element)
+        code, names = source(graph, base.forward)
+        _closed[key] = generated_class(base, code, names)
+    return _closed[key]
+
+
+def _rewritten(block: nn.Module, splice: Splice) -> fx.Graph:
+    """The block's traced body with the inserted child behind the tapped node."""
+    graph = trace(block, splice.fixed)
+    nodes = {node.name: node for node in graph.nodes}
+    missing = [name for name in (splice.tap, *splice.users) if name not in nodes]
+    if missing:
+        raise FitError(
+            f"{splice.name} cannot be operated: the body of {type(block).__name__} has no node {missing[0]}.",
+            hint="The library that defines it has changed since the edit was recorded.",
+        )
+    tap = nodes[str(splice.tap)]
+    anchor = max((n for n in graph.nodes if n.op == "placeholder"), key=list(graph.nodes).index)
+    with graph.inserting_after(anchor if tap.op == "placeholder" else tap):
+        gated = graph.call_module(splice.module, (tap,))
+    for name in splice.users:
+        nodes[name].replace_input_with(tap, gated)
+    return graph

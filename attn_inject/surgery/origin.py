@@ -1,0 +1,48 @@
+"""What an operated model carries with it, so that whoever has it in hand can save it: its origin.
+
+It hangs on the inserted modules, so it survives copies and pickles, and goes when they are removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from attn_inject.models.loaded import Provenance
+from attn_inject.surgery.inserted import inserted_modules
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model is from and what was asked of it.
+
+    Attributes:
+        provenance: Of the untouched model.
+        plans: What was asked, operation by operation, as `plan.to_dict` gives it.
+    """
+
+    provenance: Provenance
+    plans: tuple[Mapping[str, Any], ...]
+
+
+def carry(model: nn.Module, origin: Origin) -> None:
+    """Let an operated model know its origin, and its modules where they are in it."""
+    for name, module in inserted_modules(model).items():
+        module.origin = origin
+        if module.splice is not None:
+            module.splice = dataclasses.replace(module.splice, name=name.rpartition(".")[0])
+
+
+def carried(model: nn.Module) -> Origin | None:
+    """The origin of a model, or None: it was never operated, or has become a part of something larger."""
+    origin = None
+    for name, module in inserted_modules(model).items():
+        splice = module.splice
+        if splice is None or name != splice.path:
+            return None
+        origin = module.origin
+    return origin if isinstance(origin, Origin) else None

@@ -1,0 +1,85 @@
+"""Where the authors of a module put it: what `--placement paper` stands for.
+
+The catalogue's rows say it for residual networks of four stages. Inverted residual blocks (MobileNetV2)
+have a place of their own where the authors chose one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.attention import registry
+from attn_inject.request import REPLACING, AttentionSpec, Plan
+from attn_inject.sites.findings import Found
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A site with what it shall get.
+
+    Attributes:
+        found: The site.
+        spec: The module that serves it.
+        placement: A key of `plan.PLACEMENTS` other than `paper`.
+    """
+
+    found: Found
+    spec: AttentionSpec
+    placement: str
+
+
+def assign(selected: Sequence[Found], everywhere: Sequence[Found], plan: Plan) -> list[Assignment]:
+    """Each selected site with its module and placement; sites that the authors leave free are left out.
+
+    Args:
+        selected: Sites that the plan keeps.
+        everywhere: All sites of the model, which tell the last and every second one of a stage.
+        plan: What is asked.
+    """
+    pairs = [(found, plan.spec_for(found.site.name)) for found in selected]
+    if plan.placement != "paper":
+        return [Assignment(found, spec, plan.placement) for found, spec in pairs]
+    assigned = []
+    for found, spec in pairs:
+        entry = registry.find(spec.name)
+        placement = _placement(found.frame.module, entry)
+        if placement and _is_in_paper(found, everywhere, entry):
+            assigned.append(Assignment(found, spec, placement))
+    return assigned
+
+
+def replaces(spec: AttentionSpec, plan: Plan) -> bool:
+    """Whether a plan has a module take another one's place."""
+    placement = registry.find(spec.name).placement if plan.placement == "paper" else plan.placement
+    return placement in REPLACING
+
+
+def note(spec: AttentionSpec) -> str:
+    """What `--placement paper` means for a module, as a sentence without its end."""
+    entry = registry.find(spec.name)
+    text = f"{entry.name}: {entry.placement}"
+    if entry.inverted:
+        text += f" ({entry.inverted} in inverted residual blocks)"
+    if entry.stages:
+        text += f", in stages {', '.join(map(str, entry.stages))}"
+    return text + {"last": ", the last block of each", "second": ", every second block"}.get(entry.blocks, "")
+
+
+def _placement(block: nn.Module, entry: registry.Entry) -> str:
+    """The authors' placement in a block; "" if they leave such a block alone."""
+    depthwise = [m for m in block.modules() if isinstance(m, nn.Conv2d) and 1 < m.in_channels == m.groups]
+    if not entry.inverted or not depthwise:
+        return entry.placement
+    first = next(m for m in block.modules() if isinstance(m, nn.Conv2d))
+    return entry.inverted if depthwise[0].in_channels > first.in_channels else ""
+
+
+def _is_in_paper(found: Found, everywhere: Sequence[Found], entry: registry.Entry) -> bool:
+    stage = [item.site.name for item in everywhere if item.site.stage == found.site.stage]
+    if entry.stages and found.site.stage not in entry.stages:
+        return False
+    at = stage.index(found.site.name)
+    return {"last": at == len(stage) - 1, "second": at % 2 == 1}.get(entry.blocks, True)

@@ -1,0 +1,187 @@
+"""What a zoo would do: its outputs, where each stands, and what each needs. Nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from attn_inject.errors import AttnInjectError, all_errors
+from attn_inject.request import ModelRequest, to_dict
+from attn_inject.zoo.drive import Finished, drive
+from attn_inject.zoo.engine import Engine, Failure, Node, Task
+from attn_inject.zoo.jobs import Found, Job, make_jobs
+from attn_inject.zoo.ledger import Ledger
+from attn_inject.zoo.manifest import Zoo
+from attn_inject.zoo.place import Place
+from attn_inject.zoo.resume import Standing, name_aside, take_stock
+from attn_inject.zoo.schedule import USUAL, estimate
+
+Say = Callable[[str], None]
+_SIZING = 600.0  # seconds for the outline of a model; a model that takes longer runs unsized
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One output that is asked for.
+
+    Attributes:
+        job: What is asked.
+        state: A key of `resume.STATES`.
+        params: Of the untouched model; None if unknown, as of a saved file.
+        size: Bytes of the untouched model, about those of the file; None if it could not be built.
+        need: Bytes of memory to set aside.
+        aside: Where the file goes that is there now and that someone changed; None if there is none.
+    """
+
+    job: Job
+    state: str
+    params: int | None = None
+    size: int | None = None
+    need: int = 0
+    aside: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented keys of one entry of `outputs`."""
+        return {
+            "file": self.job.file,
+            "model": self.job.request.name,
+            "attention": list(self.job.attention),
+            "placement": self.job.plan.placement,
+            "state": self.state,
+            "params": self.params,
+            "bytes": self.size,
+            "memory": self.need,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """Every output, the machines, and the room for the files.
+
+    Attributes:
+        outputs: In the order asked.
+        to_do: Those that will be made.
+        nodes: What there is to make them with.
+        disk_free: Bytes left at the output place; None where nobody knows.
+    """
+
+    outputs: tuple[Planned, ...]
+    to_do: tuple[Planned, ...]
+    nodes: tuple[Node, ...]
+    disk_free: int | None
+
+    @property
+    def disk_needed(self) -> int:
+        """Bytes of what will be made, about."""
+        return sum(planned.size or 0 for planned in self.to_do)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `zoo --dry-run --json`."""
+        return {
+            "outputs": [planned.to_json() for planned in self.outputs],
+            "to_do": len(self.to_do),
+            "disk_needed": self.disk_needed,
+            "disk_free": self.disk_free,
+            "nodes": [
+                {"name": node.name, "processes": node.slots, "memory": node.memory} for node in self.nodes
+            ],
+        }
+
+
+def find_jobs(zoo: Zoo, engine: Engine) -> list[Job]:
+    """Every output of a zoo, its models looked up by a worker.
+
+    Raises:
+        AttnInjectError: A name that does not exist, a glob that matches nothing, or two equal files.
+    """
+    texts = list(dict.fromkeys(text for entry in zoo.entries for text in entry.models))
+    specs = list(
+        {str(s): s for entry in zoo.entries for plan in entry.plans for s in plan.attention}.values()
+    )
+    task = Task(number=0, work="find", payload={"texts": texts, "specs": specs}, label="finding models")
+    [finished] = drive(engine, [task], retries=1)
+    if finished.failure is not None:
+        raise as_error(finished.failure)
+    found: Mapping[str, Found] = dict(zip(texts, finished.answer, strict=True))
+    return make_jobs(zoo, found)
+
+
+def as_error(failure: Failure) -> AttnInjectError:
+    """The error that a worker raised, as one of this process."""
+    by_code = {error.code: error for error in all_errors()}
+    message = f"{failure.message}\n{failure.detail}".strip() if failure.detail else failure.message
+    return by_code.get(failure.code, AttnInjectError)(message, hint=failure.hint)
+
+
+def look_ahead(
+    zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, everything: bool, say: Say
+) -> Prospect:
+    """What there is to do.
+
+    Args:
+        zoo: The request.
+        engine: Finds and sizes models.
+        ledger: What was done before.
+        place: Where the output lives.
+        everything: Whether to size what is done already, too.
+        say: Told what happens next.
+    """
+    say("finding models")
+    jobs = find_jobs(zoo, engine)
+    say("reading what earlier runs left")
+    standings = take_stock(jobs, ledger, place, discard=zoo.settings.discard)
+    wanted = [s for s in standings if _is_to_do(s, only_failed=zoo.settings.only_failed)]
+    sizes = _sizes(engine, (s.job for s in (standings if everything else wanted)), say)
+    outputs = tuple(_planned(standing, sizes) for standing in standings)
+    to_do = {id(standing.job) for standing in wanted}
+    return Prospect(
+        outputs=outputs,
+        to_do=tuple(planned for planned in outputs if id(planned.job) in to_do),
+        nodes=tuple(engine.nodes()),
+        disk_free=place.free(),
+    )
+
+
+def _is_to_do(standing: Standing, *, only_failed: bool) -> bool:
+    return standing.state == "failed" if only_failed else standing.state != "done"
+
+
+def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Planned:
+    job = standing.job
+    found = sizes.get(_text(job.request), {})
+    size = found.get("bytes")
+    # A model that could not be sized will most likely say why when it is converted.
+    need = estimate(size or 0, job.plan.check, found.get("positions", USUAL))
+    aside = name_aside(job.file, standing.changed) if standing.changed else None
+    return Planned(
+        job=job, state=standing.state, params=found.get("params"), size=size, need=need, aside=aside
+    )
+
+
+def _sizes(engine: Engine, jobs: Iterable[Job], say: Say) -> dict[str, Mapping[str, int]]:
+    """What each different model measures; models that cannot be built are left out."""
+    first = {_text(job.request): job for job in reversed([*jobs])}
+    tasks = [
+        Task(
+            number=number,
+            work="size",
+            payload={"request": job.request},
+            label=job.request.name,
+            timeout=job.timeout or _SIZING,
+        )
+        for number, job in enumerate(first.values())
+    ]
+    texts: Sequence[str] = [*first]
+    sizes: dict[str, Mapping[str, int]] = {}
+    finished: Finished
+    for count, finished in enumerate(drive(engine, tasks), 1):
+        say(f"sizing models: {count} of {len(tasks)}")
+        if finished.failure is None:
+            sizes[texts[finished.task.number]] = finished.answer
+    return sizes
+
+
+def _text(request: ModelRequest) -> str:
+    return json.dumps(to_dict(request), sort_keys=True)

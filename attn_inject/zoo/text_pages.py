@@ -1,0 +1,87 @@
+"""What a zoo tells people in text: a line per finished model, the end of a run, and what a run would do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from attn_inject.display.grid import Grid
+from attn_inject.display.numbers import plural, scaled, storage
+from attn_inject.display.page import Part
+from attn_inject.display.rejections import name_some
+from attn_inject.zoo.dry_run import Planned, Prospect
+from attn_inject.zoo.engine import Node
+from attn_inject.zoo.manifest import Zoo
+from attn_inject.zoo.record import Record
+
+_NAMES_SHOWN = 4
+
+
+def record_line(record: Record) -> str:
+    """`done    timm/resnet18.ela-l.pt  46.8 MB  0.7 s`, or why it failed."""
+    if record.failure is not None:
+        reason = " ".join(record.failure.message.split())
+        return f"failed  {record.file}  {record.failure.code}: {reason}"
+    discarded = "  discarded" if record.discarded else ""
+    return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}"
+
+
+def aside_lines(prospect: Prospect) -> list[str]:
+    """`kept    a.se.changed-fe5b4f19.pt  what was there as a.se.pt`, a line each."""
+    return [
+        f"kept    {planned.aside}  what was there as {planned.job.file}"
+        for planned in prospect.to_do
+        if planned.aside is not None
+    ]
+
+
+def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
+    """How many were done, kept and failed, and for each reason which."""
+    made = [record for record in records if record.is_done and not record.reused]
+    kept = [record for record in records if record.is_done and record.reused]
+    failed = [record for record in records if not record.is_done]
+    size = storage(sum(record.size for record in (*made, *kept) if not record.discarded))
+    counts = f"{len(made)} done, {len(kept)} done before and intact, {len(failed)} failed"
+    page: list[Part] = [f"{plural(len(records), 'output')} in {zoo.settings.out_dir}: {counts}; {size}"]
+    return [*page, failure_grid(failed)] if failed else page
+
+
+def failure_grid(failed: Iterable[Record]) -> Grid:
+    """One row a reason: how many outputs, which, and what to do."""
+    by_reason: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in failed:
+        if record.failure is not None:
+            by_reason[record.failure.code, record.failure.message].append(record)
+    rows = [
+        (code, str(len(group)), name_some([record.label for record in group], _NAMES_SHOWN), message)
+        for (code, message), group in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    return Grid.of("failed|>count|outputs|because", rows)
+
+
+def prospect_page(prospect: Prospect) -> list[Part]:
+    """What would run: every output with its state and needs, then the sums and the machines."""
+    rows = [_row(planned, is_to_do=planned in prospect.to_do) for planned in prospect.outputs]
+    grid = Grid.of("file|state|would|>params|>file, about|>memory, about", rows)
+    return [grid, _sums(prospect), _machines(prospect.nodes)]
+
+
+def _row(planned: Planned, *, is_to_do: bool) -> tuple[str, ...]:
+    params = "" if planned.params is None else scaled(planned.params)
+    size = "" if planned.size is None else storage(planned.size)
+    would = "run" if is_to_do else "stay"
+    return (planned.job.file, planned.state, would, params, size, storage(planned.need))
+
+
+def _sums(prospect: Prospect) -> str:
+    needed = f"about {storage(prospect.disk_needed)} of disk"
+    free = "" if prospect.disk_free is None else f", {storage(prospect.disk_free)} free"
+    largest = max((planned.need for planned in prospect.to_do), default=0)
+    memory = f"; the largest needs about {storage(largest)} of memory" if largest else ""
+    would = f"would run {len(prospect.to_do)} of {plural(len(prospect.outputs), 'output')}"
+    return f"{would}: {needed}{free}{memory}"
+
+
+def _machines(nodes: Sequence[Node]) -> str:
+    lines = [f"{node.name}: {node.slots} at a time, {storage(node.memory)} of memory" for node in nodes]
+    return "\n".join(lines) or "No machine is ready."

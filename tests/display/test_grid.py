@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from attn_inject.display.grid import Grid, printable
+from attn_inject.display.page import for_pipe, for_terminal
+
+NAMES = Grid.of("name|>params|remark", [("layer[34].0", "12", ""), ("[red]x[/red]", "1234", "")])
+
+
+def test_plain_columns_line_up_and_end_without_blanks():
+    assert NAMES.for_pipe() == ("name          params  remark\nlayer[34].0       12\n[red]x[/red]    1234")
+
+
+def test_a_pipe_is_never_wrapped():
+    long = Grid.of("name", [("x" * 500,)])
+    assert "x" * 500 in for_pipe([long])
+    assert "x" * 500 not in for_terminal([long], width=80)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_brackets_survive_on_a_terminal(width):
+    shown = for_terminal(["about [bold]x[/bold]", NAMES], width=width)
+    joined = "".join(shown.split())
+    for kept in ("layer[34].0", "[red]x[/red]", "[bold]x[/bold]"):
+        assert kept in joined or width == 20
+
+
+def test_wide_characters_line_up():
+    assert Grid.of("a|b", [("模型", "x"), ("m", "y")]).for_pipe() == "a     b\n模型  x\nm     y"
+
+
+def test_empty_columns_go():
+    assert [column.title for column in NAMES.without_empty_columns().columns] == ["name", "params"]
+
+
+def test_markdown_escapes_its_own_marks():
+    text = Grid.of("a|>b", [("x|y\\z", "1")]).to_markdown()
+    assert text == "| a | b |\n|---|---:|\n| x\\|y\\\\z | 1 |"
+
+
+def test_csv_reads_back():
+    cells = ('say "a,b"', "c;d", "")
+    assert list(csv.reader(io.StringIO(Grid.of("x|y|z", [cells]).to_csv())))[1] == list(cells)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ä 模", "plain ä 模"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("a\nb", "a\nb"),
+        ("\r\x00\t", "\\r\\x00\\t"),
+        ("\u202e", "\\u202e"),
+    ],
+)
+def test_control_characters_are_spelled_out(text, shown):
+    assert printable(text) == shown
+
+
+def test_a_cell_is_one_line():
+    assert Grid.of("reason", [("two\nlines\x1b",)]).rows == (("two lines\\x1b",),)

@@ -1,0 +1,1 @@
+"""Every architecture of timm and torchvision: sites, reasons, proofs. Opt-in: `python -m tests.sweeps`."""

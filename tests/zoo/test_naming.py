@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from attn_inject.errors import UsageError
+from attn_inject.request import ModelRequest, Plan, as_specs
+from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template, file_name, refuse_same_file, safe
+
+
+@pytest.mark.parametrize(
+    ("template", "source", "model", "attention", "file"),
+    [
+        (DEFAULT_TEMPLATE, "timm", "timm/resnet18", "ela-l", "timm/resnet18.ela-l.pt"),
+        (DEFAULT_TEMPLATE, "timm", "timm/net.a1_in1k", "sa:groups=32", "timm/net.a1_in1k.sa-groups=32.pt"),
+        (DEFAULT_TEMPLATE, "timm", "timm/a", ("layer4.*=sa", "se"), "timm/a.layer4.-=sa+se.pt"),
+        (DEFAULT_TEMPLATE, "factory", "pkg.mod:make", "se", "factory/pkg.mod-make.se.pt"),
+        (DEFAULT_TEMPLATE, "file", "some/folder/old.pt", "se", "file/old.se.pt"),
+        ("{model}-{placement}.pt", "torchvision", "torchvision/vgg", "se", "vgg-after.pt"),
+        ("all/{model}.{seed}", "timm", "timm/a", "se", "all/a.7.pt"),
+    ],
+)  # fmt: skip
+def test_file_names(template, source, model, attention, file):
+    plan = Plan(attention=as_specs(attention), seed=7)
+    assert file_name(template, source, ModelRequest(name=model), plan, "pt") == file
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{modle}", "Did you mean {model}"),
+        ("fixed", "names every file alike"),
+        ("../{model}", "leads out"),
+        ("/tmp/{model}", "leads out"),
+        ("{model}/", "leads out"),
+        ("{model", "cannot be read"),
+    ],
+)
+def test_templates_that_are_refused(template, told):
+    with pytest.raises(UsageError) as caught:
+        check_template(template)
+    assert told in str(caught.value)
+
+
+def test_words_that_no_disk_takes():
+    assert safe("a:b/c*d") == "a-b-c-d"
+    assert safe("..") == "-."
+    assert safe("///") == "-"
+    long = safe("x" * 400)
+    assert len(long) < 200
+    assert long != safe("x" * 401)
+
+
+def test_two_outputs_with_one_name_are_refused_with_both():
+    refuse_same_file([("a.pt", "one"), ("b.pt", "two")])
+    with pytest.raises(UsageError, match=r"one, and two"):
+        refuse_same_file([("a.pt", "one"), ("A.pt", "two")])
