@@ -13,7 +13,7 @@ from attn_inject.files.structure_digest import state_digest
 from attn_inject.models import from_timm
 from attn_inject.models.loaded import Provenance
 from attn_inject.surgery import apply as splicing
-from tests.files.conftest import contents_of, operated
+from tests.files.conftest import contents_of, operated, splice
 from tests.files.factories import Shifting, Tied
 
 IMAGE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
