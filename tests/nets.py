@@ -16,7 +16,7 @@ from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings
 from attn_inject.surgery import apply
 from attn_inject.surgery.decide import decide, search
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 
 
 def build(name: str, *, meta: bool = False, **arguments: Any) -> nn.Module:
@@ -52,20 +52,20 @@ def make_generic(model: nn.Module, seed: int = 0) -> nn.Module:
     return model
 
 
-def operate_on(
+def modify(
     model: nn.Module,
     attention: str,
     *,
     size: tuple[int, ...] | None = None,
     start: str = "identity",
     **plan: Any,
-) -> tuple[Splice, ...]:
+) -> tuple[Edit, ...]:
     """Write `attention` into a model, in place."""
     request = Plan(attention=as_specs(attention), **plan)
     findings = search(model, InputSpec(size or size_of(model)), request)
     decision = decide(model, findings, request, start=start)
-    apply.apply(model, decision.splices)
-    return decision.splices
+    apply.apply(model, decision.edits)
+    return decision.edits
 
 
 def set_alphas(model: nn.Module, value: float) -> None:

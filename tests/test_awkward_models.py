@@ -156,7 +156,7 @@ def test_a_name_that_the_block_uses_is_left_to_it():
 def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch):
     model = Net(Block(), Block())
     keys = copy.deepcopy(list(model.state_dict()))
-    classes = iter([apply.operated_class])
+    classes = iter([apply.modified_class])
     monkeypatch.setattr(apply, "operated_class", lambda *edit: next(classes)(*edit))
     with pytest.raises(StopIteration):  # at the second block
         attn_inject.inject(model, "se", input_size=SIZE, inplace=True)

@@ -19,7 +19,7 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Outline:
+class ReferenceShapes:
     """What the untouched model is, as far as it can be said without computing anything.
 
     Attributes:
@@ -32,7 +32,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Witness:
+class ReferenceOutputs:
     """The untouched model, as full checks compare with it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Witness:
     other_seed: int | None = None
 
 
-def outline(model: nn.Module, recording: Recording) -> Outline:
+def reference_shapes(model: nn.Module, recording: Recording) -> ReferenceShapes:
     """Note what a model is.
 
     Args:
@@ -60,7 +60,7 @@ def outline(model: nn.Module, recording: Recording) -> Outline:
     Raises:
         ModelError: It has no values, or returns nothing that can be compared.
     """
-    return Outline(_digests(model), recorded_shapes(recording))
+    return ReferenceShapes(_digests(model), recorded_shapes(recording))
 
 
 def recorded_shapes(recording: Recording) -> tuple[tuple[int, ...], ...]:
@@ -69,10 +69,10 @@ def recorded_shapes(recording: Recording) -> tuple[tuple[int, ...], ...]:
     Raises:
         ModelError: There is none.
     """
-    return tuple(tuple(tensor.shape) for tensor in comparable(recording.frames[0].output))
+    return tuple(tuple(tensor.shape) for tensor in comparable(recording.calls[0].output))
 
 
-def witness(model: nn.Module, inputs: InputSpec, *, seed: int) -> Witness:
+def reference_outputs(model: nn.Module, inputs: InputSpec, *, seed: int) -> ReferenceOutputs:
     """Note what a model is and does.
 
     Args:
@@ -89,7 +89,9 @@ def witness(model: nn.Module, inputs: InputSpec, *, seed: int) -> Witness:
         training = run(model, inputs, seed=seed, training=True)
         other_seed = _other_seed(model, inputs, training, seed=seed)
     # Without the graph, which would keep every activation alive.
-    return Witness(digests, tuple(tensor.detach() for tensor in evaluation), training, seed, other_seed)
+    return ReferenceOutputs(
+        digests, tuple(tensor.detach() for tensor in evaluation), training, seed, other_seed
+    )
 
 
 def _digests(model: nn.Module) -> dict[str, str]:

@@ -19,7 +19,7 @@ from attn_inject.checks.outputs import (
     check_shapes,
     count_calls,
 )
-from attn_inject.checks.reference import Outline, Witness, recorded_shapes
+from attn_inject.checks.reference import ReferenceOutputs, ReferenceShapes, recorded_shapes
 from attn_inject.checks.structure import check_structure
 from attn_inject.models.inputs import InputSpec
 from attn_inject.results import Check
@@ -29,7 +29,7 @@ from attn_inject.sites.recording import record
 def prove_structure(
     model: nn.Module,
     inputs: InputSpec,
-    before: Outline,
+    before: ReferenceShapes,
     *,
     calls: Mapping[str, int],
     removed: Collection[str] = (),
@@ -39,7 +39,7 @@ def prove_structure(
     Args:
         model: The operated model.
         inputs: How to call it.
-        before: What `outline` noted of the untouched model.
+        before: What `reference_shapes` noted of the untouched model.
         calls: How often each inserted module must run in one forward.
         removed: State-dict keys of replaced modules.
 
@@ -47,7 +47,7 @@ def prove_structure(
         ModelError: The operated model does not run.
     """
     recording = record(model, inputs)
-    counted = Counter(frame.name for frame in recording.frames)
+    counted = Counter(call.name for call in recording.calls)
     return (
         *check_structure(model, before.digests, removed),
         check_shapes(recorded_shapes(recording), before.shapes, detects=inputs.training_example is not None),
@@ -58,7 +58,7 @@ def prove_structure(
 def prove_all(
     model: nn.Module,
     inputs: InputSpec,
-    before: Witness,
+    before: ReferenceOutputs,
     *,
     calls: Mapping[str, int],
     identity: bool,
@@ -69,7 +69,7 @@ def prove_all(
     Args:
         model: The operated model; it is as before afterwards.
         inputs: How to call it.
-        before: What `witness` noted of the untouched model.
+        before: What `reference_outputs` noted of the untouched model.
         calls: How often each inserted module must run in one forward.
         identity: Whether the start is the identity.
         removed: State-dict keys of replaced modules.
@@ -94,6 +94,6 @@ def prove_all(
     return tuple(checks)
 
 
-def _check_output(output: tuple[torch.Tensor, ...], before: Witness, *, detects: bool) -> Check:
+def _check_output(output: tuple[torch.Tensor, ...], before: ReferenceOutputs, *, detects: bool) -> Check:
     shapes, expected = ([tuple(t.shape) for t in tensors] for tensors in (output, before.evaluation))
     return check_finite(check_shapes(shapes, expected, detects=detects), output, before.evaluation)

@@ -10,7 +10,7 @@ from attn_inject.cli import options
 from attn_inject.cli.diagnosis import Diagnosis, diagnose
 from attn_inject.cli.working import working
 from attn_inject.display.documents import json_text
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.page import Part, write_page
 from attn_inject.errors import MissingExtraError
 
@@ -33,7 +33,7 @@ def doctor_page(diagnosis: Diagnosis) -> list[Part]:
     """The page that `doctor` prints."""
     page: list[Part] = [f"attn-inject {diagnosis.version}, Python {diagnosis.python}"]
     page.append(
-        Grid.of(
+        Table.of(
             "library|version|needs|state",
             [
                 (item.name, item.version or "-", item.oldest and f">={item.oldest}", item.problem or "ok")
@@ -46,12 +46,12 @@ def doctor_page(diagnosis: Diagnosis) -> list[Part]:
             (extra.name, ", ".join(extra.missing) or "-", _install(extra.missing, extra.name))
             for extra in diagnosis.extras
         ]
-        page.append(Grid.of("extra|missing|to install it", rows).without_empty_columns())
+        page.append(Table.of("extra|missing|to install it", rows).without_empty_columns())
     if diagnosis.plugins:
-        page.append(Grid.of("plug-in|of", [(entry.name, entry.owner) for entry in diagnosis.plugins]))
+        page.append(Table.of("plug-in|of", [(entry.name, entry.owner) for entry in diagnosis.plugins]))
     if diagnosis.plugin_problems:
         rows = [(item.name, item.owner, item.reason) for item in diagnosis.plugin_problems]
-        page.append(Grid.of("plug-in that cannot be used|of|because", rows))
+        page.append(Table.of("plug-in that cannot be used|of|because", rows))
     return [*page, _verdict(diagnosis)]
 
 

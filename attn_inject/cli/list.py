@@ -14,7 +14,7 @@ from attn_inject.cli import options
 from attn_inject.cli.working import working
 from attn_inject.display.columns import COLUMNS
 from attn_inject.display.documents import json_text
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.listing import attention_document, attention_grid, models_grid, words_grid
 from attn_inject.display.page import write_page
 from attn_inject.errors import unknown_name
@@ -38,7 +38,7 @@ FORMATS = {
     ".svg": "the picture of a cost table, stats --plot; so are .png and .html",
 }
 
-Listing = tuple[Grid, Any]
+Listing = tuple[Table, Any]
 
 
 def list_names(

@@ -11,7 +11,7 @@ from attn_inject.cli import options, table_options
 from attn_inject.cli.working import print_notes, working
 from attn_inject.cost.budget import Budget
 from attn_inject.cost.figures import Stats
-from attn_inject.display.columns import Layout, parse_columns, require_column
+from attn_inject.display.columns import ColumnLayout, parse_columns, require_column
 from attn_inject.display.comparison_page import comparison_page
 from attn_inject.display.documents import json_text
 from attn_inject.display.page import write_page
@@ -108,7 +108,7 @@ def _write(path: Path, content: bytes, *, force: bool, quiet: bool) -> None:
     print_notes([f"saved {path}"], quiet=quiet)
 
 
-def _print(table: Stats, form: str, layout: Layout, *, per_site: bool) -> None:
+def _print(table: Stats, form: str, layout: ColumnLayout, *, per_site: bool) -> None:
     if form == "table":
         write_page(stats_page(table, layout, per_site=per_site), sys.stdout)
     else:
@@ -153,7 +153,7 @@ def resolve_format(form: str, out: Path | None, *, as_json: bool) -> str:
     return form or SUFFIXES[out.suffix]
 
 
-def _layout(columns: str, sort: str, *, relative: bool, **measured: bool) -> Layout:
+def _layout(columns: str, sort: str, *, relative: bool, **measured: bool) -> ColumnLayout:
     names = parse_columns(columns)
     by = sort.removeprefix("-").replace("-", "_")
     for name in (*names, *([require_column(by)] if by else [])):
@@ -161,7 +161,7 @@ def _layout(columns: str, sort: str, *, relative: bool, **measured: bool) -> Lay
         if measured.get(option) is False:
             raise UsageError(f"The column {name} is not measured.", hint=f"Add --{option}.")
     more = tuple(item for option in measured if measured[option] for item in (option, f"delta_{option}"))
-    return Layout(names=names, relative=relative, measured=more)
+    return ColumnLayout(names=names, relative=relative, measured=more)
 
 
 def _compare(requests: list[ModelRequest], *, as_json: bool, quiet: bool) -> None:

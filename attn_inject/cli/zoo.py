@@ -208,11 +208,11 @@ def zoo(
 def _preview(request: Zoo, *, as_json: bool, quiet: bool) -> None:
     from attn_inject.cli.zoo_display import watching
     from attn_inject.zoo.run import preview
-    from attn_inject.zoo.text_pages import prospect_page
+    from attn_inject.zoo.text_pages import dry_run_page
 
     with redirect_stdout(sys.stderr), watching(sys.stderr, quiet=quiet) as watcher:
-        prospect = preview(request, watcher)
-    _print(prospect.to_json(), prospect_page(prospect), as_json=as_json, quiet=quiet)
+        dry_run = preview(request, watcher)
+    _print(dry_run.to_json(), dry_run_page(dry_run), as_json=as_json, quiet=quiet)
 
 
 def _run(request: Zoo, *, as_json: bool, quiet: bool) -> None:

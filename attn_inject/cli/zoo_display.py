@@ -16,7 +16,7 @@ from rich.text import Text
 
 from attn_inject.display.grid import printable
 from attn_inject.display.numbers import plural, storage
-from attn_inject.zoo.dry_run import Prospect
+from attn_inject.zoo.dry_run import DryRun
 from attn_inject.zoo.engine import Progress
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.text_pages import aside_lines, record_line
@@ -31,9 +31,9 @@ class Lines:
     def say(self, text: str) -> None:
         """Nothing: a pipe gets results only."""
 
-    def begin(self, prospect: Prospect) -> None:
+    def begin(self, dry_run: DryRun) -> None:
         """Print what was put aside."""
-        for line in aside_lines(prospect):
+        for line in aside_lines(dry_run):
             print(printable(line), file=self._stream, flush=True)
 
     def progress(self, running: Sequence[Progress]) -> None:
@@ -49,7 +49,7 @@ class Lines:
 class Silence(Lines):
     """Nothing at all."""
 
-    def begin(self, prospect: Prospect) -> None:
+    def begin(self, dry_run: DryRun) -> None:
         """Nothing."""
 
     def record(self, record: Record) -> Record:
@@ -63,7 +63,7 @@ class Screen(Lines):
     def __init__(self, live: Live) -> None:
         super().__init__(sys.stderr)
         self._live = live
-        self._prospect: Prospect | None = None
+        self._prospect: DryRun | None = None
         self._done = self._failed = 0
         self._began = time.monotonic()
 
@@ -71,11 +71,11 @@ class Screen(Lines):
         """Show what happens before the first model."""
         self._live.update(Text(printable(text)))
 
-    def begin(self, prospect: Prospect) -> None:
+    def begin(self, dry_run: DryRun) -> None:
         """Start the bar."""
-        self._prospect = prospect
+        self._prospect = dry_run
         self._began = time.monotonic()
-        for line in aside_lines(prospect):
+        for line in aside_lines(dry_run):
             self._live.console.print(Text(printable(line)))
         self.progress([])
 

@@ -16,12 +16,12 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from attn_inject.cost.cost import Cost
-from attn_inject.cost.deduplication import CalledAgainError, StandIns, above, is_stand_in, is_within
-from attn_inject.cost.elementwise import NO_TRAFFIC, Tally, Traffic
+from attn_inject.cost.deduplication import CalledAgainError, Deduplication, above, is_deduplicated, is_within
+from attn_inject.cost.elementwise import NO_ELEMENTWISE, ElementwiseCost, Tally
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.shapes_only import ShapesOnly, ValuesNeededError
 from attn_inject.cost.tracing import countable_operations
-from attn_inject.cost.zero_storage import hollow
+from attn_inject.cost.zero_storage import zero_storage_copy
 from attn_inject.errors import ModelError
 from attn_inject.models.clone import uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec
@@ -64,13 +64,13 @@ class Counted:
 
     Attributes:
         cost: Of the whole module.
-        traffic: Elementwise operations and bytes moved, which flops leave out.
+        elementwise: Elementwise operations and bytes moved, which flops leave out.
         uncounted: Arithmetic that fvcore has no rule for, `aten::add`, and how often it ran.
         by_module: The same of every module, its children included, by qualified name; "" is the whole.
     """
 
     cost: Cost
-    traffic: Traffic = NO_TRAFFIC
+    elementwise: ElementwiseCost = NO_ELEMENTWISE
     uncounted: Mapping[str, int] = field(default_factory=dict)
     by_module: Mapping[str, Counted] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class Counted:
         uncounted = Counter(self.uncounted) + Counter(call.uncounted)
         return Counted(
             cost=self.cost + added,
-            traffic=self.traffic + call.traffic,
+            elementwise=self.elementwise + call.elementwise,
             uncounted=by_frequency(uncounted),
         )
 
@@ -127,13 +127,13 @@ def _count_run(
     model: nn.Module, arguments: Arguments, *, every_block: bool = False, real: bool = False
 ) -> Counted:
     """One trace; equal blocks once unless `every_block` is set, on shapes alone unless `real` is."""
-    flat = _FlatCall(hollow(model, dtype=torch.float32).eval(), arguments)
+    flat = _FlatCall(zero_storage_copy(model, dtype=torch.float32).eval(), arguments)
     analysis = _CostAnalysis(flat, flat.tensors)
     tally = Tally()
     inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
     mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
     # Before anything is hooked, which would make every module another one.
-    stand_ins = None if every_block else StandIns(flat.model, mode, tally)
+    deduplication = None if every_block else Deduplication(flat.model, mode, tally)
     tally.watch({name: module for module, name in _first_names(flat.model).items()})
     try:
         with countable_operations(), mode:
@@ -141,7 +141,9 @@ def _count_run(
     except (ValuesNeededError, CalledAgainError):
         raise
     except Exception as error:
-        if stand_ins is not None and stand_ins.served:  # a block may have left what a later one asks for
+        if (
+            deduplication is not None and deduplication.served
+        ):  # a block may have left what a later one asks for
             raise CalledAgainError from error
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
         raise ModelError(
@@ -150,28 +152,30 @@ def _count_run(
             hint=ANOTHER_INPUT,
         ) from error
     counted = _traced(flat.model, analysis, tally)
-    if stand_ins is not None:
-        _require_all_alive(counted, analysis, stand_ins)
-        for name, first in stand_ins.served:
+    if deduplication is not None:
+        _require_all_alive(counted, analysis, deduplication)
+        for name, first in deduplication.served:
             _add_subtree(counted, name, first)
     return dataclasses.replace(counted[""], by_module=counted)
 
 
-def _require_all_alive(counted: Mapping[str, Counted], analysis: _CostAnalysis, stand_ins: StandIns) -> None:
+def _require_all_alive(
+    counted: Mapping[str, Counted], analysis: _CostAnalysis, deduplication: Deduplication
+) -> None:
     """A trace drops what nothing reads, and then one of two equal blocks costs nothing.
 
     Raises:
         CalledAgainError: That happened, so every block has to be traced.
     """
-    firsts = [counted[name] for name in stand_ins.firsts]
+    firsts = [counted[name] for name in deduplication.firsts]
     dead = any(c.cost.params and not (c.cost.flops or c.cost.activations or c.uncounted) for c in firsts)
-    if dead or analysis.stand_ins != len(stand_ins.served):
+    if dead or analysis.stand_ins_alive != len(deduplication.served):
         raise CalledAgainError("a block's output is not used")
 
 
 def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str, Counted]:
     """What was counted in the trace, by module, in the model's own names."""
-    traffic = tally.by_module()
+    elementwise = tally.by_module()
     counts = analysis.by_module_and_operator()
     return {
         name: Counted(
@@ -180,7 +184,7 @@ def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str
                 flops=int(counts[f"model.{name}".rstrip(".")]["flops"]),
                 activations=int(counts[f"model.{name}".rstrip(".")]["activations"]),
             ),
-            traffic=traffic.get(name, NO_TRAFFIC),
+            elementwise=elementwise.get(name, NO_ELEMENTWISE),
             uncounted=analysis.uncounted(f"model.{name}".rstrip(".")),
         )
         for module, name in _first_names(model).items()
@@ -234,7 +238,7 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
     def __init__(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         super().__init__(model, inputs)
         self.set_op_handle(**_rules())
-        self.stand_ins = 0  # that are alive in the trace
+        self.stand_ins_alive = 0  # that are alive in the trace
         self.tracer_warnings("none").unsupported_ops_warnings(False).uncalled_modules_warnings(False)
 
     def uncounted(self, module: str) -> dict[str, int]:
@@ -243,8 +247,8 @@ class _CostAnalysis(JitModelAnalysis):  # type: ignore[misc]
         return by_frequency(Counter(self.unsupported_ops(module)) + Counter(broken))
 
     def _should_ignore_node(self, node: Any) -> bool:
-        if is_stand_in(node):
-            self.stand_ins += any(output.uses() for output in node.outputs())
+        if is_deduplicated(node):
+            self.stand_ins_alive += any(output.uses() for output in node.outputs())
             return True
         return super()._should_ignore_node(node) or node.kind() in _MOVES or not _touches_floats(node)
 

@@ -35,7 +35,7 @@ class CalledAgainError(Exception):
     """What one call of a block costs does not show in the trace."""
 
 
-class StandIns:
+class Deduplication:
     """While a model is traced, has blocks return what equal ones returned.
 
     Args:
@@ -103,7 +103,7 @@ class StandIns:
             self._serving.add(first)
             self.served.append((name, first))
             tensors = [x for x in given if isinstance(x, torch.Tensor)]
-            return _StandIn.apply(functools.partial(self._mode.unknown_like, shape), *tensors)
+            return _Deduplicated.apply(functools.partial(self._mode.unknown_like, shape), *tensors)
         before = _held(module)
         output = forward(*args, **kwargs)
         leaves_nothing = _is_alike(before, _held(module)) and name not in self._unfit
@@ -132,7 +132,7 @@ class StandIns:
         return key, names, tuple(type(x) for x in given), shapes, same, tuple(plain)
 
 
-class _StandIn(torch.autograd.Function):
+class _Deduplicated(torch.autograd.Function):
     """One node of the trace, so that what made the block's input is not taken for dead."""
 
     @staticmethod
@@ -172,9 +172,9 @@ def is_within(name: str, other: str) -> bool:
     return f"{name}.".startswith(f"{other}.")
 
 
-def is_stand_in(node: Any) -> bool:
+def is_deduplicated(node: Any) -> bool:
     """Whether a node of a trace is what a block that was not traced left."""
-    return bool(node.kind() == "prim::PythonOp" and node.pyname() == _StandIn.__name__)
+    return bool(node.kind() == "prim::PythonOp" and node.pyname() == _Deduplicated.__name__)
 
 
 def _repeated(model: nn.Module) -> Iterable[tuple[str, nn.Module, int]]:

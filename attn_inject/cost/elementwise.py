@@ -43,7 +43,7 @@ _SPARING = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class ElementwiseCost:
     """What the kernels of one forward of one sample do besides convolutions and matrix products.
 
     Attributes:
@@ -54,18 +54,18 @@ class Traffic:
     operations: int = 0
     moved: int = 0
 
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(operations=self.operations + other.operations, moved=self.moved + other.moved)
+    def __add__(self, other: ElementwiseCost) -> ElementwiseCost:
+        return ElementwiseCost(operations=self.operations + other.operations, moved=self.moved + other.moved)
 
-    def __sub__(self, other: Traffic) -> Traffic:
-        return Traffic(operations=self.operations - other.operations, moved=self.moved - other.moved)
+    def __sub__(self, other: ElementwiseCost) -> ElementwiseCost:
+        return ElementwiseCost(operations=self.operations - other.operations, moved=self.moved - other.moved)
 
-    def times(self, count: int) -> Traffic:
+    def times(self, count: int) -> ElementwiseCost:
         """Of `count` runs."""
-        return Traffic(operations=self.operations * count, moved=self.moved * count)
+        return ElementwiseCost(operations=self.operations * count, moved=self.moved * count)
 
 
-NO_TRAFFIC = Traffic()
+NO_ELEMENTWISE = ElementwiseCost()
 
 
 class Tally:
@@ -73,7 +73,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._scopes: list[str] = [""]
-        self._own: dict[str, Traffic] = defaultdict(Traffic)
+        self._own: dict[str, ElementwiseCost] = defaultdict(ElementwiseCost)
 
     def watch(self, modules: Mapping[str, nn.Module]) -> None:
         """Follow the forwards of modules, given by name."""
@@ -105,15 +105,15 @@ class Tally:
         written = [tensor.numel() for tensor in results if isinstance(tensor, torch.Tensor)]
         largest = max([*written, *(tensor.numel() for tensor, _ in read)], default=0)
         elements = sum(written) + sum(stored for _, stored in read)
-        self._own[self._scopes[-1]] += Traffic(
+        self._own[self._scopes[-1]] += ElementwiseCost(
             operations=0 if kind in _MOVES else largest, moved=_BYTES * elements
         )
 
-    def by_module(self) -> dict[str, Traffic]:
+    def by_module(self) -> dict[str, ElementwiseCost]:
         """The traffic of every module, its children included; "" is the whole."""
-        totals: dict[str, Traffic] = defaultdict(Traffic)
-        for name, traffic in self._own.items():
+        totals: dict[str, ElementwiseCost] = defaultdict(ElementwiseCost)
+        for name, elementwise in self._own.items():
             parts = name.split(".") if name else []
             for end in range(len(parts) + 1):
-                totals[".".join(parts[:end])] += traffic
+                totals[".".join(parts[:end])] += elementwise
         return totals

@@ -82,13 +82,13 @@ class Conditions:
 
 
 def time_in_turn(
-    base: nn.Module, operated: nn.Module, inputs: InputSpec, conditions: Conditions
+    base: nn.Module, modified: nn.Module, inputs: InputSpec, conditions: Conditions
 ) -> tuple[Timing, Timing]:
     """Time two placed models: base, operated, base, operated.
 
     Args:
         base: The untouched model, already placed.
-        operated: The operated one, already placed.
+        modified: The operated one, already placed.
         inputs: How to call both.
         conditions: How they are run.
 
@@ -101,7 +101,7 @@ def time_in_turn(
     args, kwargs = conditions.arguments(inputs)
     with torch.inference_mode():
         try:
-            runs = [lambda: base(*args, **kwargs), lambda: operated(*args, **kwargs)]
+            runs = [lambda: base(*args, **kwargs), lambda: modified(*args, **kwargs)]
             for _ in range(_WARM_UP):
                 for run in runs:
                     _seconds(run, conditions.device)
@@ -114,7 +114,7 @@ def time_in_turn(
                 hint="Another dtype or device (--dtype, --device) may do, or leave out compile (--compile).",
             ) from error
     before, after = zip(*pairs, strict=True)
-    ratio = statistics.median(operated / base for base, operated in pairs)
+    ratio = statistics.median(modified / base for base, modified in pairs)
     return timing(before), timing(after, ratio=ratio)
 
 

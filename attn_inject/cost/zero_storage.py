@@ -12,7 +12,7 @@ from torch import nn
 from attn_inject.models.clone import shadow
 
 
-def hollow(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Module:
+def zero_storage_copy(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Module:
     """A copy of `model` on the CPU whose parameters and buffers take no memory.
 
     Args:

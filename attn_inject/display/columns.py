@@ -40,7 +40,7 @@ _TITLES = {"gate_operations": "gate ops", "gate_bytes": "gate bytes"}
 
 
 @dataclass(frozen=True)
-class Layout:
+class ColumnLayout:
     """Which columns a table shows.
 
     Attributes:

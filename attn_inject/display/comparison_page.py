@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from attn_inject.cost.comparison import QUANTITIES, Comparison, Inserted
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, scaled, share
 from attn_inject.display.page import Part
 
@@ -27,16 +27,16 @@ def comparison_page(comparison: Comparison) -> list[Part]:
     return [*page, _sites(sites)] if sites else page
 
 
-def _totals(comparison: Comparison) -> Grid:
+def _totals(comparison: Comparison) -> Table:
     rows = []
     for name in QUANTITIES:
         before, after = getattr(comparison.a.figures, name), getattr(comparison.b.figures, name)
         delta = after - before
         rows.append((_NAMES[name], scaled(before), scaled(after), change(delta), share(delta, before)))
-    return Grid.of("cost|>A|>B|>B - A|>change", rows)
+    return Table.of("cost|>A|>B|>B - A|>change", rows)
 
 
-def _sites(sites: list[_Site]) -> Grid:
+def _sites(sites: list[_Site]) -> Table:
     """One line for each run of neighbouring modules that are alike on both sides."""
     rows = []
     for _, run in groupby(sites, key=_kind):
@@ -44,7 +44,7 @@ def _sites(sites: list[_Site]) -> Grid:
         first, last = alike[0][0], alike[-1][0]
         names = first if len(alike) == 1 else f"{first} .. {last}"
         rows.append((names, str(len(alike)), *_cells(alike[0][1]), *_cells(alike[0][2])))
-    return Grid.of("module|>count|A|>params each|>flops each|B|>params each|>flops each", rows)
+    return Table.of("module|>count|A|>params each|>flops each|B|>params each|>flops each", rows)
 
 
 def _kind(site: _Site) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.cells import cell_len
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 
@@ -27,7 +27,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """A table of text cells.
 
     Attributes:
@@ -39,22 +39,22 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, titles: str, rows: Iterable[Sequence[str]]) -> Grid:
+    def of(cls, titles: str, rows: Iterable[Sequence[str]]) -> Table:
         """From headings joined by `|`; a heading that starts with `>` is numeric: `name|>params`."""
         columns = tuple(Column(t.removeprefix(">"), t.startswith(">")) for t in titles.split("|"))
         return cls(
             columns, tuple(tuple(" ".join(printable(cell).split("\n")) for cell in row) for row in rows)
         )
 
-    def without_empty_columns(self) -> Grid:
+    def without_empty_columns(self) -> Table:
         """The same table less the columns in which every cell is empty."""
         kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
         columns = tuple(self.columns[i] for i in kept)
-        return Grid(columns, tuple(tuple(row[i] for i in kept) for row in self.rows))
+        return Table(columns, tuple(tuple(row[i] for i in kept) for row in self.rows))
 
-    def for_terminal(self) -> Table:
+    def for_terminal(self) -> RichTable:
         """A rich table; cells are plain text, so brackets in names stay what they are."""
-        table = Table(
+        table = RichTable(
             box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold"
         )
         for index, column in enumerate(self.columns):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from attn_inject.cost.cost import Cost
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, plural, scaled, share
 from attn_inject.display.page import Part
 from attn_inject.display.rejections import name_some, rejection_grid
@@ -46,7 +46,7 @@ def _manner(report: Report) -> str:
     return f"attention {attention}; placement {report.placement}; start {report.start}; input {size}"
 
 
-def insertion_grid(insertions: Iterable[Insertion]) -> Grid:
+def insertion_grid(insertions: Iterable[Insertion]) -> Table:
     """One row for each run of neighbouring sites that got the same module on the same shape."""
     rows = []
     for _, run in groupby(insertions, key=_kind):
@@ -55,7 +55,7 @@ def insertion_grid(insertions: Iterable[Insertion]) -> Grid:
         names = first.site.name if len(alike) == 1 else f"{first.site.name} .. {last.site.name}"
         costs = (scaled(first.cost.params), scaled(first.cost.flops))
         rows.append((names, str(len(alike)), first.attention, _map(first.site), *costs))
-    return Grid.of("sites|>count|attention|map (CxHxW)|>params each|>flops each", rows)
+    return Table.of("sites|>count|attention|map (CxHxW)|>params each|>flops each", rows)
 
 
 def _map(site: Site) -> str:
@@ -78,7 +78,7 @@ def _adaptations(insertions: Iterable[Insertion]) -> str:
     )
 
 
-def cost_grid(base: Cost, result: Cost) -> Grid:
+def cost_grid(base: Cost, result: Cost) -> Table:
     """Before, after and the difference, one row a quantity."""
     quantities = (
         ("params", base.params, result.params),
@@ -89,7 +89,7 @@ def cost_grid(base: Cost, result: Cost) -> Grid:
         (name, scaled(before), scaled(after), change(after - before), share(after - before, before))
         for name, before, after in quantities
     ]
-    return Grid.of("cost|>before|>after|>delta|>change", rows)
+    return Table.of("cost|>before|>after|>delta|>change", rows)
 
 
 def uncounted_line(uncounted: Mapping[str, int]) -> str:
@@ -100,10 +100,10 @@ def uncounted_line(uncounted: Mapping[str, int]) -> str:
     return f"not in flops (fvcore has no rule): {ran}"
 
 
-def check_grid(checks: Iterable[Check]) -> Grid:
+def check_grid(checks: Iterable[Check]) -> Table:
     """Every check, its verdict in words and its detail."""
     rows = [(check.name, "passed" if check.passed else "FAILED", check.detail) for check in checks]
-    return Grid.of("check|result|detail", rows).without_empty_columns()
+    return Table.of("check|result|detail", rows).without_empty_columns()
 
 
 def _ending(report: Report, dry_run: bool) -> str:

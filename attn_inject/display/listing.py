@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attn_inject.attention.registry import Entry
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 
 
-def attention_grid(entries: Iterable[Entry]) -> Grid:
+def attention_grid(entries: Iterable[Entry]) -> Table:
     """One row a module: its name, what it does, its options, and the paper or the package it is from."""
     rows = [(entry.name, entry.summary, option_text(entry.options), _origin(entry)) for entry in entries]
-    return Grid.of("name|what it does|options|from", rows)
+    return Table.of("name|what it does|options|from", rows)
 
 
 def option_text(options: Mapping[str, object]) -> str:
@@ -51,11 +51,11 @@ def attention_document(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def words_grid(title: str, words: Mapping[str, str]) -> Grid:
+def words_grid(title: str, words: Mapping[str, str]) -> Table:
     """Names and what they mean."""
-    return Grid.of(f"{title}|meaning", words.items())
+    return Table.of(f"{title}|meaning", words.items())
 
 
-def models_grid(models: Iterable[tuple[str, str]]) -> Grid:
+def models_grid(models: Iterable[tuple[str, str]]) -> Table:
     """(source, name) pairs."""
-    return Grid.of("source|model", models)
+    return Table.of("source|model", models)

@@ -9,9 +9,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from attn_inject.display.grid import Grid, printable
+from attn_inject.display.grid import Table, printable
 
-Part = str | Grid
+Part = str | Table
 
 
 def write_page(parts: Iterable[Part], stream: TextIO) -> None:
@@ -25,7 +25,7 @@ def write_page(parts: Iterable[Part], stream: TextIO) -> None:
 def for_pipe(parts: Iterable[Part]) -> str:
     """The page as plain text: a blank line between parts, no wrapping, no colour."""
     return (
-        "\n\n".join(part.for_pipe() if isinstance(part, Grid) else printable(part) for part in parts) + "\n"
+        "\n\n".join(part.for_pipe() if isinstance(part, Table) else printable(part) for part in parts) + "\n"
     )
 
 
@@ -41,4 +41,4 @@ def _print_parts(parts: Iterable[Part], console: Console) -> None:
     for index, part in enumerate(parts):
         if index:
             console.print()
-        console.print(part.for_terminal() if isinstance(part, Grid) else Text(printable(part)))
+        console.print(part.for_terminal() if isinstance(part, Table) else Text(printable(part)))

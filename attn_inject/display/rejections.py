@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.sites.site import Rejection
 
 
-def rejection_grid(rejected: Iterable[Rejection], *, names: int | None = None) -> Grid:
+def rejection_grid(rejected: Iterable[Rejection], *, names: int | None = None) -> Table:
     """Candidates grouped by reason, most frequent reason first.
 
     Args:
@@ -20,7 +20,7 @@ def rejection_grid(rejected: Iterable[Rejection], *, names: int | None = None) -
     for rejection in rejected:
         by_reason[rejection.reason].append(rejection.name)
     ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    return Grid.of(
+    return Table.of(
         "skipped because|>count|candidates",
         [(reason, str(len(found)), name_some(found, names)) for reason, found in ordered],
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.listing import option_text
 from attn_inject.display.numbers import plural, scaled, storage
 from attn_inject.display.page import Part
@@ -71,13 +71,13 @@ def _headline(content: Mapping[str, Any]) -> str:
     return "\n".join([first, ", ".join(built)]) if built else first
 
 
-def _site_grid(sites: Iterable[Mapping[str, Any]]) -> Grid:
+def _site_grid(sites: Iterable[Mapping[str, Any]]) -> Table:
     rows = []
     for kind, run in groupby(sites, key=_kind):
         names = [site["name"] for site in run]
         shown = names[0] if len(names) == 1 else f"{names[0]} .. {names[-1]}"
         rows.append((shown, str(len(names)), *kind))
-    return Grid.of(
+    return Table.of(
         "sites|>count|attention|map (CxHxW)|>params and buffers each|note", rows
     ).without_empty_columns()
 
@@ -89,20 +89,20 @@ def _kind(site: Mapping[str, Any]) -> tuple[str, ...]:
     return site["attention"], f"{map_size} {site['layout']}", scaled(site["elements"]), site["note"]
 
 
-def _option_grid(sites: Iterable[Mapping[str, Any]]) -> Grid:
+def _option_grid(sites: Iterable[Mapping[str, Any]]) -> Table:
     rows = dict.fromkeys(
         (site["attention"], site["placement"], site["start"], option_text(site["options"])) for site in sites
     )
-    return Grid.of("attention|placement|start|options", rows).without_empty_columns()
+    return Table.of("attention|placement|start|options", rows).without_empty_columns()
 
 
-def _tensor_grid(content: Mapping[str, Any]) -> Grid:
+def _tensor_grid(content: Mapping[str, Any]) -> Table:
     inserted = content["inserted_tensors"], content["inserted_elements"]
     whole = content["tensors"], content["elements"]
     base = whole[0] - inserted[0], whole[1] - inserted[1]
     rest = "base" if content["only"] == "all" else "running statistics"
     rows = [(rest, base), ("attention", inserted), ("together", whole)]
-    return Grid.of("part|>tensors|>params and buffers", [(name, str(n), scaled(e)) for name, (n, e) in rows])
+    return Table.of("part|>tensors|>params and buffers", [(name, str(n), scaled(e)) for name, (n, e) in rows])
 
 
 def _origin(content: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.numbers import plural
 from attn_inject.display.page import Part
 from attn_inject.display.rejections import rejection_grid
@@ -24,13 +24,13 @@ def sites_page(model: str, found: Sites) -> list[Part]:
     return page
 
 
-def site_grid(sites: tuple[Site, ...]) -> Grid:
+def site_grid(sites: tuple[Site, ...]) -> Table:
     """One row a site."""
     rows = [
         (site.name, site.block, str(site.stage), site.layout, str(site.channels), site.size, _remarks(site))
         for site in sites
     ]
-    return Grid.of("site|block|>stage|layout|>channels|>size|remarks", rows).without_empty_columns()
+    return Table.of("site|block|>stage|layout|>channels|>size|remarks", rows).without_empty_columns()
 
 
 def _remarks(site: Site) -> str:

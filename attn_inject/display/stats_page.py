@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from attn_inject.cost.figures import SiteCost, Stats, StatsRow
-from attn_inject.display.columns import Layout, cell, is_numeric, raw, sort_rows, title
+from attn_inject.display.columns import ColumnLayout, cell, is_numeric, raw, sort_rows, title
 from attn_inject.display.documents import json_text
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.injection_page import uncounted_line
 from attn_inject.display.numbers import scaled, storage
 from attn_inject.display.page import Part, for_pipe
@@ -26,7 +26,7 @@ _SITE_KEYS = (
     "name", "attention", "layout", "channels", "height", "width", "stage", "calls", "params", "flops",
     "activations", "gate_operations", "gate_bytes",
 )  # fmt: skip
-USUAL = Layout()
+USUAL = ColumnLayout()
 
 
 def arranged(stats: Stats, *, sort: str = "", top: int | None = None) -> Stats:
@@ -49,7 +49,7 @@ def arranged(stats: Stats, *, sort: str = "", top: int | None = None) -> Stats:
     return dataclasses.replace(stats, rows=tuple(rows))
 
 
-def stats_page(stats: Stats, layout: Layout = USUAL, *, per_site: bool = False) -> list[Part]:
+def stats_page(stats: Stats, layout: ColumnLayout = USUAL, *, per_site: bool = False) -> list[Part]:
     """One table a model; below it the attention modules that do not fit, with the reason."""
     page: list[Part] = []
     for (model, source), rows in _by_model(stats.rows):
@@ -65,7 +65,7 @@ def _by_model(rows: Iterable[StatsRow]) -> Iterator[tuple[tuple[str, str], list[
         yield key, list(same)
 
 
-def _model_parts(heading: str, rows: Sequence[StatsRow], layout: Layout) -> list[Part]:
+def _model_parts(heading: str, rows: Sequence[StatsRow], layout: ColumnLayout) -> list[Part]:
     counted = [row for row in rows if row.reason is None]
     failed = [(row.attention or "this model", row.reason or "") for row in rows if row.reason is not None]
     placements = {row.placement for row in counted if row.placement}
@@ -74,14 +74,14 @@ def _model_parts(heading: str, rows: Sequence[StatsRow], layout: Layout) -> list
         columns = [name for name in layout.for_people if name != "placement" or layout.names or placements]
         parts.append(_grid(counted, columns, layout, whose=bool(layout.names)))
     if failed:
-        parts.append(Grid.of("no figures for|because", failed))
+        parts.append(Table.of("no figures for|because", failed))
     return parts
 
 
-def _grid(rows: Iterable[StatsRow], columns: Sequence[str], layout: Layout, *, whose: bool) -> Grid:
+def _grid(rows: Iterable[StatsRow], columns: Sequence[str], layout: ColumnLayout, *, whose: bool) -> Table:
     titles = "|".join(">" * is_numeric(name) + title(name, whose=whose) for name in columns)
     cells = [tuple(cell(row, name, relative=layout.relative) for name in columns) for row in rows]
-    grid = Grid.of(titles, cells)
+    grid = Table.of(titles, cells)
     return grid if layout.names else grid.without_empty_columns()
 
 
@@ -89,7 +89,7 @@ def _heading(row: StatsRow) -> str:
     return f"{row.attention} on {row.model}, site by site"
 
 
-def _site_grid(row: StatsRow) -> Grid:
+def _site_grid(row: StatsRow) -> Table:
     """One line for each run of neighbouring sites that cost the same."""
     rows = []
     for _, run in groupby(row.per_site, key=_kind):
@@ -98,7 +98,7 @@ def _site_grid(row: StatsRow) -> Grid:
         names = first.site.name if len(alike) == 1 else f"{first.site.name} .. {last.site.name}"
         costs = (scaled(first.params), scaled(first.flops), scaled(first.gate_operations))
         rows.append((names, str(len(alike)), first.attention, _map(first), *costs, storage(first.gate_bytes)))
-    return Grid.of(_SITE_TITLES, rows)
+    return Table.of(_SITE_TITLES, rows)
 
 
 def _kind(cost: SiteCost) -> tuple[object, ...]:
@@ -111,7 +111,7 @@ def _map(cost: SiteCost) -> str:
     return f"{site.channels}{size} {site.layout}"
 
 
-def stats_text(stats: Stats, form: str, layout: Layout = USUAL, *, per_site: bool = False) -> str:
+def stats_text(stats: Stats, form: str, layout: ColumnLayout = USUAL, *, per_site: bool = False) -> str:
     """The table as text in one of `FORMATS`, ended by a newline."""
     if form == "json":
         return json_text(stats.to_json(layout.more, per_site=per_site))
@@ -122,12 +122,12 @@ def stats_text(stats: Stats, form: str, layout: Layout = USUAL, *, per_site: boo
     return for_pipe(stats_page(stats, layout, per_site=per_site))
 
 
-def _csv(rows: Iterable[StatsRow], layout: Layout) -> Grid:
+def _csv(rows: Iterable[StatsRow], layout: ColumnLayout) -> Table:
     columns = layout.for_programs
-    return Grid.of("|".join(columns), [tuple(raw(row, name) for name in columns) for row in rows])
+    return Table.of("|".join(columns), [tuple(raw(row, name) for name in columns) for row in rows])
 
 
-def _sites_csv(rows: Iterable[StatsRow]) -> Grid:
+def _sites_csv(rows: Iterable[StatsRow]) -> Table:
     """One line a site."""
     titles = ("model", "source", "attention", "placement", "site", *_SITE_KEYS[2:])
     cells = []
@@ -138,9 +138,9 @@ def _sites_csv(rows: Iterable[StatsRow]) -> Grid:
             cells.append(
                 (row.model, row.source, site.attention, row.placement or "", site.site.name, *figures)
             )
-    return Grid.of("|".join(titles), cells)
+    return Table.of("|".join(titles), cells)
 
 
-def _markdown(rows: Sequence[StatsRow], layout: Layout) -> str:
+def _markdown(rows: Sequence[StatsRow], layout: ColumnLayout) -> str:
     names = layout.names or ("model", *layout.for_people, "reason")
     return _grid(rows, names, layout, whose=True).without_empty_columns().to_markdown() + "\n"

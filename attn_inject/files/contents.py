@@ -27,7 +27,7 @@ class Contents:
         state_dict: Its tensors by name, on the CPU.
         digest: Of the state dict as it was written, `digest.state_digest`.
         structure: Of the model as it was written, `digest.structure`.
-        witness: A seed and the output on the input that it makes, or None.
+        reference: A seed and the output on the input that it makes, or None.
         replaced: Tensors of the base that operations by replacement took out, by name, if they were kept.
         whole: Where only attention is kept, the digest of the whole state dict; else None.
     """
@@ -36,7 +36,7 @@ class Contents:
     state_dict: Mapping[str, Any]
     digest: str
     structure: Mapping[str, str]
-    witness: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = field(default=None, metadata={"key": "witness"})
     replaced: Mapping[str, Any] = field(default_factory=dict)
     whole: str | None = None
 
@@ -53,13 +53,13 @@ def to_payload(contents: Contents) -> dict[str, Any]:
         FileError: Something in it cannot be kept; it is named.
     """
     # An output may look at a part of something larger, or hang on a graph.
-    witness = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().cpu().clone(), contents.witness)
+    reference = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().cpu().clone(), contents.reference)
     tensors = storable(contents.tensors)
     kept = replace(
         contents,
         state_dict={name: tensors[name] for name in contents.state_dict},
         replaced={name: tensors[name] for name in contents.replaced},
-        witness=witness,
+        reference=reference,
     )
     return {
         "format": FORMAT,

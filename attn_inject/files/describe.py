@@ -12,7 +12,7 @@ import torch
 from attn_inject.files import formats
 from attn_inject.files.contents import Contents
 from attn_inject.files.recipe import to_plain
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
         with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
         and `inserted_elements` of what was added (parameters and buffers, in numbers), `replaced_tensors`
-        (kept of what was replaced), `only` (`all` or `attention`), `witness` (whether the output on a
+        (kept of what was replaced), `only` (`all` or `attention`), `reference` (whether the output on a
         seeded input is kept), `digest`, `plans` (what was asked, operation by operation) and `versions`.
 
     Raises:
@@ -30,8 +30,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     contents = formats.read(path, mmap=True)
     recipe = to_plain(contents.recipe)
-    sites = [_site(splice, contents) for splice in contents.recipe.splices]
-    inserted = [key for splice in contents.recipe.splices for key in _keys(splice, contents)]
+    sites = [_site(edit, contents) for edit in contents.recipe.edits]
+    inserted = [key for edit in contents.recipe.edits for key in _keys(edit, contents)]
     return {
         "file": str(path),
         "bytes": Path(path).stat().st_size,
@@ -46,34 +46,34 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "inserted_elements": _elements(contents, inserted),
         "replaced_tensors": len(contents.replaced),
         "only": "all" if contents.whole is None else "attention",
-        "witness": contents.witness is not None,
+        "witness": contents.reference is not None,
         "digest": contents.digest,
         "plans": recipe["plans"],
         "versions": recipe["versions"],
     }
 
 
-def _site(splice: Splice, contents: Contents) -> dict[str, Any]:
+def _site(edit: Edit, contents: Contents) -> dict[str, Any]:
     return {
-        "name": splice.name,
-        "module": splice.path,
-        "block": splice.block,
-        "attention": splice.attention,
-        "options": dict(splice.options),
-        "placement": splice.placement,
-        "operation": splice.operation,
-        "start": splice.start,
-        "layout": splice.layout,
-        "channels": splice.channels,
-        "height": splice.height,
-        "width": splice.width,
-        "elements": _elements(contents, _keys(splice, contents)),
-        "note": splice.note,
+        "name": edit.name,
+        "module": edit.path,
+        "block": edit.block,
+        "attention": edit.attention,
+        "options": dict(edit.options),
+        "placement": edit.placement,
+        "operation": edit.operation,
+        "start": edit.start,
+        "layout": edit.layout,
+        "channels": edit.channels,
+        "height": edit.height,
+        "width": edit.width,
+        "elements": _elements(contents, _keys(edit, contents)),
+        "note": edit.note,
     }
 
 
-def _keys(splice: Splice, contents: Contents) -> list[str]:
-    return [key for key in contents.state_dict if key.startswith(f"{splice.path}.")]
+def _keys(edit: Edit, contents: Contents) -> list[str]:
+    return [key for key in contents.state_dict if key.startswith(f"{edit.path}.")]
 
 
 def _elements(contents: Contents, keys: Iterable[str]) -> int:

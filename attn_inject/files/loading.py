@@ -17,9 +17,9 @@ from attn_inject.files.contents import Contents
 from attn_inject.files.rebuild import rebuild, repeat, require_base, require_structure
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import state_digest
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import inserted_modules
-from attn_inject.surgery.origin import Origin, carry
+from attn_inject.surgery.origin import Origin, attach_origin
 
 _Path = str | os.PathLike[str]
 
@@ -52,7 +52,7 @@ def load(
         model = _rebuilt(contents, path, base, trust)
     else:
         model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
-    carry(model, Origin(contents.recipe.provenance, contents.recipe.plans))
+    attach_origin(model, Origin(contents.recipe.provenance, contents.recipe.plans))
     # What a name builds is so already; a base in hand may use its values on the way to eval mode.
     return model if base is None else model.eval()
 
@@ -76,7 +76,7 @@ def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
     Raises:
         FileError: Names the class.
     """
-    named = [splice.attention for splice in recipe.splices if _names_code(splice)]
+    named = [edit.attention for edit in recipe.edits if _names_code(edit)]
     if named and not trust:
         raise FileError(
             f"{path} needs the class {named[0]}, and loading it would run that code.",
@@ -84,8 +84,8 @@ def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
         )
 
 
-def _names_code(splice: Splice) -> bool:
-    return ":" in splice.attention and not splice.attention.startswith("timm:")
+def _names_code(edit: Edit) -> bool:
+    return ":" in edit.attention and not edit.attention.startswith("timm:")
 
 
 def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: bool) -> nn.Module:
@@ -149,12 +149,12 @@ def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
 def _give_back(model: nn.Module, kept: Mapping[str, Any]) -> None:
     """Hand inserted modules the tensors of what they stand for, so that they can be taken out again."""
     for inserted in inserted_modules(model).values():
-        splice, replaced = inserted.splice, inserted.replaced
-        if splice is None or replaced is None:
+        edit, replaced = inserted.edit, inserted.replaced
+        if edit is None or replaced is None:
             continue
         keys = replaced.state().keys()
-        if all(isinstance(kept.get(f"{splice.name}.{key}"), torch.Tensor) for key in keys):
-            inserted.replaced = replaced.filled({key: kept[f"{splice.name}.{key}"] for key in keys})
+        if all(isinstance(kept.get(f"{edit.name}.{key}"), torch.Tensor) for key in keys):
+            inserted.replaced = replaced.filled({key: kept[f"{edit.name}.{key}"] for key in keys})
 
 
 def _unfit(path: _Path, error: Exception) -> FileError:

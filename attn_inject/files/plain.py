@@ -53,7 +53,7 @@ class _Walk:
         if type(value) in self._scalars:
             return value
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            value = {_key(field): getattr(value, field.name) for field in dataclasses.fields(value)}
         if isinstance(value, Mapping):
             return {
                 self._key(key, where): self.plain(item, f"{where}: {key}", depth + 1)
@@ -104,13 +104,20 @@ def _dataclass(data: Any, cls: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise FileError(f"{where} is {data!r:.80}, but must be a dictionary.", hint=_AGAIN)
     hints = _hints(cls)
-    for name in data:
-        if name not in hints:
-            raise FileError(f"{where} has an unknown field: {name:.80}.", hint=_AGAIN)
-    for name in hints:
-        if name not in data:
-            raise FileError(f"{where} lacks a field: {name}.", hint=_AGAIN)
-    return cls(**{name: from_plain(data[name], hint, f"{where}: {name}") for name, hint in hints.items()})
+    names = {_key(field): field.name for field in dataclasses.fields(cls)}
+    for key in data:
+        if key not in names:
+            raise FileError(f"{where} has an unknown field: {key:.80}.", hint=_AGAIN)
+    for key in names:
+        if key not in data:
+            raise FileError(f"{where} lacks a field: {key}.", hint=_AGAIN)
+    return cls(**{name: from_plain(data[key], hints[name], f"{where}: {key}") for key, name in names.items()})
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """The name of a field in files: format version 1 knows some by another one."""
+    key: str = field.metadata.get("key", field.name)
+    return key
 
 
 @functools.cache

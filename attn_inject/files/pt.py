@@ -71,5 +71,5 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
     except Exception as error:  # torch raises whatever broken data leads it to
         raise damaged(file, error) from error
     contents = from_payload(payload, str(path))
-    check_tensors((contents.tensors, contents.witness), sizes, str(path))
+    check_tensors((contents.tensors, contents.reference), sizes, str(path))
     return contents

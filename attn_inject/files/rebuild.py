@@ -12,8 +12,8 @@ from attn_inject.errors import AttnInjectError, FileError
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import first_difference, structure
 from attn_inject.models.clone import shadow
-from attn_inject.surgery import apply as splicing
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.apply import apply_edits, build_inserted
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import AttnInject
 
 
@@ -51,7 +51,7 @@ def rebuild(
             if kept is not None:  # a renamed module is told better than the edit that did not find it
                 require_base(_empty(recipe, base, trust), kept, recipe, path)
             raise
-        _fill_own_buffers(model, recipe.splices, keys)
+        _fill_own_buffers(model, recipe.edits, keys)
     if kept is not None:
         require_structure(model, kept, recipe, path)
     return model
@@ -64,7 +64,7 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
         FileError: They do not fit it.
     """
     try:
-        splicing.apply(model, recipe.splices)
+        apply_edits(model, recipe.edits)
     except AttnInjectError:
         raise
     except Exception as error:  # a recipe may name anything
@@ -80,7 +80,7 @@ def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path
         FileError: It is another; names the first difference.
     """
     # What was replaced was noted as what it became.
-    others = [splice.name for splice in recipe.splices if splice.replaces]
+    others = [edit.name for edit in recipe.edits if edit.replaces]
     others += [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
     own = {
         name: described
@@ -124,15 +124,15 @@ def _empty(recipe: Recipe, base: nn.Module | None, trust: bool) -> nn.Module:
     )
 
 
-def _fill_own_buffers(model: nn.Module, splices: Iterable[Splice], keys: Collection[str]) -> None:
+def _fill_own_buffers(model: nn.Module, edits: Iterable[Edit], keys: Collection[str]) -> None:
     """Inserted modules were made on meta; buffers that no state dict keeps get their values back."""
-    for splice in splices:
-        name = splice.path
+    for edit in edits:
+        name = edit.path
         inserted = model.get_submodule(name)
         lost = [key for key, _ in inserted.named_buffers() if f"{name}.{key}" not in keys]
         if not lost:
             continue
-        real = splicing.build(splice)
+        real = build_inserted(edit)
         for key in lost:
             owner, _, leaf = key.rpartition(".")
             inserted.get_submodule(owner)._buffers[leaf] = real.get_buffer(key)

@@ -12,7 +12,7 @@ from attn_inject.errors import FileError
 from attn_inject.files import plain
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import PLACEMENTS
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.stem import POOL, STEM
 
 SOURCES = ("timm", "torchvision", "factory", "object")
@@ -29,13 +29,13 @@ class Recipe:
 
     Attributes:
         provenance: Where the untouched model is from.
-        splices: What was written in, in order.
+        edits: What was written in, in order.
         plans: What was asked, operation by operation, as `plan.to_dict` gives it.
         versions: Of attn-inject and the libraries when the file was written.
     """
 
     provenance: Provenance
-    splices: tuple[Splice, ...]
+    edits: tuple[Edit, ...] = field(metadata={"key": "splices"})
     plans: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,23 +68,23 @@ def check_words(recipe: Recipe) -> None:
         FileError: Names the field.
     """
     _check_word(recipe.provenance.source, SOURCES, "recipe: provenance: source")
-    for index, splice in enumerate(recipe.splices):
+    for index, edit in enumerate(recipe.edits):
         where = f"recipe: splices[{index}]"
-        _check_word(splice.placement, _PLACED, f"{where}: placement")
-        _check_word(splice.start, STARTS, f"{where}: start")
-        _check_word(splice.layout, LAYOUTS, f"{where}: layout")
-        _check_names(splice, where)
-        _check_sizes(splice, where)
+        _check_word(edit.placement, _PLACED, f"{where}: placement")
+        _check_word(edit.start, STARTS, f"{where}: start")
+        _check_word(edit.layout, LAYOUTS, f"{where}: layout")
+        _check_names(edit, where)
+        _check_sizes(edit, where)
 
 
-def _check_names(splice: Splice, where: str) -> None:
+def _check_names(edit: Edit, where: str) -> None:
     """Surgery writes these names into the source of a block's forward, so they must be names."""
-    if not _MODULE.fullmatch(splice.module):
+    if not _MODULE.fullmatch(edit.module):
         raise FileError(
-            f"{where}: module is {splice.module!r:.80}, but must be attn_inject or attn_inject_1 and so on.",
+            f"{where}: module is {edit.module!r:.80}, but must be attn_inject or attn_inject_1 and so on.",
             hint="The file is damaged.",
         )
-    for name in splice.fixed:
+    for name in edit.specialized:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise FileError(
                 f"{where}: fixed has {name!r:.80}, which names no argument.", hint="The file is damaged."
@@ -99,14 +99,14 @@ def _check_word(value: str, known: Collection[str], where: str) -> None:
         )
 
 
-def _check_sizes(splice: Splice, where: str) -> None:
+def _check_sizes(edit: Edit, where: str) -> None:
     sizes = {
-        "channels": splice.channels,
-        "height": splice.height,
-        "width": splice.width,
-        "stage": splice.stage,
-        "calls": splice.calls,
-        "stride": splice.stride,
+        "channels": edit.channels,
+        "height": edit.height,
+        "width": edit.width,
+        "stage": edit.stage,
+        "calls": edit.calls,
+        "stride": edit.stride,
     }
     for name, size in sizes.items():
         if size is not None and size < 1:

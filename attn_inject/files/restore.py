@@ -14,7 +14,7 @@ from attn_inject.files.atomic import check_writable
 from attn_inject.files.contents import Contents
 from attn_inject.files.loading import check_digest
 from attn_inject.models.weights_file import read_weights
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 
 _Path = str | os.PathLike[str]
 
@@ -67,15 +67,15 @@ def restore(
 
 
 def _inserted(contents: Contents) -> set[str]:
-    prefixes = tuple(f"{splice.path}." for splice in contents.recipe.splices)
+    prefixes = tuple(f"{edit.path}." for edit in contents.recipe.edits)
     return {name for name in contents.state_dict if name.startswith(prefixes)}
 
 
-def _removed(contents: Contents) -> dict[str, Splice]:
+def _removed(contents: Contents) -> dict[str, Edit]:
     """Names of the base's tensors that operations by replacement took out, and by which edit."""
-    prefixes = tuple(f"{splice.path}." for splice in contents.recipe.splices)
-    gone = {f"{splice.name}.{key}": splice for splice in contents.recipe.splices for key in splice.removed}
-    return {name: splice for name, splice in gone.items() if not name.startswith(prefixes)}
+    prefixes = tuple(f"{edit.path}." for edit in contents.recipe.edits)
+    gone = {f"{edit.name}.{key}": edit for edit in contents.recipe.edits for key in edit.removed}
+    return {name: edit for name, edit in gone.items() if not name.startswith(prefixes)}
 
 
 def _completed(contents: Contents, path: _Path, base: _Path | None) -> dict[str, Any]:
@@ -89,23 +89,23 @@ def _completed(contents: Contents, path: _Path, base: _Path | None) -> dict[str,
         if name not in inserted:
             whole[name] = value
             continue
-        for gone in [gone for gone, splice in waiting.items() if name.startswith(f"{splice.path}.")]:
+        for gone in [gone for gone, edit in waiting.items() if name.startswith(f"{edit.path}.")]:
             whole[gone] = found[gone]
             del waiting[gone]
     return whole | {name: found[name] for name in waiting}
 
 
 def _found(
-    removed: Mapping[str, Splice], contents: Contents, path: _Path, base: _Path | None
+    removed: Mapping[str, Edit], contents: Contents, path: _Path, base: _Path | None
 ) -> Mapping[str, Any]:
     """Where the tensors that were taken out are: in the file itself, or in the base's."""
     lost = [name for name in removed if name not in contents.replaced]
     if not lost:
         return contents.replaced
     if base is None:
-        splice = removed[lost[0]]
+        edit = removed[lost[0]]
         raise FileError(
-            f"{path} lacks {lost[0]}, which {splice.placement} took out.",
+            f"{path} lacks {lost[0]}, which {edit.placement} took out.",
             hint="Hand over the weights of the base: --base FILE (base= in Python).",
         )
     weights = read_weights(str(base)).state

@@ -230,12 +230,12 @@ def _bytes_of(tensor: torch.Tensor) -> memoryview:
     return tensor.contiguous().flatten().view(torch.uint8).numpy().data if tensor.numel() else memoryview(b"")
 
 
-def _as_text(witness: Any) -> Any:
+def _as_text(reference: Any) -> Any:
     """The output as text; None if it is too large for a header."""
-    tensors = [leaf for leaf in pytree.tree_leaves(witness) if isinstance(leaf, torch.Tensor)]
+    tensors = [leaf for leaf in pytree.tree_leaves(reference) if isinstance(leaf, torch.Tensor)]
     if sum(tensor.nbytes for tensor in tensors) > LARGEST_WITNESS:
         return None
-    return pytree.tree_map_only(torch.Tensor, _tensor_as_text, witness)
+    return pytree.tree_map_only(torch.Tensor, _tensor_as_text, reference)
 
 
 def _tensor_as_text(tensor: torch.Tensor) -> dict[str, Any]:
@@ -243,10 +243,10 @@ def _tensor_as_text(tensor: torch.Tensor) -> dict[str, Any]:
     return {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "base64": data}
 
 
-def _from_text(witness: Any) -> Any:
-    if isinstance(witness, dict):
-        if witness.keys() == {"dtype", "shape", "base64"}:
-            flat = torch.frombuffer(bytearray(base64.b64decode(witness["base64"])), dtype=torch.uint8)
-            return flat.view(_BY_NAME[witness["dtype"]]).reshape(witness["shape"])
-        return {name: _from_text(item) for name, item in witness.items()}
-    return [_from_text(item) for item in witness] if isinstance(witness, list) else witness
+def _from_text(reference: Any) -> Any:
+    if isinstance(reference, dict):
+        if reference.keys() == {"dtype", "shape", "base64"}:
+            flat = torch.frombuffer(bytearray(base64.b64decode(reference["base64"])), dtype=torch.uint8)
+            return flat.view(_BY_NAME[reference["dtype"]]).reshape(reference["shape"])
+        return {name: _from_text(item) for name, item in reference.items()}
+    return [_from_text(item) for item in reference] if isinstance(reference, list) else reference

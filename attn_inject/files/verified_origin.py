@@ -14,21 +14,21 @@ from attn_inject.files.rebuild import rebuild
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import first_difference, structure
 from attn_inject.models.loaded import Provenance
-from attn_inject.surgery.inserted import recorded_splices
-from attn_inject.surgery.origin import Origin, carried
+from attn_inject.surgery.inserted import recorded_edits
+from attn_inject.surgery.origin import Origin, origin_of
 
 
 class OriginWarning(UserWarning):
     """A model was changed by hand, so that its file will need `base=`."""
 
 
-def settled(model: nn.Module) -> Origin:
+def verified_origin(model: nn.Module) -> Origin:
     """The origin of an operated model, as a file may state it.
 
     A person may have changed the model since it was built. Another number of classes is noted; where
     nothing builds it any more, its source is `object`, and an `OriginWarning` says why.
     """
-    origin = carried(model)
+    origin = origin_of(model)
     if origin is None:
         return Origin(models.from_object(model).provenance, ())
     # Another person's factory is not run for this, and an object has none.
@@ -59,7 +59,7 @@ def _candidates(model: nn.Module, provenance: Provenance) -> Iterator[Provenance
 def _difference(model: nn.Module, provenance: Provenance) -> str | None:
     """What differs between a model and what its origin builds, or None."""
     state = model.state_dict()
-    recipe = Recipe(provenance, recorded_splices(model))
+    recipe = Recipe(provenance, recorded_edits(model))
     try:
         built = rebuild(recipe, "The model", keys=state.keys(), kept=None, trust=True)
     except AttnInjectError as error:

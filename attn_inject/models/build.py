@@ -8,7 +8,7 @@ from torch import nn
 
 from attn_inject.errors import FileError, UsageError
 from attn_inject.models import from_factory, from_timm, from_torchvision, names
-from attn_inject.models.empty import build_empty, build_outline, emptied
+from attn_inject.models.empty import build_empty, build_on_shapes, emptied
 from attn_inject.models.loaded import LoadedModel, Provenance
 from attn_inject.models.matching import put_weights
 from attn_inject.models.weights_file import read_weights
@@ -22,7 +22,7 @@ _SOURCES: dict[str, Any] = {
 
 
 def load(
-    request: ModelRequest, *, empty: bool = False, outline: bool = False, trust: bool = True
+    request: ModelRequest, *, empty: bool = False, shapes_only: bool = False, trust: bool = True
 ) -> LoadedModel:
     """Build the model that `request` describes, in eval mode.
 
@@ -30,7 +30,7 @@ def load(
         request: Name, weights, and arguments of the architecture.
         empty: Leave all parameters on the meta device; buffers are real. Published weights are not
             fetched then, and a file of weights is only compared; `has_weights` is as without `empty`.
-        outline: As `empty`, and leave buffers on meta too: enough to find blocks and to count.
+        shapes_only: As `empty`, and leave buffers on meta too: enough to find blocks and to count.
         trust: Whether code may run that `package.module:factory` names.
 
     Raises:
@@ -47,7 +47,9 @@ def load(
     arguments = source.builder_arguments(found.name, request)
     weights = read_weights(request.weights) if request.weights is not None else None
     name = source.published(found.name, arguments) if request.pretrained else found.name
-    model = _build(found.source, name, arguments, empty=empty, outline=outline, pretrained=request.pretrained)
+    model = _build(
+        found.source, name, arguments, empty=empty, shapes_only=shapes_only, pretrained=request.pretrained
+    )
     notes = [found.note] if found.note else []
     if weights is not None:
         notes += put_weights(weights, model)
@@ -103,17 +105,17 @@ def _build(
     arguments: dict[str, Any],
     *,
     empty: bool,
-    outline: bool = False,
+    shapes_only: bool = False,
     pretrained: bool = False,
 ) -> nn.Module:
     build = _SOURCES[source].build
-    if not (empty or outline):
+    if not (empty or shapes_only):
         model: nn.Module = build(name, arguments, pretrained=pretrained)
     elif source == "factory":
         # A person's own code is run once, as it is: it may keep the model that it made.
         model = emptied(build(name, arguments))
     else:
-        model = (build_outline if outline else build_empty)(lambda: build(name, arguments))
+        model = (build_on_shapes if shapes_only else build_empty)(lambda: build(name, arguments))
     return model.eval()
 
 

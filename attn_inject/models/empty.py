@@ -57,7 +57,7 @@ def build_empty(build: Callable[[], nn.Module]) -> nn.Module:
         return emptied(build())
 
 
-def build_outline(build: Callable[[], nn.Module]) -> nn.Module:
+def build_on_shapes(build: Callable[[], nn.Module]) -> nn.Module:
     """The model that `build` makes, with its buffers on the meta device too where that is possible.
 
     Enough to find blocks and to count, and all that very large position indices leave room for.

@@ -14,7 +14,7 @@ _FILES = (".pt", ".pth", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedName:
     """A name, looked up.
 
     Attributes:
@@ -28,7 +28,7 @@ class Found:
     note: str = ""
 
 
-def resolve(text: str) -> Found:
+def resolve(text: str) -> ResolvedName:
     """Look up `resnet50`, `resnet50.a1_in1k`, `timm/NAME`, `torchvision/NAME` or `package.module:factory`.
 
     Raises:
@@ -44,7 +44,7 @@ def resolve(text: str) -> Found:
     if ":" in text:
         if from_factory.resolve(text) is None:
             raise UsageError(f"{text!r} names no factory.", hint="Write package.module:factory.")
-        return Found("factory", text)
+        return ResolvedName("factory", text)
     prefix, slash, rest = text.partition("/")
     if slash and prefix in _LIBRARIES:
         name = _LIBRARIES[prefix].resolve(rest)
@@ -64,7 +64,7 @@ def model_names(glob: str = "*") -> list[tuple[str, str]]:
     return [(source, name) for source in asked for name in _LIBRARIES[source].names(glob)]
 
 
-def _bare(text: str) -> Found:
+def _bare(text: str) -> ResolvedName:
     found = [
         _found(source, text, name)
         for source, library in _LIBRARIES.items()
@@ -76,12 +76,12 @@ def _bare(text: str) -> Found:
         return found[0]
     first, second = found
     note = f"{text!r} is {first.source}'s; the other model of that name is '{second.source}/{second.name}'."
-    return Found(first.source, first.name, note)
+    return ResolvedName(first.source, first.name, note)
 
 
-def _found(source: str, typed: str, name: str) -> Found:
+def _found(source: str, typed: str, name: str) -> ResolvedName:
     renewed = source == "timm" and name != typed
-    return Found(source, name, f"timm now calls {typed!r} {name!r}." if renewed else "")
+    return ResolvedName(source, name, f"timm now calls {typed!r} {name!r}." if renewed else "")
 
 
 def _unknown(text: str, sources: Iterable[str]) -> UnknownNameError:

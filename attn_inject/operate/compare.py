@@ -11,8 +11,8 @@ from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.cost.count import Counted, count
 from attn_inject.errors import UsageError
 from attn_inject.operate.model_names import Model, expand
-from attn_inject.operate.pipeline import take
-from attn_inject.surgery import apply as splicing
+from attn_inject.operate.pipeline import load_model
+from attn_inject.surgery.apply import spec_label
 from attn_inject.surgery.inserted import inserted_modules
 
 
@@ -36,7 +36,7 @@ def _side(model: Model) -> Side:
     wanted = expand(model)
     if len(wanted) != 1:
         raise UsageError(f"{len(wanted)} models are meant.", hint="Two are compared, each by its own name.")
-    loaded = take(wanted[0].model, outline=True)
+    loaded = load_model(wanted[0].model, shapes_only=True)
     counted = count(loaded.model, loaded.inputs)
     return Side(
         model=wanted[0].name,
@@ -48,22 +48,22 @@ def _side(model: Model) -> Side:
 
 def _inserted(model: nn.Module, counted: Counted) -> Iterator[Inserted]:
     for name, module in inserted_modules(model).items():
-        if module.splice is None:
+        if module.edit is None:
             continue
         yield Inserted(
             module=name,
-            attention=splicing.label(module.splice),
-            placement=module.splice.placement,
+            attention=spec_label(module.edit),
+            placement=module.edit.placement,
             figures=_figures(counted.by_module[name]),
         )
 
 
 def _figures(counted: Counted) -> Figures:
-    cost, traffic = counted.cost, counted.traffic
+    cost, elementwise = counted.cost, counted.elementwise
     return Figures(
         params=cost.params,
         flops=cost.flops,
         activations=cost.activations,
-        gate_operations=traffic.operations,
-        gate_bytes=traffic.moved,
+        gate_operations=elementwise.operations,
+        gate_bytes=elementwise.moved,
     )

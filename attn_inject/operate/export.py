@@ -19,7 +19,7 @@ from attn_inject.models.inputs import InputSpec
 from attn_inject.operate.pipeline import Injected
 from attn_inject.operate.saving import load, save, unwrapped
 from attn_inject.request import ModelRequest
-from attn_inject.surgery.origin import carried
+from attn_inject.surgery.origin import origin_of
 
 SUFFIXES = (*formats.SUFFIXES, *exporter.SUFFIXES)
 
@@ -98,7 +98,7 @@ def _module(model: nn.Module | Injected | str | Path, base: Any, trust: bool) ->
 
 
 def _inputs(module: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> InputSpec:
-    origin = carried(module)
+    origin = origin_of(module)
     size = input_size if input_size is not None or origin is None else origin.provenance.input_size
     return models.from_object(module, example_input=example_input, input_size=size).inputs
 

@@ -56,23 +56,23 @@ def fit(
     subject = subject_of(wanted[0], plan)
     everything = operated(subject, plan)
     base = subject.base.cost
-    alone = [counted(subject, Decision((splice,), ())).total.cost - base for splice in everything.splices]
+    alone = [counted(subject, Decision((edit,), ())).total.cost - base for edit in everything.edits]
     chosen: list[int] = []
     result = base
     for index in reversed(range(len(alone))):
         if not budget.exceeded(result + alone[index], base):
             chosen, result = [index, *chosen], result + alone[index]
     if not chosen:
-        raise _nothing_fits(subject.name, plan.attention[0], budget, alone, everything.splices)
+        raise _nothing_fits(subject.name, plan.attention[0], budget, alone, everything.edits)
     return Fit(
         model=subject.name,
         source=subject.source,
         attention=str(plan.attention[0]),
         placement=placement,
         budget=str(budget),
-        sites=tuple(everything.splices[index].name for index in chosen),
-        candidates=tuple(splice.name for splice in everything.splices),
-        stages={splice.name: splice.stage for splice in everything.splices},
+        sites=tuple(everything.edits[index].name for index in chosen),
+        candidates=tuple(edit.name for edit in everything.edits),
+        stages={edit.name: edit.stage for edit in everything.edits},
         base=base,
         result=result,
     )
@@ -91,12 +91,12 @@ def _check(budget: Budget) -> None:
 
 
 def _nothing_fits(
-    name: str, spec: AttentionSpec, budget: Budget, alone: Sequence[Cost], splices: Sequence[Any]
+    name: str, spec: AttentionSpec, budget: Budget, alone: Sequence[Cost], edits: Sequence[Any]
 ) -> NoSiteError:
     quantity = next(iter(budget.limits))
     cheapest = min(range(len(alone)), key=lambda index: getattr(alone[index], quantity))
     return NoSiteError(
-        f"Not one block of {name} can take {spec} within {budget}. The cheapest is {splices[cheapest].name} "
+        f"Not one block of {name} can take {spec} within {budget}. The cheapest is {edits[cheapest].name} "
         f"with {alone[cheapest].params:,} params and {alone[cheapest].flops:,} flops more.",
         hint="Raise the limit, or choose a lighter module: `attn-inject stats MODEL --sort params`.",
     )

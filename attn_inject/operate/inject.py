@@ -10,7 +10,7 @@ from torch import nn
 
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
-from attn_inject.operate.pipeline import Injected, copied, operate, take
+from attn_inject.operate.pipeline import Injected, copied, load_model, modify
 from attn_inject.operate.saving import save_checked
 from attn_inject.request import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
 from attn_inject.sites.finder import find
@@ -69,19 +69,21 @@ def inject(
     """
     more = {"stem": stem, "strict": strict, "check": check, "seed": seed}
     plan = make_plan(attention, placement, where, skip, stage, blocks, at, start, **more)
-    say = progress or (lambda _: None)
+    progress = progress or (lambda _: None)
     check_kept(only)
     if out is not None and not dry_run:
         check_suffix(out)
         check_writable(out, force=force)
-    say("building the model")
-    loaded = take(model, outline=dry_run, example_input=example_input, input_size=input_size, seed=seed)
+    progress("building the model")
+    loaded = load_model(
+        model, shapes_only=dry_run, example_input=example_input, input_size=input_size, seed=seed
+    )
     if isinstance(model, nn.Module) and not inplace and not dry_run:
         loaded = copied(loaded)
-    result = operate(loaded, plan, name=_name_of(model), dry_run=dry_run, say=say)
+    result = modify(loaded, plan, name=_name_of(model), dry_run=dry_run, progress=progress)
     if out is None or dry_run:
         return result
-    say("saving")
+    progress("saving")
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
 
 
@@ -107,7 +109,7 @@ def find_sites(
         ModelError: The model cannot be built or run.
         NoSiteError: A glob of `at` matches no module.
     """
-    loaded = take(model, outline=True, example_input=example_input, input_size=input_size)
+    loaded = load_model(model, shapes_only=True, example_input=example_input, input_size=input_size)
     return find(loaded.model, loaded.inputs, blocks=blocks, at=as_globs(at)).sites
 
 

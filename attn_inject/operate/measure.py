@@ -13,12 +13,12 @@ from attn_inject.cost.latency import Conditions, time_in_turn
 from attn_inject.cost.training_memory import training_step_bytes
 from attn_inject.errors import ModelError
 from attn_inject.operate.model_names import Wanted
-from attn_inject.operate.pipeline import copied, take
-from attn_inject.operate.planned_cost import Operated
+from attn_inject.operate.pipeline import copied, load_model
+from attn_inject.operate.planned_cost import PlannedCost
 from attn_inject.operate.subjects import Subject
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import apply_edits
 
-Result = tuple[StatsRow, Operated | None]  # None for the base, and for a row without figures
+Result = tuple[StatsRow, PlannedCost | None]  # None for the base, and for a row without figures
 
 
 def timed(wanted: Wanted, subject: Subject, rows: Sequence[Result], conditions: Conditions) -> list[Result]:
@@ -27,7 +27,7 @@ def timed(wanted: Wanted, subject: Subject, rows: Sequence[Result], conditions: 
     Raises:
         ModelError: A model does not run under these conditions.
     """
-    loaded = take(wanted.model)
+    loaded = load_model(wanted.model)
     model = (copied(loaded) if isinstance(wanted.model, nn.Module) else loaded).model
     pristine = copy.deepcopy(model)
     base = conditions.place(model)
@@ -36,7 +36,7 @@ def timed(wanted: Wanted, subject: Subject, rows: Sequence[Result], conditions: 
     for row, result in rows:
         if result is not None:
             operated = copy.deepcopy(pristine)
-            splicing.apply(operated, result.splices)
+            apply_edits(operated, result.edits)
             of_base, latency = time_in_turn(
                 base, conditions.place(operated), subject.loaded.inputs, conditions
             )
@@ -60,7 +60,7 @@ def weighed(subject: Subject, rows: Sequence[Result], conditions: Conditions) ->
             peak = base
         elif result is not None:
             operated = copy.deepcopy(subject.loaded.model)
-            splicing.apply(operated, result.splices)
+            apply_edits(operated, result.edits)
             peak = _bytes(subject, operated, conditions)
         delta = None if peak is None or base is None else peak - base
         yield dataclasses.replace(row, memory=peak, delta_memory=delta), result

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from attn_inject import models
-from attn_inject.checks.reference import outline, witness
+from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.cost.cost import Cost
 from attn_inject.cost.count import count
@@ -23,7 +23,7 @@ from attn_inject.cost.site_cost import module_cost, with_sites
 from attn_inject.errors import CheckFailedError, ModelError, UsageError
 from attn_inject.files import formats
 from attn_inject.files.loading import load
-from attn_inject.files.verified_origin import settled
+from attn_inject.files.verified_origin import verified_origin
 from attn_inject.models.clone import deep_copy
 from attn_inject.models.inputs import InputSpec, as_size
 from attn_inject.models.loaded import LoadedModel
@@ -32,14 +32,14 @@ from attn_inject.request import ModelRequest, Plan, to_dict
 from attn_inject.results import Check, Insertion, Report
 from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Rejection, Site
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import apply_edits, build_on_meta, spec_label
 from attn_inject.surgery.decide import Decision, decide, notes_of, resolve_start, search
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import AttnInject, operations
-from attn_inject.surgery.origin import Origin, carried, carry
+from attn_inject.surgery.origin import Origin, attach_origin, origin_of
 from attn_inject.surgery.removal import undo
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -49,14 +49,14 @@ class Injected:
     Attributes:
         model: The operated model; after a dry run the untouched one.
         report: What was done, proven and counted.
-        splices: The edits, enough to repeat them on an empty copy of the architecture.
+        edits: The edits, enough to repeat them on an empty copy of the architecture.
         loaded: The model's source, and how to call it.
         plan: What was asked.
     """
 
     model: nn.Module
     report: Report
-    splices: tuple[Splice, ...]
+    edits: tuple[Edit, ...]
     loaded: LoadedModel
     plan: Plan
 
@@ -84,10 +84,10 @@ class Injected:
         return self.report.delta
 
 
-def take(
+def load_model(
     model: nn.Module | str | ModelRequest,
     *,
-    outline: bool = False,
+    shapes_only: bool = False,
     example_input: Any = None,
     input_size: int | Sequence[int] | None = None,
     seed: int = 0,
@@ -96,7 +96,7 @@ def take(
 
     Args:
         model: What to take.
-        outline: Whether shapes are enough, for planning and counting (names and requests only).
+        shapes_only: Whether shapes are enough, for planning and counting (names and requests only).
         example_input: A tensor, a tuple of arguments or a dictionary of keywords, where the input
             cannot be guessed.
         input_size: (C, H, W) in pixels; 224 and (224, 224) mean three channels.
@@ -114,7 +114,7 @@ def take(
     if is_saved_file(model.name):
         return _reopened(model)
     with seeded(seed):
-        return models.load(model, outline=outline)
+        return models.load(model, shapes_only=shapes_only)
 
 
 def _require_model(model: object) -> None:
@@ -136,7 +136,7 @@ def _require_model(model: object) -> None:
 
 def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> LoadedModel:
     """An object; one that was operated before knows where it is from."""
-    origin = settled(model) if carried(model) else None
+    origin = verified_origin(model) if origin_of(model) else None
     if origin is not None and example_input is None and input_size is None:
         input_size = origin.provenance.input_size
     loaded = models.from_object(model, example_input=example_input, input_size=input_size)
@@ -161,7 +161,7 @@ def _reopened(request: ModelRequest) -> LoadedModel:
     if refused := [option for option, given in asked.items() if given]:
         raise UsageError(f"{refused[0]} does not go with a saved file, which holds a complete model.")
     model = load(request.name, trust=request.trust)
-    origin = carried(model)
+    origin = origin_of(model)
     assert origin is not None
     provenance = origin.provenance
     return LoadedModel(
@@ -172,8 +172,13 @@ def _reopened(request: ModelRequest) -> LoadedModel:
     )
 
 
-def operate(
-    loaded: LoadedModel, plan: Plan, *, name: str, dry_run: bool = False, say: Say = lambda _: None
+def modify(
+    loaded: LoadedModel,
+    plan: Plan,
+    *,
+    name: str,
+    dry_run: bool = False,
+    progress: ProgressCallback = lambda _: None,
 ) -> Injected:
     """Carry out a plan on a loaded model, in place.
 
@@ -182,7 +187,7 @@ def operate(
         plan: What is asked.
         name: What the user calls the model.
         dry_run: Whether to stop before the model is touched.
-        say: Told what happens next, for a progress display.
+        progress: Told what happens next, for a progress display.
 
     Raises:
         NoSiteError: Nothing matches the plan.
@@ -191,20 +196,20 @@ def operate(
         CheckFailedError: The operated model failed a check.
     """
     start = resolve_start(plan, has_weights=loaded.has_weights)
-    say("finding residual blocks")
+    progress("finding residual blocks")
     findings = search(loaded.model, loaded.inputs, plan)
     decision = _numbered(decide(loaded.model, findings, plan, start=start), operations(loaded.model))
-    say("counting cost")
-    modules = splicing.build_on_meta(decision.splices)
+    progress("counting cost")
+    modules = build_on_meta(decision.edits)
     base = count(loaded.model, loaded.inputs)
     model = loaded.model
     result = with_sites(base, decision.added(model, modules), removed=decision.removed(model))
     checks: tuple[Check, ...] = ()
     if not dry_run:
-        earlier = carried(loaded.model)
-        checks = _write_in(loaded, plan, findings.recording, decision, start, say)
+        earlier = origin_of(loaded.model)
+        checks = _write_in(loaded, plan, findings.recording, decision, start, progress)
         asked = to_dict(dataclasses.replace(plan, start=start))
-        carry(loaded.model, Origin(loaded.provenance, (*(earlier.plans if earlier else ()), asked)))
+        attach_origin(loaded.model, Origin(loaded.provenance, (*(earlier.plans if earlier else ()), asked)))
     report = Report(
         model=name,
         source=loaded.provenance.source,
@@ -212,7 +217,7 @@ def operate(
         placement=plan.placement,
         start=start,
         input_size=loaded.inputs.size,
-        insertions=tuple(_insertion(s, m) for s, m in zip(decision.splices, modules, strict=True)),
+        insertions=tuple(_insertion(s, m) for s, m in zip(decision.edits, modules, strict=True)),
         rejected=(*decision.skipped, *findings.rejected),
         removed=decision.removed_keys,
         base=base.cost,
@@ -222,28 +227,33 @@ def operate(
         versions=models.versions(),
         notes=(*loaded.notes, *notes_of(plan, decision)),
     )
-    return Injected(model=loaded.model, report=report, splices=decision.splices, loaded=loaded, plan=plan)
+    return Injected(model=loaded.model, report=report, edits=decision.edits, loaded=loaded, plan=plan)
 
 
 def _write_in(
-    loaded: LoadedModel, plan: Plan, recording: Recording, decision: Decision, start: str, say: Say
+    loaded: LoadedModel,
+    plan: Plan,
+    recording: Recording,
+    decision: Decision,
+    start: str,
+    progress: ProgressCallback,
 ) -> tuple[Check, ...]:
     model = loaded.model
     proof = None
     if plan.check != "off":
-        say("noting what the untouched model does")
+        progress("noting what the untouched model does")
         proof = _proof(loaded, plan, recording, decision, start)
-    say("writing attention modules in")
+    progress("writing attention modules in")
     try:
         with seeded(plan.seed):
-            splicing.apply(model, decision.splices)
+            apply_edits(model, decision.edits)
         if proof is None:
             return ()
-        say("checking")
+        progress("checking")
         checks = proof()
         require(checks)
     except BaseException:
-        undo(model, [s for s in decision.splices if _is_written(model, s)])
+        undo(model, [s for s in decision.edits if _is_written(model, s)])
         raise
     return checks
 
@@ -253,18 +263,18 @@ def _proof(
 ) -> Callable[[], tuple[Check, ...]]:
     """Note the untouched model now; what is returned compares the operated one with it."""
     model, inputs = loaded.model, loaded.inputs
-    calls = {s.path: s.calls for s in decision.splices}
+    calls = {s.path: s.calls for s in decision.edits}
     removed = decision.removed_keys
     if plan.check == "structure":
-        known = outline(model, recording)
+        known = reference_shapes(model, recording)
         return lambda: prove_structure(model, inputs, known, calls=calls, removed=removed)
-    before = witness(model, inputs, seed=plan.seed)
+    before = reference_outputs(model, inputs, seed=plan.seed)
     identity = start == "identity"
     return lambda: prove_all(model, inputs, before, calls=calls, identity=identity, removed=removed)
 
 
-def _is_written(model: nn.Module, splice: Splice) -> bool:
-    return splice.module in model.get_submodule(splice.name)._modules
+def _is_written(model: nn.Module, edit: Edit) -> bool:
+    return edit.module in model.get_submodule(edit.name)._modules
 
 
 def require(checks: Sequence[Check]) -> None:
@@ -300,31 +310,31 @@ def copied(loaded: LoadedModel) -> LoadedModel:
 
 def _numbered(decision: Decision, operation: int) -> Decision:
     """The same as the operation of that number."""
-    splices = tuple(dataclasses.replace(splice, operation=operation) for splice in decision.splices)
-    return dataclasses.replace(decision, splices=splices)
+    edits = tuple(dataclasses.replace(edit, operation=operation) for edit in decision.edits)
+    return dataclasses.replace(decision, edits=edits)
 
 
-def site_of(splice: Splice) -> Site:
-    """Where a splice acts; layout, channels and size are those at the tapped point."""
+def site_of(edit: Edit) -> Site:
+    """Where an edit acts; layout, channels and size are those at the tapped point."""
     return Site(
-        name=splice.name,
-        block=splice.block,
-        layout=splice.layout,
-        channels=splice.channels,
-        height=splice.height,
-        width=splice.width,
-        prefix=splice.prefix,
-        stage=splice.stage,
-        calls=splice.calls,
-        element=splice.element,
+        name=edit.name,
+        block=edit.block,
+        layout=edit.layout,
+        channels=edit.channels,
+        height=edit.height,
+        width=edit.width,
+        prefix=edit.prefix,
+        stage=edit.stage,
+        calls=edit.calls,
+        element=edit.element,
     )
 
 
-def _insertion(splice: Splice, module: AttnInject) -> Insertion:
+def _insertion(edit: Edit, module: AttnInject) -> Insertion:
     return Insertion(
-        site=site_of(splice),
-        attention=splicing.label(splice),
-        module=splice.path,
-        cost=module_cost(module, splice.shape).times(splice.calls),
-        note=splice.note,
+        site=site_of(edit),
+        attention=spec_label(edit),
+        module=edit.path,
+        cost=module_cost(module, edit.shape).times(edit.calls),
+        note=edit.note,
     )

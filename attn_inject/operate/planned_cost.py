@@ -12,34 +12,34 @@ from attn_inject.operate.pipeline import site_of
 from attn_inject.operate.subjects import Subject
 from attn_inject.request import Plan
 from attn_inject.sites.site import Rejection
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import build_on_meta, spec_label
 from attn_inject.surgery.decide import Decision, decide, resolve_start
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import AttnInject
 
 
 @dataclass(frozen=True)
-class Operated:
+class PlannedCost:
     """A plan carried out on paper.
 
     Attributes:
-        splices: What would be written in.
+        edits: What would be written in.
         modules: What each of them writes in, on the meta device; equal ones are one object.
         total: What the operated model costs.
         skipped: Sites that cannot take their module.
     """
 
-    splices: tuple[Splice, ...]
+    edits: tuple[Edit, ...]
     modules: tuple[AttnInject, ...]
     total: Counted
     skipped: tuple[Rejection, ...] = ()
 
     def site_costs(self) -> tuple[SiteCost, ...]:
         """What each inserted module costs over all its calls."""
-        return tuple(map(_site_cost, self.splices, self.modules))
+        return tuple(map(_site_cost, self.edits, self.modules))
 
 
-def operated(subject: Subject, plan: Plan) -> Operated:
+def operated(subject: Subject, plan: Plan) -> PlannedCost:
     """Decide what a plan does to a model, and count it.
 
     Raises:
@@ -52,22 +52,22 @@ def operated(subject: Subject, plan: Plan) -> Operated:
     return counted(subject, decide(subject.loaded.model, subject.findings, plan, start=start))
 
 
-def counted(subject: Subject, decision: Decision) -> Operated:
+def counted(subject: Subject, decision: Decision) -> PlannedCost:
     """Count a model with the edits that were decided."""
-    model, modules = subject.loaded.model, splicing.build_on_meta(decision.splices)
+    model, modules = subject.loaded.model, build_on_meta(decision.edits)
     total = with_sites(subject.base, decision.added(model, modules), removed=decision.removed(model))
-    return Operated(decision.splices, modules, total, decision.skipped)
+    return PlannedCost(decision.edits, modules, total, decision.skipped)
 
 
-def _site_cost(splice: Splice, module: AttnInject) -> SiteCost:
-    one = module_count(module, splice.shape)
-    cost, traffic = one.cost.times(splice.calls), one.traffic.times(splice.calls)
+def _site_cost(edit: Edit, module: AttnInject) -> SiteCost:
+    one = module_count(module, edit.shape)
+    cost, elementwise = one.cost.times(edit.calls), one.elementwise.times(edit.calls)
     return SiteCost(
-        site=site_of(splice),
-        attention=splicing.label(splice),
+        site=site_of(edit),
+        attention=spec_label(edit),
         params=cost.params,
         flops=cost.flops,
         activations=cost.activations,
-        gate_operations=traffic.operations,
-        gate_bytes=traffic.moved,
+        gate_operations=elementwise.operations,
+        gate_bytes=elementwise.moved,
     )

@@ -19,13 +19,13 @@ from attn_inject.files.recipe import Recipe
 from attn_inject.files.restore import restore
 from attn_inject.files.structure_digest import state_digest, structure
 from attn_inject.files.tensors import attention_only
-from attn_inject.files.verified_origin import settled
+from attn_inject.files.verified_origin import verified_origin
 from attn_inject.models.clone import deep_copy
-from attn_inject.operate.pipeline import Injected, require, take
+from attn_inject.operate.pipeline import Injected, load_model, require
 from attn_inject.request import ModelRequest, check_kept
 from attn_inject.results import Check
-from attn_inject.surgery.inserted import inserted_modules, recorded_splices
-from attn_inject.surgery.origin import Origin, carried
+from attn_inject.surgery.inserted import inserted_modules, recorded_edits
+from attn_inject.surgery.origin import Origin, origin_of
 from attn_inject.surgery.removal import remove
 
 __all__ = ["describe", "load", "restore", "save", "save_checked"]
@@ -60,7 +60,7 @@ def load(
         ModelError: The architecture cannot be built.
     """
     built = base is not None and not isinstance(base, nn.Module)
-    module = take(base).model if isinstance(base, str | ModelRequest) else base
+    module = load_model(base).model if isinstance(base, str | ModelRequest) else base
     return loading.load(path, base=module, trust=trust, verify=verify, inplace=built)
 
 
@@ -96,7 +96,7 @@ def save(
             f"This {type(model).__name__} has no attention modules written in.",
             hint="Its own weights are kept by torch.save(model.state_dict(), FILE).",
         )
-    contents = _contents(model, settled(model), only, keep_replaced=keep_replaced)
+    contents = _contents(model, verified_origin(model), only, keep_replaced=keep_replaced)
     formats.write(path, contents, force=force)
     return Path(path)
 
@@ -138,7 +138,7 @@ def save_checked(
         )
         require(checks)
 
-    origin = carried(result.model)
+    origin = origin_of(result.model)
     assert origin is not None
     contents = _contents(
         result.model, origin, only, keep_replaced=keep_replaced, seed=result.plan.seed, output=output
@@ -185,7 +185,7 @@ def _contents(
     return Contents(
         recipe=Recipe(
             provenance=origin.provenance,
-            splices=recorded_splices(model),
+            edits=recorded_edits(model),
             plans=origin.plans,
             versions=models.versions(),
         ),
@@ -193,7 +193,7 @@ def _contents(
         replaced=replaced,
         digest=state_digest({**kept, **replaced}),
         structure=structure(model),
-        witness=None if output is None else {"seed": seed, "output": list(output)},
+        reference=None if output is None else {"seed": seed, "output": list(output)},
         whole=state_digest(state) if only == "attention" else None,
     )
 
@@ -206,7 +206,7 @@ def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, inserted in inserted_modules(model).items():
-        if inserted.replaced is None or inserted.splice is None:
+        if inserted.replaced is None or inserted.edit is None:
             continue
         if not inserted.replaced.is_whole:
             raise FitError(
@@ -215,7 +215,7 @@ def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
             )
         owner = name.rpartition(".")[0]
         kept = inserted.replaced.state()
-        tensors |= {f"{owner}.{key}": kept[key] for key in inserted.splice.removed if key in kept}
+        tensors |= {f"{owner}.{key}": kept[key] for key in inserted.edit.removed if key in kept}
     return tensors
 
 

@@ -15,15 +15,15 @@ from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteErr
 from attn_inject.models.versions import versions
 from attn_inject.operate.measure import Result, timed, weighed
 from attn_inject.operate.model_names import Model, Wanted, expand
-from attn_inject.operate.planned_cost import Operated, operated
+from attn_inject.operate.planned_cost import PlannedCost, operated
 from attn_inject.operate.subjects import Subject, subject_of
 from attn_inject.request import AttentionSpec, Plan, as_specs, make_plan
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Wishes:
+class _Options:
     """What is wanted of every model."""
 
     plans: Sequence[Plan]
@@ -54,7 +54,7 @@ def stats(
     dtype: str = "float32",
     compile: bool = False,
     budget: Budget | Mapping[str, str] | None = None,
-    progress: Say | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Stats:
     """What each attention module would cost on each model; counting allocates no weights.
 
@@ -88,7 +88,7 @@ def stats(
     limits = budget if isinstance(budget, Budget) else Budget.parse(**dict(budget or {}))
     conditions = Conditions(device=device, batch_size=batch_size, dtype=dtype, compile=compile)
     conditions.check()
-    wishes = _Wishes(
+    options = _Options(
         plans=[make_plan(spec, placement, where, skip, stage, blocks, at, start) for spec in specs],
         per_site=per_site,
         latency=latency or limits.needs_latency,
@@ -97,7 +97,7 @@ def stats(
         budget=limits,
     )
     uncounted: Counter[str] = Counter()
-    rows = list(_all_rows(expand(models), wishes, uncounted, progress))
+    rows = list(_all_rows(expand(models), options, uncounted, progress))
     if strict and uncounted:
         raise _not_counted(uncounted)
     rows = _within(limits, rows) if limits else rows
@@ -105,34 +105,34 @@ def stats(
 
 
 def _all_rows(
-    models: Sequence[Wanted], wishes: _Wishes, uncounted: Counter[str], progress: Say | None
+    models: Sequence[Wanted], options: _Options, uncounted: Counter[str], progress: ProgressCallback | None
 ) -> Iterator[StatsRow]:
     for index, wanted in enumerate(models, 1):
         if progress is not None:
             progress(f"counting {wanted.name} ({index} of {len(models)})")
-        yield from _rows(wanted, wishes, uncounted)
+        yield from _rows(wanted, options, uncounted)
 
 
-def _rows(wanted: Wanted, wishes: _Wishes, uncounted: Counter[str]) -> list[StatsRow]:
+def _rows(wanted: Wanted, options: _Options, uncounted: Counter[str]) -> list[StatsRow]:
     try:
-        subject = subject_of(wanted, wishes.plans[0])
+        subject = subject_of(wanted, options.plans[0])
     except ModelError as error:
         if not wanted.listed:
             raise
         return [StatsRow(model=wanted.name, source="", attention=None, placement=None, reason=error.message)]
     uncounted.update(subject.base.uncounted)
     rows: list[Result] = [(_base_row(subject), None)]
-    for plan in wishes.plans:
-        row, result = _row(subject, plan, per_site=wishes.per_site)
+    for plan in options.plans:
+        row, result = _row(subject, plan, per_site=options.per_site)
         rows.append((row, result))
         if result is not None:
             uncounted.update(Counter(result.total.uncounted) - Counter(subject.base.uncounted))
-    if wishes.latency:
+    if options.latency:
         # What is too dear anyway need not be timed.
-        worth = [(row, result if wishes.budget.admits(row) else None) for row, result in rows]
-        rows = timed(wanted, subject, worth, wishes.conditions)
-    if wishes.memory:
-        rows = list(weighed(subject, rows, wishes.conditions))
+        worth = [(row, result if options.budget.admits(row) else None) for row, result in rows]
+        rows = timed(wanted, subject, worth, options.conditions)
+    if options.memory:
+        rows = list(weighed(subject, rows, options.conditions))
     return [row for row, _ in rows]
 
 
@@ -155,14 +155,14 @@ def _base_row(subject: Subject) -> StatsRow:
     return _with_figures(bare, subject.base, subject.base)
 
 
-def _operated_row(bare: StatsRow, result: Operated, base: Counted, *, per_site: bool) -> StatsRow:
+def _operated_row(bare: StatsRow, result: PlannedCost, base: Counted, *, per_site: bool) -> StatsRow:
     row = _with_figures(bare, result.total, base)
     sites = result.site_costs() if per_site else ()
-    return dataclasses.replace(row, sites=len(result.splices), per_site=sites)
+    return dataclasses.replace(row, sites=len(result.edits), per_site=sites)
 
 
 def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:
-    cost, delta, gates = result.cost, result.cost - base.cost, result.traffic - base.traffic
+    cost, delta, gates = result.cost, result.cost - base.cost, result.elementwise - base.elementwise
     is_base = row.attention is None
     return dataclasses.replace(
         row,

@@ -12,7 +12,7 @@ from attn_inject.cost.count import Counted, count
 from attn_inject.errors import NoSiteError
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.operate.model_names import Wanted
-from attn_inject.operate.pipeline import take
+from attn_inject.operate.pipeline import load_model
 from attn_inject.request import Plan
 from attn_inject.sites.findings import Findings
 from attn_inject.surgery.decide import search
@@ -59,7 +59,7 @@ def subject_of(wanted: Wanted, plan: Plan) -> Subject:
     if not isinstance(wanted.model, nn.Module) and key in _KNOWN:
         _KNOWN.move_to_end(key)
         return _KNOWN[key]
-    loaded = take(wanted.model, outline=True)
+    loaded = load_model(wanted.model, shapes_only=True)
     name = loaded.provenance.name if isinstance(wanted.model, nn.Module) else wanted.name
     findings: Findings | NoSiteError
     try:

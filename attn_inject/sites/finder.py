@@ -9,7 +9,7 @@ from torch import nn
 
 from attn_inject.models.inputs import InputSpec
 from attn_inject.sites import layout as layouts
-from attn_inject.sites.findings import Findings, Found
+from attn_inject.sites.findings import Findings, FoundSite
 from attn_inject.sites.lookalikes import (
     LISTS,
     first_halves,
@@ -19,7 +19,7 @@ from attn_inject.sites.lookalikes import (
     is_wrapper,
 )
 from attn_inject.sites.readers import grid_is_read
-from attn_inject.sites.recording import Frame, Node, Recording, record, tensors_of
+from attn_inject.sites.recording import ModuleCall, Node, Recording, record, tensors_of
 from attn_inject.sites.residual import Addition, Verdict, judge
 from attn_inject.sites.selection import match_modules
 from attn_inject.sites.site import Rejection, Site
@@ -47,9 +47,9 @@ def find(
     """
     named = match_modules(model, at)
     recording = record(model, inputs, keep=named)
-    calls: dict[str, list[Frame]] = {}
-    for frame in recording.frames:
-        calls.setdefault(frame.name, []).append(frame)
+    calls: dict[str, list[ModuleCall]] = {}
+    for call in recording.calls:
+        calls.setdefault(call.name, []).append(call)
     if at:
         chosen: dict[str, Addition | None] = {name: None for name in named if name in calls}
         rejected = [Rejection(name=name, reason="did not run") for name in named if name not in calls]
@@ -65,7 +65,7 @@ def find(
     found = []
     for name in sorted(chosen, key=list(calls).index):
         item = _describe(calls[name], chosen[name], recording)
-        if isinstance(item, Found):
+        if isinstance(item, FoundSite):
             found.append(item)
         else:
             rejected.append(Rejection(name=name, reason=item))
@@ -73,7 +73,7 @@ def find(
 
 
 def _residual_blocks(
-    recording: Recording, calls: dict[str, list[Frame]]
+    recording: Recording, calls: dict[str, list[ModuleCall]]
 ) -> tuple[dict[str, Addition | None], list[Rejection]]:
     """The outermost residual blocks by name, and every candidate that is none."""
     verdicts = _judge_all(recording)
@@ -95,36 +95,36 @@ def _residual_blocks(
 
 def _judge_all(recording: Recording) -> dict[str, Verdict]:
     """A verdict for the first call of every module, the innermost first."""
-    firsts = {frame.name: frame for frame in reversed(recording.frames)}
+    firsts = {call.name: call for call in reversed(recording.calls)}
     verdicts: dict[str, Verdict] = {}
     residual: set[str] = set()
-    # A frame is listed when it begins, so the reverse order meets children before their parents.
-    for frame in reversed(recording.frames):
-        if firsts[frame.name] is frame:
-            verdicts[frame.name] = judge(frame, residual)
-            if verdicts[frame.name].additions:
-                residual.add(frame.name)
+    # A call is listed when it begins, so the reverse order meets children before their parents.
+    for call in reversed(recording.calls):
+        if firsts[call.name] is call:
+            verdicts[call.name] = judge(call, residual)
+            if verdicts[call.name].additions:
+                residual.add(call.name)
     return verdicts
 
 
 def _own_blocks(
-    inner: list[str], calls: dict[str, list[Frame]], verdicts: dict[str, Verdict]
+    inner: list[str], calls: dict[str, list[ModuleCall]], verdicts: dict[str, Verdict]
 ) -> tuple[dict[str, None], dict[str, str]]:
     """Names of blocks in their own right, and look-alikes with their reasons."""
     blocks: dict[str, None] = {}
     refused: dict[str, str] = {}
     branches: dict[str, None] = {}
-    owners: dict[str, Frame] = {}
+    owners: dict[str, ModuleCall] = {}
     plain = [n for n in inner if not is_wrapper(calls[n][0], verdicts[n])]
     for name in inner:
-        frame, verdict = calls[name][0], verdicts[name]
+        call, verdict = calls[name][0], verdicts[name]
         if is_between_blocks(name):
             refused[name] = "it belongs to a downsampler or side branch between the blocks"
         elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
             refused[name] = "it sums the outputs of other residual blocks"
-        elif is_multi_branch_convolution(frame, verdict):
+        elif is_multi_branch_convolution(call, verdict):
             branches[name] = None
-        elif is_position_encoding(frame, verdict):
+        elif is_position_encoding(call, verdict):
             refused[name] = "it is a position-encoding convolution"
         elif name not in plain and (owner := _owner(name, calls, inner, plain)):
             blocks[owner] = None
@@ -143,8 +143,8 @@ def _own_blocks(
     return repeated, refused | {name: "it stands alone" for name in branches if name not in repeated}
 
 
-def _lists(calls: dict[str, list[Frame]]) -> set[str]:
-    return {name for name, frames in calls.items() if isinstance(frames[0].module, LISTS)}
+def _lists(calls: dict[str, list[ModuleCall]]) -> set[str]:
+    return {name for name, calls in calls.items() if isinstance(calls[0].module, LISTS)}
 
 
 def _is_inserted(name: str) -> bool:
@@ -160,7 +160,7 @@ def _has_ancestor(name: str, names: Container[str]) -> bool:
     return any(".".join(parts[:end]) in names for end in range(1, len(parts)))
 
 
-def _owner(name: str, calls: dict[str, list[Frame]], inner: list[str], plain: list[str]) -> str:
+def _owner(name: str, calls: dict[str, list[ModuleCall]], inner: list[str], plain: list[str]) -> str:
     """The block that a wrapper belongs to: its parent, unless that is a list or a stage; "" if none."""
     parent = name.rpartition(".")[0]
     if not parent or parent not in calls or isinstance(calls[parent][0].module, LISTS):
@@ -171,21 +171,21 @@ def _owner(name: str, calls: dict[str, list[Frame]], inner: list[str], plain: li
 
 
 def _siblings(
-    calls: dict[str, list[Frame]], chosen: dict[str, Addition | None]
+    calls: dict[str, list[ModuleCall]], chosen: dict[str, Addition | None]
 ) -> dict[str, Addition | None]:
     """Blocks of the same class in the same part of the model that have no shortcut."""
     classes = {type(calls[name][0].module) for name in chosen}
     return {
         name: None
-        for name, frames in calls.items()
-        if type(frames[0].module) in classes and name not in chosen and not _has_ancestor(name, chosen)
+        for name, calls in calls.items()
+        if type(calls[0].module) in classes and name not in chosen and not _has_ancestor(name, chosen)
     }
 
 
-def _describe(frames: list[Frame], addition: Addition | None, recording: Recording) -> Found | str:
-    frame = frames[0]
+def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Recording) -> FoundSite | str:
+    call = calls[0]
     place = addition.place if addition else None
-    tensors = dict(tensors_of(frame.output))
+    tensors = dict(tensors_of(call.output))
     if not tensors:
         return "it returns no tensor"
     if place not in tensors:
@@ -193,28 +193,28 @@ def _describe(frames: list[Frame], addition: Addition | None, recording: Recordi
     if not tensors[place].is_floating_point():
         return "it returns no floating-point tensor"
     shape = tuple(tensors[place].shape)
-    node = addition.node if addition else dict(frame.output_nodes).get(place)
+    node = addition.node if addition else dict(call.output_nodes).get(place)
     node = node or Node("const", "", (), shape, frozenset(), frozenset())
-    layout = layouts.infer(shape, node, recording, frame)
+    layout = layouts.infer(shape, node, recording, call)
     if isinstance(layout, str):
         return layout
     site = Site(
-        name=frame.name,
-        block=type(frame.module).__name__,
+        name=call.name,
+        block=type(call.module).__name__,
         layout=layout.name,
         channels=layout.channels,
         height=layout.height,
         width=layout.width,
         prefix=layout.prefix,
-        calls=len(frames),
+        calls=len(calls),
         element=place,
     )
-    return Found(
-        site, frame, shape, addition, layout.prefix == 0 or grid_is_read(frame, place, layout.prefix)
+    return FoundSite(
+        site, call, shape, addition, layout.prefix == 0 or grid_is_read(call, place, layout.prefix)
     )
 
 
-def _with_stages(found: list[Found]) -> list[Found]:
+def _with_stages(found: list[FoundSite]) -> list[FoundSite]:
     """Number the stages: one for each size of the map, in the order in which the sizes first appear."""
     stages: dict[tuple[int | None, int | None], int] = {}
     numbered = []

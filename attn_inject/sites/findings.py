@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attn_inject.sites.recording import Frame, Recording
+from attn_inject.sites.recording import ModuleCall, Recording
 from attn_inject.sites.residual import Addition
 from attn_inject.sites.site import Rejection, Site, Sites
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSite:
     """A site together with the recorded call that it was read from.
 
     Attributes:
         site: The site.
-        frame: The first call of its block.
+        call: The first call of its block.
         shape: Of the block's output tensor in that call, batch included.
         addition: Its last residual addition, or None (family blocks, modules named by hand).
         grid_is_read: Whether anything after the block reads the tokens of its grid.
     """
 
     site: Site
-    frame: Frame
+    call: ModuleCall
     shape: tuple[int, ...]
     addition: Addition | None
     grid_is_read: bool = True
@@ -39,7 +39,7 @@ class Findings:
     """
 
     recording: Recording
-    found: tuple[Found, ...]
+    found: tuple[FoundSite, ...]
     rejected: tuple[Rejection, ...]
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from attn_inject.sites.recording import Frame, Node, Recording
+from attn_inject.sites.recording import ModuleCall, Node, Recording
 
 LAST_AXIS = (nn.Linear, nn.LayerNorm)
 LONGEST_PREFIX = 16
@@ -36,8 +36,8 @@ class Layout:
     prefix: int = 0
 
 
-def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame) -> Layout | str:
-    """The layout of a tensor of `shape` that `node` made in `frame`, or the reason why there is none."""
+def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout | str:
+    """The layout of a tensor of `shape` that `node` made in `call`, or the reason why there is none."""
     if len(shape) == 4:
         return _of_map(shape, node, recording.image_size)
     if len(shape) == 3:
@@ -45,7 +45,7 @@ def infer(shape: tuple[int, ...], node: Node, recording: Recording, frame: Frame
             return (
                 f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
             )
-        return _of_tokens(shape, recording, frame)
+        return _of_tokens(shape, recording, call)
     if len(shape) == 5:
         return _of_video(shape, node, recording.image_size)
     return f"its output of shape {shape} is neither a map nor tokens"
@@ -106,9 +106,9 @@ def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None
     return None
 
 
-def _of_tokens(shape: tuple[int, ...], recording: Recording, frame: Frame) -> Layout:
+def _of_tokens(shape: tuple[int, ...], recording: Recording, call: ModuleCall) -> Layout:
     _, length, channels = shape
-    told = _told_prefix(recording, frame)
+    told = _told_prefix(recording, call)
     grids = [
         (length - height * width, height, width)
         for height, width in recording.maps
@@ -132,9 +132,9 @@ def _is_reordered(recording: Recording) -> bool:
     return hasattr(recording.model, "unroll") and hasattr(recording.model, "reroll")
 
 
-def _told_prefix(recording: Recording, frame: Frame) -> int:
+def _told_prefix(recording: Recording, call: ModuleCall) -> int:
     """What the nearest module above says about its extra tokens, else 0."""
-    current: Frame | None = frame
+    current: ModuleCall | None = call
     while current is not None:
         told = getattr(current.module, "num_prefix_tokens", None)
         if isinstance(told, int):

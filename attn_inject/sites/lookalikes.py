@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from attn_inject.sites.recording import Frame, Node
+from attn_inject.sites.recording import ModuleCall, Node
 from attn_inject.sites.residual import MULTIPLICATIONS, Verdict
 
 LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -30,7 +30,7 @@ def is_between_blocks(name: str) -> bool:
     return BETWEEN.search(name) is not None
 
 
-def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
+def is_wrapper(call: ModuleCall, verdict: Verdict) -> bool:
     """Whether a module only adds one child's output, perhaps scaled, to its input."""
     if len(verdict.additions) != 1:
         return False
@@ -38,8 +38,8 @@ def is_wrapper(frame: Frame, verdict: Verdict) -> bool:
     shortcut = addition.node.inputs[addition.shortcut]
     while shortcut.kind == "call" and isinstance(shortcut.module, TRANSPARENT):
         shortcut = shortcut.inputs[0]
-    weighted = [node for node in frame.nodes if node.kind == "call" and node in node.children]
-    others = [node for node in frame.nodes if node.kind == "op" and node is not addition.node]
+    weighted = [node for node in call.nodes if node.kind == "call" and node in node.children]
+    others = [node for node in call.nodes if node.kind == "op" and node is not addition.node]
     return shortcut.kind == "input" and len(weighted) == 1 and all(_scales(node) for node in others)
 
 
@@ -47,7 +47,7 @@ def _scales(node: Node) -> bool:
     return node.name in MULTIPLICATIONS and any(i.kind == "const" for i in node.inputs)
 
 
-def is_position_encoding(frame: Frame, verdict: Verdict) -> bool:
+def is_position_encoding(call: ModuleCall, verdict: Verdict) -> bool:
     """Whether all that a module adds to its input is a depthwise convolution, without an activation."""
     if len(verdict.additions) != 1:
         return False
@@ -69,9 +69,9 @@ def _is_depthwise(convolution: nn.Module) -> bool:
     return convolution.groups == convolution.in_channels > 1  # type: ignore[operator, return-value]
 
 
-def is_multi_branch_convolution(frame: Frame, verdict: Verdict) -> bool:
+def is_multi_branch_convolution(call: ModuleCall, verdict: Verdict) -> bool:
     """Whether a module sums single convolutions of its own input, side by side."""
-    if not hasattr(type(frame.module), "reparameterize") and not hasattr(type(frame.module), "fuse"):
+    if not hasattr(type(call.module), "reparameterize") and not hasattr(type(call.module), "fuse"):
         return False
     children = frozenset().union(*(addition.node.children for addition in verdict.additions))
     return all(
@@ -84,7 +84,7 @@ def _count_convolutions(module: nn.Module) -> int:
     return sum(isinstance(leaf, (*CONVOLUTIONS, nn.Linear)) for leaf in module.modules())
 
 
-def first_halves(names: Mapping[str, Frame]) -> list[str]:
+def first_halves(names: Mapping[str, ModuleCall]) -> list[str]:
     """Blocks that the next module of their list completes, in order.
 
     The second half is an MLP, two layers that treat every position by itself; the first is none.
@@ -93,10 +93,10 @@ def first_halves(names: Mapping[str, Frame]) -> list[str]:
         names: Blocks that were found through a wrapper, with their frames.
     """
     halves: dict[str, None] = {}
-    for name, frame in names.items():
+    for name, call in names.items():
         parent, _, index = name.rpartition(".")
         before = f"{parent}.{int(index) - 1}" if index.isdigit() else ""
-        if before in names and _is_mlp(frame.module) and not _is_mlp(names[before].module):
+        if before in names and _is_mlp(call.module) and not _is_mlp(names[before].module):
             halves[before] = None
     return list(halves)
 

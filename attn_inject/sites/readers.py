@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from torch import nn
 
-from attn_inject.sites.recording import Frame, Node
+from attn_inject.sites.recording import ModuleCall, Node
 
 # Layers that treat every token by itself.
 PER_TOKEN = (nn.LayerNorm, nn.Identity, nn.Dropout)
 PER_TOKEN_OPS = frozenset({"add", "mul", "layer_norm", "contiguous", "to", "float", "dropout"})
 
 
-def grid_is_read(frame: Frame, place: int | str | None, prefix: int) -> bool:
+def grid_is_read(call: ModuleCall, place: int | str | None, prefix: int) -> bool:
     """Whether tokens behind the first `prefix` of a block's output reach the model's output.
 
     Args:
-        frame: A call of the block.
+        call: A call of the block.
         place: Which element of its output holds the tokens; None if it is a tensor.
         prefix: Tokens before the grid.
     """
-    return frame.parent is None or _flows(frame.parent, frame.results.get(place), prefix, apart=True)
+    return call.parent is None or _flows(call.parent, call.results.get(place), prefix, apart=True)
 
 
-def _flows(frame: Frame, start: Node | None, prefix: int, *, apart: bool) -> bool:
-    """Whether a node of a frame reaches the model's output.
+def _flows(call: ModuleCall, start: Node | None, prefix: int, *, apart: bool) -> bool:
+    """Whether a node of a call reaches the model's output.
 
     Args:
-        frame: The call of the module that holds the block, or of one further out.
+        call: The call of the module that holds the block, or of one further out.
         start: The node; None if it is unknown, which counts as read.
         prefix: Tokens before the grid.
         apart: Whether its tokens are still apart, so that taking the prefix leaves the grid unread.
@@ -38,17 +38,17 @@ def _flows(frame: Frame, start: Node | None, prefix: int, *, apart: bool) -> boo
     if start is None:
         return True
     reached = {id(start): apart}
-    for user in frame.nodes:
+    for user in call.nodes:
         states = [reached[id(item)] for item in user.inputs if id(item) in reached]
         if user is start or not states:
             continue
         if all(states) and _takes_prefix_only(user, prefix):
             continue
         reached[id(user)] = all(states) and _is_per_token(user)
-    for place, output in frame.output_nodes:
+    for place, output in call.output_nodes:
         if id(output) in reached and (
-            frame.parent is None
-            or _flows(frame.parent, frame.results.get(place), prefix, apart=reached[id(output)])
+            call.parent is None
+            or _flows(call.parent, call.results.get(place), prefix, apart=reached[id(output)])
         ):
             return True
     return False

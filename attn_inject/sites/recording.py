@@ -2,7 +2,7 @@
 
 A graph of the whole model is neither needed nor possible for many models. What is needed is, for each
 module, what its *own* forward did between its inputs and its outputs while its children stay closed
-boxes. So every module call gets a `Frame`, and every tensor in it a `Node` that knows which inputs and
+boxes. So every module call gets a `ModuleCall`, and every tensor in it a `Node` that knows which inputs and
 which weighted children it came through. Control flow of any kind has already happened when we look.
 """
 
@@ -35,7 +35,7 @@ class Node:
     Attributes:
         kind: `input` (an argument of the module), `op`, `call` (a child's output) or `const`.
         name: The operation, the child's qualified name, or the argument's position.
-        inputs: Where it came from, in the same frame.
+        inputs: Where it came from, in the same call.
         shape: Of the (first) tensor.
         sources: Which tensor arguments of the module it came from, by position.
         children: Calls of children with a weight matrix that it came through.
@@ -57,25 +57,25 @@ class Node:
 
 
 @dataclass(eq=False, slots=True, repr=False)
-class Frame:
+class ModuleCall:
     """One call of one module.
 
     Attributes:
         name: The module's qualified name; empty for the model itself.
         module: The module (of the meta copy).
-        parent: The frame of the module that called it.
+        parent: The call of the module that called it.
         args: Its positional arguments, meta tensors among them.
         kwargs: Its keyword arguments.
         nodes: What its own forward made, in order.
         output: What it returned.
         output_nodes: `(place, node)` for each tensor it returned; the place is None for a bare tensor,
             else the index or key in the returned tuple or dictionary.
-        results: The node in the parent's frame of each tensor it returned, by place.
+        results: The node in the parent's call of each tensor it returned, by place.
     """
 
     name: str
     module: nn.Module
-    parent: Frame | None
+    parent: ModuleCall | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     nodes: list[Node] = field(default_factory=list)
@@ -91,13 +91,13 @@ class Recording:
 
     Attributes:
         model: The meta copy that ran.
-        frames: The model's own frame first.
+        calls: The model's own call first.
         maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that did.
         image_size: (H, W) of the input in pixels, or None.
     """
 
     model: nn.Module
-    frames: tuple[Frame, ...]
+    calls: tuple[ModuleCall, ...]
     maps: dict[tuple[int, int], str]
     image_size: tuple[int, int] | None
 
@@ -108,7 +108,7 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
     Args:
         model: Any module; it is copied to meta and left untouched.
         inputs: How to call it.
-        keep: Names of childless modules that need a frame too, because a user named them.
+        keep: Names of childless modules that need a call too, because a user named them.
 
     Raises:
         ModelError: The model cannot be copied or refuses the input.
@@ -148,7 +148,7 @@ def _record(
     finally:
         for handle in handles:
             handle.remove()
-    return Recording(copy, tuple(recorder.frames), recorder.maps, inputs.image_size)
+    return Recording(copy, tuple(recorder.calls), recorder.maps, inputs.image_size)
 
 
 def _asks_for_values(error: Exception) -> bool:
@@ -199,9 +199,9 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, *, is_meta: bool) -> None:
         super().__init__()
         self._is_meta = is_meta
-        self.frames: list[Frame] = []
+        self.calls: list[ModuleCall] = []
         self.maps: dict[tuple[int, int], str] = {}
-        self._stack: list[Frame | None] = []
+        self._stack: list[ModuleCall | None] = []
         self._alive: list[Any] = []  # an id is only unique while its tensor lives
         self._weighted: dict[nn.Module, bool] = {}
 
@@ -227,43 +227,51 @@ class _Recorder(TorchFunctionMode):
                 note_end(module, args, kwargs, output)
 
         def note_end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            frame = self._stack.pop()
-            if frame is not None:
-                self._close(frame, output)
+            call = self._stack.pop()
+            if call is not None:
+                self._close(call, output)
             if self._stack and self._stack[-1] is not None:
                 above = self._stack[-1]
                 self._note(above, "call", name, (args, kwargs), output, module)
-                if frame is not None:
-                    frame.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
+                if call is not None:
+                    call.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
 
         return enter, leave
 
-    def _open(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame:
+    def _open(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ModuleCall:
         parent = self._stack[-1] if self._stack else None
-        frame = Frame(name, module, parent, args, kwargs)
+        call = ModuleCall(name, module, parent, args, kwargs)
         for position, (_, tensor) in enumerate(tensors_of([*args, *kwargs.values()])):
             node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
-            frame.env.setdefault(id(tensor), node)
+            call.env.setdefault(id(tensor), node)
             self._alive.append(tensor)
-        self.frames.append(frame)
-        return frame
+        self.calls.append(call)
+        return call
 
-    def _close(self, frame: Frame, output: Any) -> None:
-        frame.output = output
-        frame.output_nodes = [
-            (place, frame.env[id(tensor)]) for place, tensor in tensors_of(output) if id(tensor) in frame.env
+    def _close(self, call: ModuleCall, output: Any) -> None:
+        call.output = output
+        call.output_nodes = [
+            (place, call.env[id(tensor)]) for place, tensor in tensors_of(output) if id(tensor) in call.env
         ]
-        frame.env = {}
+        call.env = {}
 
     def _note(
-        self, frame: Frame, kind: str, name: str, arguments: Any, output: Any, module: nn.Module | None = None
+        self,
+        call: ModuleCall,
+        kind: str,
+        name: str,
+        arguments: Any,
+        output: Any,
+        module: nn.Module | None = None,
     ) -> Node | None:
         produced = [tensor for _, tensor in tensors_of(output)]
         if not produced:
             return None
         inputs = []
         for _, tensor in tensors_of(arguments):
-            node = frame.env.get(id(tensor))
+            node = call.env.get(id(tensor))
             inputs.append(node or Node("const", "", (), tuple(tensor.shape), frozenset(), frozenset()))
         sources = frozenset().union(*(node.sources for node in inputs))
         children = frozenset().union(*(node.children for node in inputs))
@@ -271,14 +279,14 @@ class _Recorder(TorchFunctionMode):
         if module is not None and self._weighted.get(module, False):
             node.children = children | {node}
         self._alive.append(output)
-        frame.nodes.append(node)
+        call.nodes.append(node)
         for tensor in produced:
-            frame.env[id(tensor)] = node
+            call.env[id(tensor)] = node
             if module is not None and len(produced) > 1:
                 # Who reads one of a child's outputs need not read the others.
                 part = Node("op", "output", (node,), tuple(tensor.shape), sources, node.children)
-                frame.env[id(tensor)] = part
-                frame.nodes.append(part)
+                call.env[id(tensor)] = part
+                call.nodes.append(part)
             if module is not None and tensor.ndim == 4:
                 self._note_map(name, module, tensor)
         return node
@@ -305,14 +313,14 @@ class _Recorder(TorchFunctionMode):
                 elif not fill((args, kwargs)):
                     raise
                 output = func(*args, **kwargs)
-        frame = self._stack[-1] if self._stack else None
-        if frame is None or isinstance(output, _NO_TENSORS):
+        call = self._stack[-1] if self._stack else None
+        if call is None or isinstance(output, _NO_TENSORS):
             return output
         name = getattr(func, "__name__", "")
         if name == "__setitem__":
-            self._note(frame, "op", name, (args, kwargs), args[0])
+            self._note(call, "op", name, (args, kwargs), args[0])
             return output
-        node = self._note(frame, "op", name, (args, kwargs), output)
+        node = self._note(call, "op", name, (args, kwargs), output)
         if node is not None and name == "__getitem__":
             node.detail = args[1]
         return output

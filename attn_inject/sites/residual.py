@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from attn_inject.sites.recording import ADDITIONS, Frame, Node
+from attn_inject.sites.recording import ADDITIONS, ModuleCall, Node
 
 # A projection is one convolution, or a depthwise and a pointwise one.
 PROJECTION_WEIGHTS = 2
@@ -25,7 +25,7 @@ class Addition:
 
     Attributes:
         node: The sum.
-        index: Its place among the additions of two tensors in the frame, from 0.
+        index: Its place among the additions of two tensors in the call, from 0.
         shortcut: Which operand is the shortcut, 0 or 1.
         place: Which element of the module's output it reaches; None if a tensor is returned.
         apart: Whether branch and shortcut stem from different arguments (DLA hands its shortcut in).
@@ -40,33 +40,33 @@ class Addition:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The residual additions of one frame, and why the other additions are none."""
+    """The residual additions of one call, and why the other additions are none."""
 
     additions: tuple[Addition, ...]
     reasons: tuple[str, ...]
 
 
-def tensor_additions(frame: Frame) -> Iterator[tuple[int, Node]]:
-    """Every addition of two tensors in a frame, with its place among them."""
+def tensor_additions(call: ModuleCall) -> Iterator[tuple[int, Node]]:
+    """Every addition of two tensors in a call, with its place among them."""
     count = 0
-    for node in frame.nodes:
+    for node in call.nodes:
         if node.kind == "op" and node.name in ADDITIONS and len(node.inputs) == 2:
             yield count, node
             count += 1
 
 
-def judge(frame: Frame, residual: Container[str] = ()) -> Verdict:
-    """Find the residual additions of one frame.
+def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
+    """Find the residual additions of one call.
 
     Args:
-        frame: One call of one module.
+        call: One call of one module.
         residual: Names of the modules inside that are residual themselves; a shortcut may pass through.
     """
     additions: list[Addition] = []
     reasons: list[str] = []
     sums: dict[Node, frozenset[Node]] = {}
-    for index, node in tensor_additions(frame):
-        found = _judge_one(frame, index, node, sums, residual)
+    for index, node in tensor_additions(call):
+        found = _judge_one(call, index, node, sums, residual)
         if isinstance(found, Addition):
             additions.append(found)
             branch = node.inputs[1 - found.shortcut]
@@ -77,7 +77,7 @@ def judge(frame: Frame, residual: Container[str] = ()) -> Verdict:
 
 
 def _judge_one(
-    frame: Frame, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
+    call: ModuleCall, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
 ) -> Addition | str:
     """The addition, the reason why it is none, or "" if it is not even a candidate."""
     left, right = node.inputs
@@ -100,7 +100,7 @@ def _judge_one(
     if _weights(trunk) > PROJECTION_WEIGHTS:
         names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
         return f"the shortcut is no projection: it passed through {names}"
-    places = [place for place, output in frame.output_nodes if is_ancestor(node, output)]
+    places = [place for place, output in call.output_nodes if is_ancestor(node, output)]
     if not places:
         return "the sum does not reach the output"
     return Addition(node, index, shortcut, places[-1], apart)

@@ -9,7 +9,7 @@ from torch import nn
 
 from attn_inject.errors import NoSiteError, nearest
 from attn_inject.request import Plan
-from attn_inject.sites.findings import Findings, Found
+from attn_inject.sites.findings import Findings, FoundSite
 
 
 def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
 
 
-def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
+def select(findings: Findings, plan: Plan) -> tuple[FoundSite, ...]:
     """The sites that a plan keeps.
 
     Raises:
@@ -61,7 +61,7 @@ def select(findings: Findings, plan: Plan) -> tuple[Found, ...]:
     return kept
 
 
-def _is_kept(item: Found, plan: Plan) -> bool:
+def _is_kept(item: FoundSite, plan: Plan) -> bool:
     name = item.site.name
     if plan.where and not _matches(name, plan.where):
         return False

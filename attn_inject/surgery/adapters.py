@@ -17,7 +17,7 @@ from attn_inject.errors import ModelError
 
 
 @dataclass(frozen=True)
-class Grid:
+class TokenGrid:
     """The grid of a token sequence as the recorded run saw it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Grid:
         return height, width
 
 
-def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: Grid | None) -> torch.Tensor:
+def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: TokenGrid | None) -> torch.Tensor:
     """`attention` applied to `x`, which has the given layout; the shape is kept."""
     if layout == "NCHW":
         return _call(attention, x)
@@ -70,7 +70,7 @@ def in_layout(layout: str, attention: nn.Module, x: torch.Tensor, grid: Grid | N
     if layout == "NDHWC":
         return _per_frame(attention, x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
     tokens = x.flatten(1, -2)  # windows of tokens become one sequence
-    return _on_tokens(attention, tokens, grid or Grid(None, None)).reshape(x.shape)
+    return _on_tokens(attention, tokens, grid or TokenGrid(None, None)).reshape(x.shape)
 
 
 def _call(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -89,7 +89,7 @@ def _per_frame(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return _call(attention, frames).reshape(n, t, c, h, w).transpose(1, 2)  # (N, C, T, H, W)
 
 
-def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: Grid) -> torch.Tensor:
+def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: TokenGrid) -> torch.Tensor:
     n, length, c = x.shape
     # Some of the tokens may have been dropped for training; a channel gate serves what is left.
     must_fit = not is_channel_gate(attention) or needs_size(attention)

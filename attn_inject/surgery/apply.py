@@ -15,13 +15,13 @@ from attn_inject.attention.factory import create_attention, resolve
 from attn_inject.errors import FitError
 from attn_inject.models.clone import deep_copy
 from attn_inject.request import AttentionSpec
-from attn_inject.surgery.adapters import Grid
+from attn_inject.surgery.adapters import TokenGrid
 from attn_inject.surgery.code import after_graph, replacement_graph, source
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, generated_class
 from attn_inject.surgery.inserted import AttnInject, Replaced
 from attn_inject.surgery.stem import POOL, STEM, build_stem
-from attn_inject.surgery.tracer import FIXABLE, trace
+from attn_inject.surgery.tracer import SPECIALIZABLE, trace
 
 _closed: dict[tuple[Any, ...], type[nn.Module]] = {}
 
@@ -45,32 +45,32 @@ def free_name(block: nn.Module) -> str:
     return next(name for name in names if not hasattr(block, name))
 
 
-def apply(model: nn.Module, splices: Iterable[Splice]) -> None:
+def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
     """Carry out edits, in place and in order.
 
     Args:
         model: The model that the edits were decided for, or an empty copy of its architecture.
-        splices: What to write in; names, options and nodes are taken as they stand.
+        edits: What to write in; names, options and nodes are taken as they stand.
 
     Raises:
         FitError: A block's class cannot be exchanged, or its body no longer has the named nodes.
     """
     empty: dict[str, AttnInject] = {}
-    for splice in splices:
-        block = model.get_submodule(splice.name)
-        if reason := refusal(block) or _unfit_for_code(splice):
-            raise FitError(f"{splice.name} cannot be operated: {reason}.")
+    for edit in edits:
+        block = model.get_submodule(edit.name)
+        if reason := refusal(block) or _unfit_for_code(edit):
+            raise FitError(f"{edit.name} cannot be operated: {reason}.")
         like = _first_parameter(block, model)
         is_empty = like is not None and like.is_meta
-        inserted = deep_copy(_build_once(splice, empty)) if is_empty else build(splice)
+        inserted = deep_copy(_build_once(edit, empty)) if is_empty else build_inserted(edit)
         if like is not None and not is_empty:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
-        cls = operated_class(block, splice)
-        inserted.splice = splice
+        cls = modified_class(block, edit)
+        inserted.edit = edit
         # Before anything is taken out: a name that a file gives may be in use.
-        block.add_module(splice.module, inserted.train(block.training))
-        if splice.replaces:
-            inserted.replaced = _emptied(block, keep=splice.module)
+        block.add_module(edit.module, inserted.train(block.training))
+        if edit.replaces:
+            inserted.replaced = _emptied(block, keep=edit.module)
         block.__class__ = cls
 
 
@@ -80,19 +80,19 @@ def _first_parameter(*modules: nn.Module) -> nn.Parameter | None:
     return next(parameters, None)
 
 
-def build_on_meta(splices: Iterable[Splice]) -> tuple[AttnInject, ...]:
-    """What splices write in, on the meta device; those that differ in their place alone share one object."""
+def build_on_meta(edits: Iterable[Edit]) -> tuple[AttnInject, ...]:
+    """What edits insert, on the meta device; those that differ in their place alone share one object."""
     built: dict[str, AttnInject] = {}
-    return tuple(_build_once(splice, built) for splice in splices)
+    return tuple(_build_once(edit, built) for edit in edits)
 
 
-def _build_once(splice: Splice, built: dict[str, AttnInject]) -> AttnInject:
+def _build_once(edit: Edit, built: dict[str, AttnInject]) -> AttnInject:
     place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1, "operation": 0}
     inside: dict[str, Any] = {"tap": None, "users": (), "fixed": {}, "note": "", "removed": ()}
-    like = repr(dataclasses.replace(splice, **place, **inside))
+    like = repr(dataclasses.replace(edit, **place, **inside))
     if like not in built:
         with torch.device("meta"):
-            built[like] = build(splice)
+            built[like] = build_inserted(edit)
     return built[like]
 
 
@@ -106,70 +106,70 @@ def _emptied(module: nn.Module, *, keep: str) -> Replaced:
     return replaced
 
 
-def _unfit_for_code(splice: Splice) -> str | None:
-    """Why a splice may not be written into source code: its names must be names and its values literals."""
-    names = [splice.module, *splice.fixed]
+def _unfit_for_code(edit: Edit) -> str | None:
+    """Why an edit may not be written into source code: its names must be names and its values literals."""
+    names = [edit.module, *edit.specialized]
     if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
         return f"{wrong[0]!r} is no name"
-    if wrong := [name for name, value in splice.fixed.items() if not isinstance(value, FIXABLE)]:
+    if wrong := [name for name, value in edit.specialized.items() if not isinstance(value, SPECIALIZABLE)]:
         return f"the value of {wrong[0]} is no literal"
     return None
 
 
-def build(splice: Splice) -> AttnInject:
-    """The module that a splice writes in."""
-    size = None if splice.height is None or splice.width is None else (splice.height, splice.width)
-    if splice.placement in (STEM, POOL):
-        return AttnInject(build_stem(splice))
-    attention = create_attention(splice.attention, channels=splice.channels, size=size, **splice.options)
-    grid = Grid(splice.height, splice.width, splice.prefix) if splice.layout == "NLC" else None
-    identity = splice.start == "identity"
-    return AttnInject(attention, layout=splice.layout, grid=grid, identity=identity, stride=splice.stride)
+def build_inserted(edit: Edit) -> AttnInject:
+    """The module that an edit inserts."""
+    size = None if edit.height is None or edit.width is None else (edit.height, edit.width)
+    if edit.placement in (STEM, POOL):
+        return AttnInject(build_stem(edit))
+    attention = create_attention(edit.attention, channels=edit.channels, size=size, **edit.options)
+    grid = TokenGrid(edit.height, edit.width, edit.prefix) if edit.layout == "NLC" else None
+    identity = edit.start == "identity"
+    return AttnInject(attention, layout=edit.layout, grid=grid, identity=identity, stride=edit.stride)
 
 
-def label(splice: Splice) -> str:
-    """The shortest spec of the module that a splice writes in, `sa:groups=32`."""
-    if splice.placement in (STEM, POOL):
-        return f"{splice.attention} {splice.placement}"
-    return str(resolve(AttentionSpec(name=splice.attention, options=splice.options), splice.channels))
+def spec_label(edit: Edit) -> str:
+    """The shortest spec of the module that an edit inserts, `sa:groups=32`."""
+    if edit.placement in (STEM, POOL):
+        return f"{edit.attention} {edit.placement}"
+    return str(resolve(AttentionSpec(name=edit.attention, options=edit.options), edit.channels))
 
 
-def operated_class(block: nn.Module, splice: Splice) -> type[nn.Module]:
+def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
     """The generated class whose forward also runs the inserted child."""
     base = type(block)
-    if splice.replaces or splice.tap is None:
-        return _closed_class(base, splice)
-    code, names = source(_rewritten(block, splice), base.forward, splice.fixed)
+    if edit.replaces or edit.tap is None:
+        return _closed_class(base, edit)
+    code, names = source(_rewritten(block, edit), base.forward, edit.specialized)
     return generated_class(base, code, names)
 
 
-def _closed_class(base: type[nn.Module], splice: Splice) -> type[nn.Module]:
+def _closed_class(base: type[nn.Module], edit: Edit) -> type[nn.Module]:
     """The generated class of an edit that never looks inside; only the block's class decides it."""
-    key = (base, splice.module, splice.element, splice.replaces)
+    key = (base, edit.module, edit.element, edit.replaces)
     if key not in _closed:
-        if splice.replaces:
-            graph = replacement_graph(base, splice.module)
+        if edit.replaces:
+            graph = replacement_graph(base, edit.module)
         else:
-            graph = after_graph(base, splice.module, splice.element)
+            graph = after_graph(base, edit.module, edit.element)
         code, names = source(graph, base.forward)
         _closed[key] = generated_class(base, code, names)
     return _closed[key]
 
 
-def _rewritten(block: nn.Module, splice: Splice) -> fx.Graph:
+def _rewritten(block: nn.Module, edit: Edit) -> fx.Graph:
     """The block's traced body with the inserted child behind the tapped node."""
-    graph = trace(block, splice.fixed)
+    graph = trace(block, edit.specialized)
     nodes = {node.name: node for node in graph.nodes}
-    missing = [name for name in (splice.tap, *splice.users) if name not in nodes]
+    missing = [name for name in (edit.tap, *edit.users) if name not in nodes]
     if missing:
         raise FitError(
-            f"{splice.name} cannot be operated: the body of {type(block).__name__} has no node {missing[0]}.",
+            f"{edit.name} cannot be operated: the body of {type(block).__name__} has no node {missing[0]}.",
             hint="The library that defines it has changed since the edit was recorded.",
         )
-    tap = nodes[str(splice.tap)]
+    tap = nodes[str(edit.tap)]
     anchor = max((n for n in graph.nodes if n.op == "placeholder"), key=list(graph.nodes).index)
     with graph.inserting_after(anchor if tap.op == "placeholder" else tap):
-        gated = graph.call_module(splice.module, (tap,))
-    for name in splice.users:
+        gated = graph.call_module(edit.module, (tap,))
+    for name in edit.users:
         nodes[name].replace_input_with(tap, gated)
     return graph

@@ -72,14 +72,14 @@ def replacement_graph(base: type[nn.Module], module: str) -> fx.Graph:
 
 
 def source(
-    graph: fx.Graph, original: Callable[..., Any], fixed: Mapping[str, Any] | None = None
+    graph: fx.Graph, original: Callable[..., Any], specialized: Mapping[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
     """The source of `forward` for a graph, and the globals that it uses.
 
     Args:
         graph: Its placeholders are named after the parameters of `original`.
         original: The base class's forward, whose signature is re-emitted.
-        fixed: Arguments that must have the given values at every call.
+        specialized: Arguments that must have the given values at every call.
     """
     signature = inspect.signature(original)
     me = next(iter(signature.parameters))
@@ -97,8 +97,8 @@ def source(
     for old, new in renames.items():
         body = re.sub(rf"\b{re.escape(old)}\b", new, body)
     guards = ""
-    for name, value in (fixed or {}).items():
-        names["require_fixed"] = elements.require_fixed
+    for name, value in (specialized or {}).items():
+        names["require_fixed"] = elements.require_specialized
         guards += f"    require_fixed({me}, {name!r}, {name}, {value!r})\n"
     code = f"def forward({_parameters(signature)}):\n{guards}{body.rstrip()}\n"
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}

@@ -1,6 +1,6 @@
 """From a plan to edits: for each site the module, its options and its tap, or the reason for a skip.
 
-Deciding and editing are apart: what `decide` returns can be printed, saved and replayed by `splice.apply`.
+Deciding and editing are apart: what `decide` returns can be printed, saved and replayed by `edit.apply`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from attn_inject.models.inputs import InputSpec
 from attn_inject.request import Plan
 from attn_inject.sites import layout as layouts
 from attn_inject.sites.finder import find
-from attn_inject.sites.findings import Findings, Found
+from attn_inject.sites.findings import Findings, FoundSite
 from attn_inject.sites.layout import Layout
 from attn_inject.sites.recording import Recording, tensors_of
 from attn_inject.sites.selection import select
 from attn_inject.sites.site import Rejection
 from attn_inject.surgery.apply import free_name, refusal
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.paper_placement import Assignment, assign, note, replaces
 from attn_inject.surgery.placements import Tap, find_tap
 from attn_inject.surgery.replacing import Target, attention_of, convolutions
@@ -40,33 +40,33 @@ class Decision:
     """What will be done.
 
     Attributes:
-        splices: One edit per site.
+        edits: One edit per site.
         skipped: Selected sites that cannot take their module, with reasons.
         enlarged: Modules of a replaced stem that see a larger map.
     """
 
-    splices: tuple[Splice, ...]
+    edits: tuple[Edit, ...]
     skipped: tuple[Rejection, ...]
     enlarged: tuple[Enlarged, ...] = ()
 
     @property
     def removed_keys(self) -> tuple[str, ...]:
         """State-dict keys of the model that go."""
-        return tuple(f"{splice.name}.{key}" for splice in self.splices for key in splice.removed)
+        return tuple(f"{edit.name}.{key}" for edit in self.edits for key in edit.removed)
 
     def added(self, model: nn.Module, inserted: Sequence[nn.Module]) -> list[Call]:
         """What runs in addition, with its input's shape and its number of calls in one forward.
 
         Args:
             model: The untouched model.
-            inserted: The module of each splice.
+            inserted: The module of each edit.
         """
-        calls = [(m, s.shape, s.calls) for m, s in zip(inserted, self.splices, strict=True)]
+        calls = [(m, s.shape, s.calls) for m, s in zip(inserted, self.edits, strict=True)]
         return calls + [(model.get_submodule(item.name), item.after, 1) for item in self.enlarged]
 
     def removed(self, model: nn.Module) -> list[Call]:
         """What no longer runs in that way."""
-        calls = [(model.get_submodule(s.name), s.shape, s.calls) for s in self.splices if s.replaces]
+        calls = [(model.get_submodule(s.name), s.shape, s.calls) for s in self.edits if s.replaces]
         return calls + [(model.get_submodule(item.name), item.before, 1) for item in self.enlarged]
 
 
@@ -137,12 +137,12 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
             f"The paper's places are not in this model: {'; '.join(map(note, plan.attention))}.",
             hint="Choose another --placement.",
         )
-    splices: list[Splice] = []
+    edits: list[Edit] = []
     skipped: list[Rejection] = []
     for item in assigned:
         for outcome in _decide_one(model, findings, item, start):
-            if isinstance(outcome, Splice):
-                splices.append(outcome)
+            if isinstance(outcome, Edit):
+                edits.append(outcome)
             elif plan.strict:
                 raise FitError(
                     f"{outcome.name} cannot take {item.spec}: {outcome.reason}.",
@@ -150,7 +150,7 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
                 )
             else:
                 skipped.append(outcome)
-    if not splices:
+    if not edits:
         first = skipped[0]
         raise FitError(
             f"None of the {len(skipped)} selected sites can take the module with --placement "
@@ -158,11 +158,11 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
             hint="Another --placement or another module may fit; `attn-inject sites MODEL` shows the sites.",
         )
     stem, enlarged = decide_stem(findings.recording, plan.attention[0]) if plan.stem else ((), ())
-    edits = tuple(_with_removed(model, splice) for splice in (*stem, *splices))
-    return Decision(edits, tuple(skipped), enlarged)
+    completed = tuple(_with_removed(model, edit) for edit in (*stem, *edits))
+    return Decision(completed, tuple(skipped), enlarged)
 
 
-def _require_use(plan: Plan, selected: Sequence[Found]) -> None:
+def _require_use(plan: Plan, selected: Sequence[FoundSite]) -> None:
     """Refuse a spec that an earlier one leaves nothing to serve."""
     used = {id(plan.spec_for(f.site.name)) for f in selected}
     for spec in plan.attention:
@@ -173,16 +173,16 @@ def _require_use(plan: Plan, selected: Sequence[Found]) -> None:
             )
 
 
-def _with_removed(model: nn.Module, splice: Splice) -> Splice:
-    """A replacing splice with the state-dict keys that go."""
-    if not splice.replaces:
-        return splice
-    return dataclasses.replace(splice, removed=tuple(model.get_submodule(splice.name).state_dict()))
+def _with_removed(model: nn.Module, edit: Edit) -> Edit:
+    """A replacing edit with the state-dict keys that go."""
+    if not edit.replaces:
+        return edit
+    return dataclasses.replace(edit, removed=tuple(model.get_submodule(edit.name).state_dict()))
 
 
 def _decide_one(
     model: nn.Module, findings: Findings, item: Assignment, start: str
-) -> Sequence[Splice | Rejection]:
+) -> Sequence[Edit | Rejection]:
     """The edits at one site, and the reasons for what cannot be edited."""
     found, placement = item.found, item.placement
     if placement == "replace-conv":
@@ -200,7 +200,7 @@ def _decide_one(
     resolved = resolve(item.spec, layout.channels)
     if reason := _misfit(resolved, layout, found):
         return [Rejection(name=found.site.name, reason=reason)]
-    splice = Splice(
+    edit = Edit(
         name=name,
         module=free_name(block),
         attention=resolved.entry.name,
@@ -216,16 +216,16 @@ def _decide_one(
         element=found.site.element if tap.node is None else None,
         tap=tap.node,
         users=tap.users,
-        fixed=dict(tap.fixed),
+        specialized=dict(tap.specialized),
         block=found.site.block,
         stage=found.site.stage,
         calls=found.site.calls,
         note=resolved.note,
     )
-    return [splice]
+    return [edit]
 
 
-def _in_place_of(model: nn.Module, target: Target, item: Assignment) -> Splice | Rejection:
+def _in_place_of(model: nn.Module, target: Target, item: Assignment) -> Edit | Rejection:
     """The edit that puts attention in a convolution's place."""
     conv = model.get_submodule(target.name)
     _, channels, height, width = target.shape
@@ -233,7 +233,7 @@ def _in_place_of(model: nn.Module, target: Target, item: Assignment) -> Splice |
     layout = Layout("NCHW", channels, height, width)
     if reason := refusal(conv) or _misfit(resolved, layout, item.found):
         return Rejection(name=target.name, reason=reason)
-    return Splice(
+    return Edit(
         name=target.name,
         module=free_name(conv),
         attention=resolved.entry.name,
@@ -253,16 +253,16 @@ def _in_place_of(model: nn.Module, target: Target, item: Assignment) -> Splice |
     )
 
 
-def _tap(found: Found, placement: str, recording: Recording) -> Tap | str:
+def _tap(found: FoundSite, placement: str, recording: Recording) -> Tap | str:
     """What a module acts on, or the reason why it cannot."""
     if placement == "replace-attention":
         return _no_replacement(found) or Tap(found.shape)
     return Tap(found.shape) if placement == "after" else find_tap(found, placement, recording)
 
 
-def _no_replacement(found: Found) -> str | None:
+def _no_replacement(found: FoundSite) -> str | None:
     """Why attention cannot stand for a module, or None if it can."""
-    tensors = [tensor for _, tensor in tensors_of([*found.frame.args, *found.frame.kwargs.values()])]
+    tensors = [tensor for _, tensor in tensors_of([*found.call.args, *found.call.kwargs.values()])]
     if len(tensors) != 1 or found.site.element is not None:
         return "it takes or returns more than one tensor"
     if tuple(tensors[0].shape) != found.shape:
@@ -270,18 +270,18 @@ def _no_replacement(found: Found) -> str | None:
     return None
 
 
-def _layout_at(tap: Tap, found: Found, findings: Findings) -> Layout | str:
+def _layout_at(tap: Tap, found: FoundSite, findings: Findings) -> Layout | str:
     """The layout of the tapped tensor: the block's own, unless the tap is inside."""
     site = found.site
     if tap.node is None:
         return Layout(site.layout, site.channels, site.height, site.width, site.prefix)
-    made = found.addition.node if found.addition else dict(found.frame.output_nodes).get(site.element)
+    made = found.addition.node if found.addition else dict(found.call.output_nodes).get(site.element)
     if made is None:
         return "its recorded run does not show what made its output"
-    return layouts.infer(tap.shape, made, findings.recording, found.frame)
+    return layouts.infer(tap.shape, made, findings.recording, found.call)
 
 
-def _misfit(resolved: Resolved, layout: Layout, found: Found) -> str | None:
+def _misfit(resolved: Resolved, layout: Layout, found: FoundSite) -> str | None:
     """Why a module cannot act on a tensor of this layout, or None if it can."""
     no_grid = "its tokens form no grid, and this module needs one"
     if layout.height is None and needs_size(registry.load(resolved.entry)):
@@ -318,7 +318,7 @@ def notes_of(plan: Plan, decision: Decision) -> tuple[str, ...]:
     if plan.placement == "paper":
         notes += [f"the paper's place of {note(spec)}." for spec in plan.attention]
     if keys := decision.removed_keys:
-        gone = sum(splice.replaces for splice in decision.splices)
+        gone = sum(edit.replaces for edit in decision.edits)
         more = f" and {len(keys) - 3} more (--json lists all)" if len(keys) > 3 else ""
         notes.append(f"{gone} modules are replaced; their keys go: {', '.join(keys[:3])}{more}.")
     return tuple(notes)

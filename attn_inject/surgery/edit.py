@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Splice:
+class Edit:
     """Where one attention module goes and how it is made; plain data only.
 
     Attributes:
@@ -27,7 +27,7 @@ class Splice:
         element: Which element of a tuple or dictionary is acted on; None if the value is a tensor.
         tap: The fx node whose value is taken (inner placements), or None.
         users: The fx nodes whose use of the tap is replaced; empty means all.
-        fixed: Arguments of the block's forward that its trace is specialised to, and their values.
+        specialized: Arguments of the block's forward that its trace is specialised to, and their values.
         block: The block's class name, `Bottleneck`.
         stage: Number of the stage, from 1.
         calls: How often one forward of the model runs this block.
@@ -52,7 +52,7 @@ class Splice:
     element: int | str | None = None
     tap: str | None = None
     users: tuple[str, ...] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    specialized: Mapping[str, Any] = field(default_factory=dict, metadata={"key": "fixed"})
     block: str
     stage: int = 1
     calls: int = 1

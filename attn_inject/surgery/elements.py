@@ -22,7 +22,7 @@ def replace_element(output: Any, place: int | str, value: Any) -> Any:
     return type(output)(items)
 
 
-def require_fixed(block: nn.Module, name: str, value: Any, expected: Any) -> None:
+def require_specialized(block: nn.Module, name: str, value: Any, expected: Any) -> None:
     """Refuse a value of an argument that steers control flow other than the one that was traced.
 
     Raises:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from attn_inject.surgery.adapters import Grid, in_layout
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.adapters import TokenGrid, in_layout
+from attn_inject.surgery.edit import Edit
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class AttnInject(nn.Module):
 
     alpha: nn.Parameter | None
     # The edit that wrote it in, so that a model knows its own operations.
-    splice: Splice | None = None
+    edit: Edit | None = None
     # What it stands for, so that it can be taken out again; None if it stands for nothing.
     replaced: Replaced | None = None
     # Where the model is from and what was asked of it, `sources.origin`; the same in all its modules.
@@ -92,7 +92,7 @@ class AttnInject(nn.Module):
         attention: nn.Module,
         *,
         layout: str = "NCHW",
-        grid: Grid | None = None,
+        grid: TokenGrid | None = None,
         identity: bool = False,
         stride: int = 1,
     ) -> None:
@@ -125,16 +125,16 @@ def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
     return {name: module for name, module in model.named_modules() if isinstance(module, AttnInject)}
 
 
-def recorded_splices(model: nn.Module) -> tuple[Splice, ...]:
+def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
     """The edits that made a model what it is, operation by operation, under their names in `model`."""
-    splices = [
-        dataclasses.replace(module.splice, name=name.rpartition(".")[0])
+    edits = [
+        dataclasses.replace(module.edit, name=name.rpartition(".")[0])
         for name, module in inserted_modules(model).items()
-        if module.splice is not None
+        if module.edit is not None
     ]
-    return tuple(sorted(splices, key=lambda splice: splice.operation))
+    return tuple(sorted(edits, key=lambda edit: edit.operation))
 
 
 def operations(model: nn.Module) -> int:
     """How many operations a model has had."""
-    return max((splice.operation + 1 for splice in recorded_splices(model)), default=0)
+    return max((edit.operation + 1 for edit in recorded_edits(model)), default=0)

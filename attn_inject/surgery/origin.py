@@ -29,20 +29,20 @@ class Origin:
     plans: tuple[Mapping[str, Any], ...]
 
 
-def carry(model: nn.Module, origin: Origin) -> None:
+def attach_origin(model: nn.Module, origin: Origin) -> None:
     """Let an operated model know its origin, and its modules where they are in it."""
     for name, module in inserted_modules(model).items():
         module.origin = origin
-        if module.splice is not None:
-            module.splice = dataclasses.replace(module.splice, name=name.rpartition(".")[0])
+        if module.edit is not None:
+            module.edit = dataclasses.replace(module.edit, name=name.rpartition(".")[0])
 
 
-def carried(model: nn.Module) -> Origin | None:
+def origin_of(model: nn.Module) -> Origin | None:
     """The origin of a model, or None: it was never operated, or has become a part of something larger."""
     origin = None
     for name, module in inserted_modules(model).items():
-        splice = module.splice
-        if splice is None or name != splice.path:
+        edit = module.edit
+        if edit is None or name != edit.path:
             return None
         origin = module.origin
     return origin if isinstance(origin, Origin) else None

@@ -13,7 +13,7 @@ from torch import nn
 
 from attn_inject.attention import registry
 from attn_inject.request import REPLACING, AttentionSpec, Plan
-from attn_inject.sites.findings import Found
+from attn_inject.sites.findings import FoundSite
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Assignment:
         placement: A key of `plan.PLACEMENTS` other than `paper`.
     """
 
-    found: Found
+    found: FoundSite
     spec: AttentionSpec
     placement: str
 
 
-def assign(selected: Sequence[Found], everywhere: Sequence[Found], plan: Plan) -> list[Assignment]:
+def assign(selected: Sequence[FoundSite], everywhere: Sequence[FoundSite], plan: Plan) -> list[Assignment]:
     """Each selected site with its module and placement; sites that the authors leave free are left out.
 
     Args:
@@ -45,7 +45,7 @@ def assign(selected: Sequence[Found], everywhere: Sequence[Found], plan: Plan) -
     assigned = []
     for found, spec in pairs:
         entry = registry.find(spec.name)
-        placement = _placement(found.frame.module, entry)
+        placement = _placement(found.call.module, entry)
         if placement and _is_in_paper(found, everywhere, entry):
             assigned.append(Assignment(found, spec, placement))
     return assigned
@@ -77,7 +77,7 @@ def _placement(block: nn.Module, entry: registry.Entry) -> str:
     return entry.inverted if depthwise[0].in_channels > first.in_channels else ""
 
 
-def _is_in_paper(found: Found, everywhere: Sequence[Found], entry: registry.Entry) -> bool:
+def _is_in_paper(found: FoundSite, everywhere: Sequence[FoundSite], entry: registry.Entry) -> bool:
     stage = [item.site.name for item in everywhere if item.site.stage == found.site.stage]
     if entry.stages and found.site.stage not in entry.stages:
         return False

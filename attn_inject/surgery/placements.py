@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from attn_inject.sites.findings import Found
-from attn_inject.sites.recording import Frame, Recording, has_weight
+from attn_inject.sites.findings import FoundSite
+from attn_inject.sites.recording import ModuleCall, Recording, has_weight
 from attn_inject.sites.residual import Addition, tensor_additions
 from attn_inject.surgery.replacing import is_attention
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
@@ -34,23 +34,23 @@ class Tap:
         module: Qualified name of the module whose body is rewritten, if that is a part of the block.
         node: The tapped fx node, or None for the block's output.
         users: The nodes whose use of it is replaced.
-        fixed: Arguments that the trace is specialised to.
+        specialized: Arguments that the trace is specialised to.
     """
 
     shape: tuple[int, ...]
     module: str = ""
     node: str | None = None
     users: tuple[str, ...] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    specialized: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Block:
     """A traced body with what the recorded run knows of it."""
 
-    frame: Frame
+    call: ModuleCall
     graph: fx.Graph
-    fixed: Mapping[str, Any]
+    specialized: Mapping[str, Any]
     module: nn.Module
     values: Mapping[str, torch.Tensor]
     addition: Addition | None
@@ -73,7 +73,7 @@ class _Block:
         )
 
 
-def find_tap(found: Found, placement: str, recording: Recording) -> Tap | str:
+def find_tap(found: FoundSite, placement: str, recording: Recording) -> Tap | str:
     """What a module with this placement acts on in a block, or the reason why it cannot.
 
     Args:
@@ -83,16 +83,16 @@ def find_tap(found: Found, placement: str, recording: Recording) -> Tap | str:
     """
     if placement == "on-shortcut" and found.addition is None:
         return "the block has no shortcut"
-    block = _trace(found.frame, found.addition)
+    block = _trace(found.call, found.addition)
     while not isinstance(block, str):
         part = _compound(block, recording) if placement == "after-conv" else None
         if part is None:
-            return _chosen_tap(block, placement, inside=block.frame is not found.frame)
+            return _chosen_tap(block, placement, inside=block.call is not found.call)
         block = _trace(part, None)
     return f"{block}; only --placement after works here"
 
 
-def _compound(block: _Block, recording: Recording) -> Frame | None:
+def _compound(block: _Block, recording: Recording) -> ModuleCall | None:
     """The call of the child that the spatial convolution is in, if it runs other ones too."""
     node = _spatial_conv(block)
     if node is None:
@@ -101,8 +101,8 @@ def _compound(block: _Block, recording: Recording) -> Frame | None:
     kernels = [m for m in child.modules() if has_weight(m) and not any(map(has_weight, m.children()))]
     if len(kernels) < 2:
         return None
-    name = f"{block.frame.name}.{node.target}"
-    return next((frame for frame in recording.frames if frame.name == name), None)
+    name = f"{block.call.name}.{node.target}"
+    return next((call for call in recording.calls if call.name == name), None)
 
 
 def _chosen_tap(block: _Block, placement: str, *, inside: bool) -> Tap | str:
@@ -116,36 +116,36 @@ def _chosen_tap(block: _Block, placement: str, *, inside: bool) -> Tap | str:
         return f"{placement} would act on a value that {overwriter} overwrites in place"
     return Tap(
         shape=tuple(block.values[node.name].shape),
-        module=block.frame.name if inside else "",
+        module=block.call.name if inside else "",
         node=node.name,
         users=tuple(user.name for user in users),
-        fixed=block.fixed,
+        specialized=block.specialized,
     )
 
 
-def _trace(frame: Frame, addition: Addition | None) -> _Block | str:
-    body = trace_body(frame.module, frame.args, frame.kwargs)
+def _trace(call: ModuleCall, addition: Addition | None) -> _Block | str:
+    body = trace_body(call.module, call.args, call.kwargs)
     if isinstance(body, str):
         return body
     try:
-        recorded = recorded_values(frame.module, frame.args, frame.kwargs)
-        values = node_values(body.graph, frame.module, recorded)
+        recorded = recorded_values(call.module, call.args, call.kwargs)
+        values = node_values(body.graph, call.module, recorded)
     except Exception as error:
         return f"its traced body does not run ({type(error).__name__})"
-    add = _matching_add(body, frame, addition, values)
+    add = _matching_add(body, call, addition, values)
     if isinstance(add, str):
         return add
-    return _Block(frame, body.graph, body.fixed, frame.module, values, addition, add)
+    return _Block(call, body.graph, body.specialized, call.module, values, addition, add)
 
 
 def _matching_add(
-    body: Body, frame: Frame, addition: Addition | None, values: Mapping[str, torch.Tensor]
+    body: Body, call: ModuleCall, addition: Addition | None, values: Mapping[str, torch.Tensor]
 ) -> fx.Node | str | None:
     """The fx node of the recorded addition: both runs made the same additions in the same order."""
     if addition is None:
         return None
     traced = [node for node in body.graph.nodes if _adds_two_tensors(node, values)]
-    recorded = [node for _, node in tensor_additions(frame)]
+    recorded = [node for _, node in tensor_additions(call)]
     if [tuple(values[node.name].shape) for node in traced] != [node.shape for node in recorded]:
         return "its traced body makes other additions than its recorded run"
     add: fx.Node = traced[addition.index]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from attn_inject.errors import FitError
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, base_of, is_generated
 from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
@@ -36,10 +36,10 @@ def remove(model: nn.Module) -> nn.Module:
     return model
 
 
-def undo(model: nn.Module, splices: Iterable[Splice]) -> None:
+def undo(model: nn.Module, edits: Iterable[Edit]) -> None:
     """Undo the given edits, the last ones of their blocks, in place."""
-    for splice in reversed(list(splices)):
-        _undo_last(model.get_submodule(splice.name))
+    for edit in reversed(list(edits)):
+        _undo_last(model.get_submodule(edit.name))
 
 
 def _undo_last(block: nn.Module) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from attn_inject.sites.findings import Found
+from attn_inject.sites.findings import FoundSite
 from attn_inject.sites.recording import Node, Recording
 from attn_inject.sites.site import Rejection
 
@@ -85,7 +85,7 @@ def attention_of(model: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
-def convolutions(found: Found, recording: Recording) -> list[Target | Rejection]:
+def convolutions(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
     """Each spatial convolution of a block, as a target or with the reason why it is none.
 
     Args:
@@ -105,8 +105,8 @@ def _is_spatial(module: nn.Module | None) -> bool:
 
 
 def _calls(recording: Recording) -> Iterator[Node]:
-    for frame in recording.frames:
-        yield from (node for node in frame.nodes if node.kind == "call")
+    for call in recording.calls:
+        yield from (node for node in call.nodes if node.kind == "call")
 
 
 def _target(node: Node, calls: int) -> Target | Rejection:

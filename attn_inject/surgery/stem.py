@@ -16,7 +16,7 @@ from attn_inject.attention.sasa_stem import WINDOW, SASAStem
 from attn_inject.errors import FitError
 from attn_inject.request import AttentionSpec, Option
 from attn_inject.sites.recording import Node, Recording
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 
 STEM, POOL = "stem", "stem-pool"
 
@@ -43,7 +43,7 @@ class _Stem:
     pool: Node
 
 
-def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Splice, ...], tuple[Enlarged, ...]]:
+def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Edit, ...], tuple[Enlarged, ...]]:
     """The two edits that put attention in the stem's place, and the modules between them.
 
     Args:
@@ -76,30 +76,30 @@ def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Splice
             hint="Give another --input-size, or leave out --stem.",
         )
     made = {"out_channels": conv.out_channels, **options}
-    splices = (
-        _splice(stem.conv, STEM, of_image, made, type(conv).__name__),
-        _splice(stem.pool, POOL, of_map, {}, type(pool).__name__),
+    edits = (
+        _edit(stem.conv, STEM, of_image, made, type(conv).__name__),
+        _edit(stem.pool, POOL, of_map, {}, type(pool).__name__),
     )
     larger = (*of_map[:2], *of_image[2:])
     # What has no parameters costs nothing that is counted, and may write into its input.
     between = [
         n.name for n in stem.between if n.module is not None and next(n.module.parameters(), None) is not None
     ]
-    return splices, tuple(Enlarged(name, of_map, larger) for name in between)
+    return edits, tuple(Enlarged(name, of_map, larger) for name in between)
 
 
-def build_stem(splice: Splice) -> nn.Module:
-    """The module that a stem's splice writes in."""
-    if splice.placement == POOL:
+def build_stem(edit: Edit) -> nn.Module:
+    """The module that a stem's edit inserts."""
+    if edit.placement == POOL:
         return nn.MaxPool2d(WINDOW)
-    options: Mapping[str, Option] = splice.options
-    return SASAStem(splice.channels, int(options["out_channels"]), heads=int(options.get("heads", 8)))
+    options: Mapping[str, Option] = edit.options
+    return SASAStem(edit.channels, int(options["out_channels"]), heads=int(options.get("heads", 8)))
 
 
-def _splice(
+def _edit(
     node: Node, placement: str, shape: tuple[int, ...], options: Mapping[str, Option], block: str
-) -> Splice:
-    return Splice(
+) -> Edit:
+    return Edit(
         name=node.name,
         module="attn_inject",
         attention="sasa",
@@ -118,11 +118,11 @@ def _splice(
 
 def _find(recording: Recording) -> _Stem | None:
     """The first convolution of the image and the max pool that what it makes goes to."""
-    for frame in recording.frames:
-        for at, node in enumerate(frame.nodes):
+    for call in recording.calls:
+        for at, node in enumerate(call.nodes):
             if node.kind == "call" and _is_stem_convolution(node):
                 chain = [node]
-                for later in frame.nodes[at + 1 :]:
+                for later in call.nodes[at + 1 :]:
                     if chain[-1] not in later.inputs:
                         continue
                     if isinstance(later.module, nn.MaxPool2d):

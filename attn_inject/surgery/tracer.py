@@ -20,7 +20,7 @@ from torch import fx, nn
 
 from attn_inject.surgery.generated import is_generated, own_class
 
-FIXABLE = (type(None), bool, int, float, str)
+SPECIALIZABLE = (type(None), bool, int, float, str)
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Body:
 
     Attributes:
         graph: Its placeholders are named after the parameters of the forward.
-        fixed: Arguments that the graph is specialised to.
+        specialized: Arguments that the graph is specialised to.
     """
 
     graph: fx.Graph
-    fixed: Mapping[str, Any]
+    specialized: Mapping[str, Any]
 
 
 class _BlockTracer(fx.Tracer):
     """Traces one module's own forward with some arguments fixed."""
 
-    def __init__(self, fixed: Mapping[str, Any]) -> None:
+    def __init__(self, specialized: Mapping[str, Any]) -> None:
         super().__init__(autowrap_functions=_untraced_functions(), param_shapes_constant=True)
-        self._fixed = fixed
+        self._fixed = specialized
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Every child is a closed box."""
@@ -77,13 +77,13 @@ def _untraced_functions() -> tuple[Callable[..., Any], ...]:
     return tuple(get_notrace_functions())
 
 
-def trace(block: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
+def trace(block: nn.Module, specialized: Mapping[str, Any]) -> fx.Graph:
     """The graph of a block's own forward with some arguments fixed.
 
     Raises:
         Exception: Whatever the body raises when it meets a proxy.
     """
-    return _BlockTracer(fixed).trace(block)
+    return _BlockTracer(specialized).trace(block)
 
 
 def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Body | str:
@@ -97,14 +97,14 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     if attribute := changing_attribute(type(block)):
         return f"its forward branches on self.{attribute}, which another of its methods changes"
     values = recorded_values(block, args, kwargs)
-    fixed = {name: value for name, value in values.items() if isinstance(value, FIXABLE)}
+    specialized = {name: value for name, value in values.items() if isinstance(value, SPECIALIZABLE)}
     try:
-        reference = trace(block, fixed)
-        for name in list(fixed):
-            fewer = {key: value for key, value in fixed.items() if key != name}
+        reference = trace(block, specialized)
+        for name in list(specialized):
+            fewer = {key: value for key, value in specialized.items() if key != name}
             if _is_free(block, reference, name, fewer):
-                fixed = fewer
-        body = Body(trace(block, fixed), fixed)
+                specialized = fewer
+        body = Body(trace(block, specialized), specialized)
         if not _same_in_training(block, body):
             return "it computes differently in training and in evaluation"
     except Exception as error:
@@ -120,10 +120,10 @@ def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     return dict(bound.arguments)
 
 
-def _is_free(block: nn.Module, reference: fx.Graph, name: str, fixed: Mapping[str, Any]) -> bool:
+def _is_free(block: nn.Module, reference: fx.Graph, name: str, specialized: Mapping[str, Any]) -> bool:
     """Whether the graph stays the same when the argument `name` is a proxy."""
     try:
-        return _shape_of(trace(block, fixed)) == _shape_of(reference)
+        return _shape_of(trace(block, specialized)) == _shape_of(reference)
     except Exception:
         return False
 
@@ -132,7 +132,7 @@ def _same_in_training(block: nn.Module, body: Body) -> bool:
     was_training = block.training
     try:
         block.train(not was_training)
-        other = trace(block, body.fixed)
+        other = trace(block, body.specialized)
     finally:
         block.train(was_training)
     return str(other) == str(body.graph)

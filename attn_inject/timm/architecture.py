@@ -16,11 +16,11 @@ from attn_inject.models.from_object import guess_input
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import Plan, to_dict
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.decide import decide, resolve_start, search
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import operations
-from attn_inject.surgery.origin import Origin, carried, carry
+from attn_inject.surgery.origin import Origin, attach_origin, origin_of
 from attn_inject.timm import attention_weights
 
 
@@ -60,25 +60,25 @@ class Architecture:
         if pretrained:
             arguments, trained = attention_weights.taken_apart(self.name, arguments)
         model: nn.Module = timm.models.model_entrypoint(self.base)(pretrained=pretrained, **arguments)
-        earlier = carried(model)
+        earlier = origin_of(model)
         size = tuple(attn_input_size) if attn_input_size else self.input_size
-        splices = self._write_in(model, _inputs(model, size, arguments))
+        edits = self._write_in(model, _inputs(model, size, arguments))
         if self.plan.start == "auto" and not pretrained:
-            _set_alphas(model, splices, 1.0)
+            _set_alphas(model, edits, 1.0)
         if trained:
             attention_weights.put(model, trained, self.name)
-        carry(model, self._origin(earlier, arguments))
+        attach_origin(model, self._origin(earlier, arguments))
         _name(model, self.name, size)
         return model
 
-    def _write_in(self, model: nn.Module, inputs: InputSpec) -> tuple[Splice, ...]:
+    def _write_in(self, model: nn.Module, inputs: InputSpec) -> tuple[Edit, ...]:
         # With weights or without, so that the state dict depends on the name alone.
         start = resolve_start(self.plan, has_weights=True)
         decision = decide(model, search(model, inputs, self.plan), self.plan, start=start)
         number = operations(model)
-        splices = tuple(dataclasses.replace(splice, operation=number) for splice in decision.splices)
-        splicing.apply(model, splices)
-        return splices
+        edits = tuple(dataclasses.replace(edit, operation=number) for edit in decision.edits)
+        apply_edits(model, edits)
+        return edits
 
     def _origin(self, earlier: Origin | None, arguments: Mapping[str, Any]) -> Origin:
         """What the model is to know about itself, so that `attn_inject.save` can keep it."""
@@ -116,11 +116,11 @@ def _inputs(model: nn.Module, size: tuple[int, ...] | None, arguments: dict[str,
     return dataclasses.replace(guessed, size=(arguments.get("in_chans", channels), *image))
 
 
-def _set_alphas(model: nn.Module, splices: Sequence[Splice], value: float) -> None:
-    for splice in splices:
-        if splice.start == "identity":
+def _set_alphas(model: nn.Module, edits: Sequence[Edit], value: float) -> None:
+    for edit in edits:
+        if edit.start == "identity":
             with torch.no_grad():
-                model.get_parameter(f"{splice.path}.alpha").fill_(value)
+                model.get_parameter(f"{edit.path}.alpha").fill_(value)
 
 
 def _name(model: nn.Module, name: str, size: tuple[int, ...] | None) -> None:

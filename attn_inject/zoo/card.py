@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, plural, scaled, share, storage
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.text_pages import failure_grid
@@ -70,7 +70,7 @@ def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) 
     )
 
 
-def _by_module(done: Sequence[Mapping[str, Any]]) -> Grid:
+def _by_module(done: Sequence[Mapping[str, Any]]) -> Table:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in done:
         groups[", ".join(row["attention"]), row["placement"]].append(row)
@@ -78,7 +78,7 @@ def _by_module(done: Sequence[Mapping[str, Any]]) -> Grid:
         (module, placement, str(len(group)), *(_median_share(group, what) for what in _COSTS))
         for (module, placement), group in sorted(groups.items())
     ]
-    return Grid.of("attention|placement|>outputs|>params|>flops|>activations", rows)
+    return Table.of("attention|placement|>outputs|>params|>flops|>activations", rows)
 
 
 _COSTS = ("params", "flops", "activations")
@@ -89,7 +89,7 @@ def _median_share(group: Sequence[Mapping[str, Any]], what: str) -> str:
     return share(round(median(shares) * 10**9), 10**9) if shares else "-"
 
 
-def _files(done: Sequence[Mapping[str, Any]]) -> Grid:
+def _files(done: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         (
             row["file"] + (" (discarded)" if row["discarded"] else ""),
@@ -102,4 +102,4 @@ def _files(done: Sequence[Mapping[str, Any]]) -> Grid:
         )
         for row in done[:_MOST_ROWS]
     ]
-    return Grid.of("file|>modules|>params|>added|>flops|>added|>size", rows)
+    return Table.of("file|>modules|>params|>added|>flops|>added|>size", rows)

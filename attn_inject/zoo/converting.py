@@ -8,7 +8,7 @@ from typing import Any
 
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.record import Record
-from attn_inject.zoo.run import Nobody, Watcher, run
+from attn_inject.zoo.run import NullWatcher, Watcher, run
 
 
 def convert(
@@ -86,4 +86,4 @@ def convert(
     watcher = options.pop("watcher", None)
     if model_args is not None:
         options["model_arg"] = options.pop("model_args")
-    return run(make_zoo([Options(options, lambda name: f"{name}=")]), watcher or Nobody())
+    return run(make_zoo([Options(options, lambda name: f"{name}=")]), watcher or NullWatcher())

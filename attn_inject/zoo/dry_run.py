@@ -15,10 +15,10 @@ from attn_inject.zoo.jobs import Found, Job, make_jobs
 from attn_inject.zoo.ledger import Ledger
 from attn_inject.zoo.manifest import Zoo
 from attn_inject.zoo.place import Place
-from attn_inject.zoo.resume import Standing, name_aside, take_stock
+from attn_inject.zoo.resume import OutputStatus, name_aside, scan_outputs
 from attn_inject.zoo.schedule import USUAL, estimate
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 _SIZING = 600.0  # seconds for the outline of a model; a model that takes longer runs unsized
 
 
@@ -57,7 +57,7 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prospect:
+class DryRun:
     """Every output, the machines, and the room for the files.
 
     Attributes:
@@ -116,8 +116,8 @@ def as_error(failure: Failure) -> AttnInjectError:
 
 
 def look_ahead(
-    zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, everything: bool, say: Say
-) -> Prospect:
+    zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, everything: bool, progress: ProgressCallback
+) -> DryRun:
     """What there is to do.
 
     Args:
@@ -126,17 +126,17 @@ def look_ahead(
         ledger: What was done before.
         place: Where the output lives.
         everything: Whether to size what is done already, too.
-        say: Told what happens next.
+        progress: Told what happens next.
     """
-    say("finding models")
+    progress("finding models")
     jobs = find_jobs(zoo, engine)
-    say("reading what earlier runs left")
-    standings = take_stock(jobs, ledger, place, discard=zoo.settings.discard)
+    progress("reading what earlier runs left")
+    standings = scan_outputs(jobs, ledger, place, discard=zoo.settings.discard)
     wanted = [s for s in standings if _is_to_do(s, only_failed=zoo.settings.only_failed)]
-    sizes = _sizes(engine, (s.job for s in (standings if everything else wanted)), say)
+    sizes = _sizes(engine, (s.job for s in (standings if everything else wanted)), progress)
     outputs = tuple(_planned(standing, sizes) for standing in standings)
     to_do = {id(standing.job) for standing in wanted}
-    return Prospect(
+    return DryRun(
         outputs=outputs,
         to_do=tuple(planned for planned in outputs if id(planned.job) in to_do),
         nodes=tuple(engine.nodes()),
@@ -144,11 +144,11 @@ def look_ahead(
     )
 
 
-def _is_to_do(standing: Standing, *, only_failed: bool) -> bool:
+def _is_to_do(standing: OutputStatus, *, only_failed: bool) -> bool:
     return standing.state == "failed" if only_failed else standing.state != "done"
 
 
-def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Planned:
+def _planned(standing: OutputStatus, sizes: Mapping[str, Mapping[str, int]]) -> Planned:
     job = standing.job
     found = sizes.get(_text(job.request), {})
     size = found.get("bytes")
@@ -160,7 +160,7 @@ def _planned(standing: Standing, sizes: Mapping[str, Mapping[str, int]]) -> Plan
     )
 
 
-def _sizes(engine: Engine, jobs: Iterable[Job], say: Say) -> dict[str, Mapping[str, int]]:
+def _sizes(engine: Engine, jobs: Iterable[Job], progress: ProgressCallback) -> dict[str, Mapping[str, int]]:
     """What each different model measures; models that cannot be built are left out."""
     first = {_text(job.request): job for job in reversed([*jobs])}
     tasks = [
@@ -177,7 +177,7 @@ def _sizes(engine: Engine, jobs: Iterable[Job], say: Say) -> dict[str, Mapping[s
     sizes: dict[str, Mapping[str, int]] = {}
     finished: Finished
     for count, finished in enumerate(drive(engine, tasks), 1):
-        say(f"sizing models: {count} of {len(tasks)}")
+        progress(f"sizing models: {count} of {len(tasks)}")
         if finished.failure is None:
             sizes[texts[finished.task.number]] = finished.answer
     return sizes

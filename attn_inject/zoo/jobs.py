@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attn_inject.request import ModelRequest, Plan, to_dict
-from attn_inject.zoo.manifest import Entry, Zoo
+from attn_inject.zoo.manifest import Zoo, ZooEntry
 from attn_inject.zoo.naming import file_name, refuse_same_file
 
 Found = Sequence[tuple[str, str]]
@@ -78,7 +78,7 @@ def make_jobs(zoo: Zoo, found: Mapping[str, Found]) -> list[Job]:
     return [*jobs.values()]
 
 
-def _jobs(entry: Entry, found: Found, digests: dict[str, str]) -> Iterator[Job]:
+def _jobs(entry: ZooEntry, found: Found, digests: dict[str, str]) -> Iterator[Job]:
     for source, name in found:
         full = f"{source}/{name}" if source in ("timm", "torchvision") else name
         request = dataclasses.replace(entry.request, name=full)

@@ -67,7 +67,7 @@ _PLAN_DEFAULTS = {"placement": "after", "blocks": "residual", "start": "auto", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ZooEntry:
     """Models that are treated alike.
 
     Attributes:
@@ -122,7 +122,7 @@ class Settings:
 class Zoo:
     """A complete request."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ZooEntry, ...]
     settings: Settings
 
 
@@ -207,7 +207,7 @@ def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return {**kept, **above}
 
 
-def _entry(options: Mapping[str, Any], where: str) -> Entry:
+def _entry(options: Mapping[str, Any], where: str) -> ZooEntry:
     try:
         return _made_entry(options)
     except AttnInjectError as error:
@@ -216,7 +216,7 @@ def _entry(options: Mapping[str, Any], where: str) -> Entry:
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from None
 
 
-def _made_entry(options: Mapping[str, Any]) -> Entry:
+def _made_entry(options: Mapping[str, Any]) -> ZooEntry:
     models = tuple(name for text in options.get("models", ()) for name in _listed(text))
     if not models:
         raise UsageError("No model is named.", hint="Give names or globs, for example resnet18 'regnety_*'.")
@@ -233,7 +233,7 @@ def _made_entry(options: Mapping[str, Any]) -> Entry:
     check_kept(only)
     template = options.get("name_template", DEFAULT_TEMPLATE)
     check_template(template)
-    return Entry(
+    return ZooEntry(
         models=models,
         plans=tuple(plans),
         request=_request(options),

@@ -24,7 +24,7 @@ _READERS = 4
 
 
 @dataclass(frozen=True)
-class Standing:
+class OutputStatus:
     """Where one output stands.
 
     Attributes:
@@ -40,7 +40,7 @@ class Standing:
     changed: str | None = None
 
 
-def take_stock(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[Standing]:
+def scan_outputs(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[OutputStatus]:
     """Where every output stands; reads every file that the ledger says is done.
 
     Args:
@@ -54,14 +54,16 @@ def take_stock(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bo
         return [*readers.map(lambda job: _standing(job, ledger, place, sizes, discard), jobs)]
 
 
-def _standing(job: Job, ledger: Ledger, place: Place, sizes: Mapping[str, int], discard: bool) -> Standing:
+def _standing(
+    job: Job, ledger: Ledger, place: Place, sizes: Mapping[str, int], discard: bool
+) -> OutputStatus:
     record = ledger.records.get(job.file)
     if record is None:
-        return Standing(job, "new")
+        return OutputStatus(job, "new")
     found = _found(record, place, sizes)
     is_own = record.is_done and not record.discarded and found is not None and found.digest == record.digest
     changed = None if found is None or is_own else found.digest
-    return Standing(job, _state(record, job, found, changed, discard), record, changed)
+    return OutputStatus(job, _state(record, job, found, changed, discard), record, changed)
 
 
 def _state(record: Record, job: Job, found: Stored | None, changed: str | None, discard: bool) -> str:

@@ -14,7 +14,7 @@ from attn_inject.errors import FileError, UsageError
 from attn_inject.models.versions import versions
 from attn_inject.zoo import machine
 from attn_inject.zoo.drive import Finished, drive
-from attn_inject.zoo.dry_run import Planned, Prospect, look_ahead
+from attn_inject.zoo.dry_run import DryRun, Planned, look_ahead
 from attn_inject.zoo.engine import Engine, Failure, Progress, Task
 from attn_inject.zoo.ledger import Ledger, open_ledger, read_ledger
 from attn_inject.zoo.local import LocalEngine
@@ -31,27 +31,27 @@ class Watcher(Protocol):
     def say(self, text: str) -> None:
         """What happens before the first model."""
 
-    def begin(self, prospect: Prospect) -> None:
+    def begin(self, dry_run: DryRun) -> None:
         """What will be done."""
 
     def progress(self, running: Sequence[Progress]) -> None:
         """What runs now, a few times a second."""
 
 
-class Nobody:
+class NullWatcher:
     """A watcher that does not look."""
 
     def say(self, text: str) -> None:
         """Ignore it."""
 
-    def begin(self, prospect: Prospect) -> None:
+    def begin(self, dry_run: DryRun) -> None:
         """Ignore it."""
 
     def progress(self, running: Sequence[Progress]) -> None:
         """Ignore it."""
 
 
-def preview(zoo: Zoo, watcher: Watcher) -> Prospect:
+def preview(zoo: Zoo, watcher: Watcher) -> DryRun:
     """What `run` would do; writes nothing.
 
     Raises:
@@ -59,7 +59,7 @@ def preview(zoo: Zoo, watcher: Watcher) -> Prospect:
     """
     place = open_place(zoo.settings.out_dir)
     with open_engine(zoo.settings, place) as engine:
-        return look_ahead(zoo, engine, read_ledger(place), place, everything=True, say=watcher.say)
+        return look_ahead(zoo, engine, read_ledger(place), place, everything=True, progress=watcher.say)
 
 
 def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
@@ -76,31 +76,31 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(place))
         engine = stack.enter_context(open_engine(zoo.settings, place))
-        prospect = look_ahead(zoo, engine, ledger, place, everything=False, say=watcher.say)
-        files = [*(planned.job.file for planned in prospect.to_do), *SUMMARIES]
+        dry_run = look_ahead(zoo, engine, ledger, place, everything=False, progress=watcher.say)
+        files = [*(planned.job.file for planned in dry_run.to_do), *SUMMARIES]
         if not zoo.settings.force:
             refuse_foreign_files(files, ledger, place)
-        if prospect.to_do:
+        if dry_run.to_do:
             ledger.begin(files, {"began": _now(), "versions": versions()})
-        for planned in prospect.to_do:
+        for planned in dry_run.to_do:
             # Under a name with its own digest, what is there already is the same.
             if planned.aside is not None:
                 place.rename(planned.job.file, planned.aside)
-        watcher.begin(prospect)
-        pending = {id(planned) for planned in prospect.to_do}
-        for planned in prospect.outputs:
+        watcher.begin(dry_run)
+        pending = {id(planned) for planned in dry_run.to_do}
+        for planned in dry_run.outputs:
             if id(planned) not in pending and planned.job.file in ledger.records:
                 yield dataclasses.replace(ledger.records[planned.job.file], reused=True)
         hands = stack.enter_context(_hands(place))
         try:
-            yield from _convert(zoo.settings, engine, prospect.to_do, ledger, hands, watcher)
+            yield from _convert(zoo.settings, engine, dry_run.to_do, ledger, hands, watcher)
         finally:
             if ledger.records:
                 write_summaries(place, ledger)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Hands:
+class _Publisher:
     """How a file comes into its place: workers put it there, or this process does where only it can."""
 
     workers: Place
@@ -128,16 +128,16 @@ def _require(path: Path, size: int) -> None:
 
 
 @contextmanager
-def _hands(place: Place) -> Iterator[_Hands]:
+def _hands(place: Place) -> Iterator[_Publisher]:
     if isinstance(place, LocalPlace):
         # Nodes of a cluster work in folders of their own.
-        yield _Hands(LocalPlace(str(place.root.absolute())), place)
+        yield _Publisher(LocalPlace(str(place.root.absolute())), place)
         return
     if place.is_shared:
-        yield _Hands(place, place)
+        yield _Publisher(place, place)
         return
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-        yield _Hands(LocalPlace(folder), place)
+        yield _Publisher(LocalPlace(folder), place)
 
 
 def _convert(
@@ -145,7 +145,7 @@ def _convert(
     engine: Engine,
     to_do: Sequence[Planned],
     ledger: Ledger,
-    hands: _Hands,
+    hands: _Publisher,
     watcher: Watcher,
 ) -> Iterator[Record]:
     tasks = [_task(number, planned, hands, settings) for number, planned in enumerate(to_do)]
@@ -167,7 +167,7 @@ def _convert(
         raise
 
 
-def _task(number: int, planned: Planned, hands: _Hands, settings: Settings) -> Task:
+def _task(number: int, planned: Planned, hands: _Publisher, settings: Settings) -> Task:
     job = planned.job
     return Task(
         number=number,
@@ -186,7 +186,7 @@ def _task(number: int, planned: Planned, hands: _Hands, settings: Settings) -> T
     )
 
 
-def _note(finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Hands) -> Record:
+def _note(finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Publisher) -> Record:
     planned = to_do[finished.task.number]
     record = _record(finished, planned)
     if record.is_done and not record.discarded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attn_inject.display.documents import json_text
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.zoo.card import card_text
 from attn_inject.zoo.index_page import page_text
 from attn_inject.zoo.ledger import Ledger
@@ -23,7 +23,7 @@ def write_summaries(place: Place, ledger: Ledger) -> None:
     rows = document["outputs"]
     place.write("index.json", json_text(document).encode())
     if rows:
-        grid = Grid.of("|".join(rows[0]), summary_cells(rows))
+        grid = Table.of("|".join(rows[0]), summary_cells(rows))
         place.write("summary.csv", grid.to_csv().encode())
     place.write("README.md", card_text(records, rows, document["versions"]).encode())
     place.write("index.html", page_text(document).encode())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from attn_inject.display.grid import Grid
+from attn_inject.display.grid import Table
 from attn_inject.display.numbers import plural, scaled, storage
 from attn_inject.display.page import Part
 from attn_inject.display.rejections import name_some
-from attn_inject.zoo.dry_run import Planned, Prospect
+from attn_inject.zoo.dry_run import DryRun, Planned
 from attn_inject.zoo.engine import Node
 from attn_inject.zoo.manifest import Zoo
 from attn_inject.zoo.record import Record
@@ -26,7 +26,7 @@ def record_line(record: Record) -> str:
     return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}"
 
 
-def aside_lines(prospect: Prospect) -> list[str]:
+def aside_lines(prospect: DryRun) -> list[str]:
     """`kept    a.se.changed-fe5b4f19.pt  what was there as a.se.pt`, a line each."""
     return [
         f"kept    {planned.aside}  what was there as {planned.job.file}"
@@ -46,7 +46,7 @@ def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
     return [*page, failure_grid(failed)] if failed else page
 
 
-def failure_grid(failed: Iterable[Record]) -> Grid:
+def failure_grid(failed: Iterable[Record]) -> Table:
     """One row a reason: how many outputs, which, and what to do."""
     by_reason: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in failed:
@@ -56,13 +56,13 @@ def failure_grid(failed: Iterable[Record]) -> Grid:
         (code, str(len(group)), name_some([record.label for record in group], _NAMES_SHOWN), message)
         for (code, message), group in sorted(by_reason.items(), key=lambda item: -len(item[1]))
     ]
-    return Grid.of("failed|>count|outputs|because", rows)
+    return Table.of("failed|>count|outputs|because", rows)
 
 
-def prospect_page(prospect: Prospect) -> list[Part]:
+def dry_run_page(prospect: DryRun) -> list[Part]:
     """What would run: every output with its state and needs, then the sums and the machines."""
     rows = [_row(planned, is_to_do=planned in prospect.to_do) for planned in prospect.outputs]
-    grid = Grid.of("file|state|would|>params|>file, about|>memory, about", rows)
+    grid = Table.of("file|state|would|>params|>file, about|>memory, about", rows)
     return [grid, _sums(prospect), _machines(prospect.nodes)]
 
 
@@ -73,7 +73,7 @@ def _row(planned: Planned, *, is_to_do: bool) -> tuple[str, ...]:
     return (planned.job.file, planned.state, would, params, size, storage(planned.need))
 
 
-def _sums(prospect: Prospect) -> str:
+def _sums(prospect: DryRun) -> str:
     needed = f"about {storage(prospect.disk_needed)} of disk"
     free = "" if prospect.disk_free is None else f", {storage(prospect.disk_free)} free"
     largest = max((planned.need for planned in prospect.to_do), default=0)

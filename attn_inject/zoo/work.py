@@ -23,16 +23,16 @@ from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, read_whole
 if TYPE_CHECKING:
     from attn_inject.models import LoadedModel
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
-def perform(task: Task, say: Say = lambda _: None) -> Ended:
+def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
     """Do a task; whatever goes wrong is in the answer."""
     began = time.perf_counter()
     _forget_peak()
     answer, failure = None, None
     try:
-        answer = WORK[task.work](**task.payload, say=say)
+        answer = WORK[task.work](**task.payload, progress=progress)
     except AttnInjectError as error:
         bug = traceback.format_exc() if error.exit_code == AttnInjectError.exit_code else ""
         failure = Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
@@ -51,7 +51,7 @@ def perform(task: Task, say: Say = lambda _: None) -> Ended:
 
 
 def find_models(
-    texts: Iterable[str], specs: Iterable[AttentionSpec], say: Say
+    texts: Iterable[str], specs: Iterable[AttentionSpec], progress: ProgressCallback
 ) -> list[list[tuple[str, str]]]:
     """(source, name) of every model that each text means; the modules' options are checked on the way.
 
@@ -90,17 +90,17 @@ def _matching(text: str) -> list[tuple[str, str]]:
     return list(first.values())
 
 
-def size_model(request: ModelRequest, say: Say) -> dict[str, int]:
+def size_model(request: ModelRequest, progress: ProgressCallback) -> dict[str, int]:
     """`params` and `bytes` of a model, `positions` of its input; of a saved file `bytes` alone.
 
     Raises:
         AttnInjectError: It cannot be built.
     """
-    from attn_inject.operate.pipeline import is_saved_file, take
+    from attn_inject.operate.pipeline import is_saved_file, load_model
 
     if is_saved_file(request.name):
         return {"bytes": Path(request.name).stat().st_size}
-    loaded = take(request, outline=True)
+    loaded = load_model(request, shapes_only=True)
     model = loaded.model
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}.values()
     return {
@@ -124,7 +124,7 @@ def convert_model(
     file: str,
     discard: bool,
     keeping: Mapping[str, Any],
-    say: Say,
+    progress: ProgressCallback,
 ) -> dict[str, Any]:
     """One output: `result` as `inject --json` has it, `digest`, `size` and `versions`.
 
@@ -135,7 +135,7 @@ def convert_model(
         file: Its name there.
         discard: Whether to remove it once its digest is known.
         keeping: `only` and `keep_replaced` of `saving.save_checked`.
-        say: Told what happens next.
+        progress: Told what happens next.
 
     Raises:
         AttnInjectError: As `attn_inject.inject`.
@@ -148,20 +148,20 @@ def convert_model(
         beside = place.root if isinstance(place, LocalPlace) else None
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside) as folder:
             path = Path(folder) / Path(file).name
-            return {**_converted(request, plan, path, keeping, say), "discarded": True}
+            return {**_converted(request, plan, path, keeping, progress), "discarded": True}
     with place.target(file) as path:
-        return _converted(request, plan, path, keeping, say)
+        return _converted(request, plan, path, keeping, progress)
 
 
 def _converted(
-    request: ModelRequest, plan: Plan, path: Path, keeping: Mapping[str, Any], say: Say
+    request: ModelRequest, plan: Plan, path: Path, keeping: Mapping[str, Any], progress: ProgressCallback
 ) -> dict[str, Any]:
-    from attn_inject.operate.pipeline import operate, take
+    from attn_inject.operate.pipeline import load_model, modify
     from attn_inject.operate.saving import save_checked
 
-    say("building the model")
-    injected = operate(take(request, seed=plan.seed), plan, name=request.name, say=say)
-    say("saving")
+    progress("building the model")
+    injected = modify(load_model(request, seed=plan.seed), plan, name=request.name, progress=progress)
+    progress("saving")
     report = save_checked(injected, path, force=True, **keeping).report
     with open(path, "rb") as written:
         stored = read_whole(written)

@@ -66,7 +66,7 @@ def accuracy(model: nn.Module, test: Images) -> float:
     return 100 * (found == test[1]).float().mean().item()
 
 
-def operated(model: nn.Module, attention: str, start: str) -> nn.Module:
+def modified(model: nn.Module, attention: str, start: str) -> nn.Module:
     """A copy of a trained model, operated unless `start` is `untouched`."""
     if start == "untouched":
         return copy.deepcopy(model)
@@ -81,7 +81,7 @@ def one_seed(attention: str, seed: int) -> dict[str, list[float]]:
     curves = {"first": list(train(model, images, test, FIRST, RATE))}
     for arm in ARMS:
         torch.manual_seed(seed + 1000)
-        arm_model = operated(model, attention, arm)
+        arm_model = modified(model, attention, arm)
         with torch.no_grad():
             same = torch.equal(arm_model.eval()(test[0]), model.eval()(test[0]))
         assert same or arm == "paper", f"seed {seed}: the {arm} arm begins as another function"

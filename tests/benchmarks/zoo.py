@@ -67,7 +67,7 @@ def selection() -> list[str]:
     params: dict[str, int] = {}
     for name in every_architecture():
         try:
-            model = models.load(ModelRequest(name=name), outline=True).model
+            model = models.load(ModelRequest(name=name), shapes_only=True).model
         except Exception as error:
             print(f"not sized: {name}: {error}", file=sys.stderr)
             continue

@@ -10,14 +10,14 @@ from torch import nn
 
 from attn_inject.checks.generic_position import generic_position
 from attn_inject.checks.outputs import check_calls, check_modes
-from attn_inject.checks.reference import outline, witness
+from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.errors import ModelError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.sites.recording import record
 from attn_inject.surgery.generated import own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.nets import build, operate_on
+from tests.nets import build, modify
 
 SIZE = (3, 64, 64)
 INPUTS = InputSpec(SIZE)
@@ -26,10 +26,12 @@ INPUTS = InputSpec(SIZE)
 def outcome(spoil=lambda model: None, attention="se", start="identity", full=True, **arguments):
     """Names of passed and of failed checks after an operation and a planted fault."""
     model = build("test_resnet", **arguments)
-    before = witness(model, INPUTS, seed=0) if full else outline(model, record(model, INPUTS))
-    splices = operate_on(model, attention, size=SIZE, start=start)
+    before = (
+        reference_outputs(model, INPUTS, seed=0) if full else reference_shapes(model, record(model, INPUTS))
+    )
+    edits = modify(model, attention, size=SIZE, start=start)
     spoil(model)
-    calls = {s.path: s.calls for s in splices}
+    calls = {s.path: s.calls for s in edits}
     if full:
         checks = prove_all(model, INPUTS, before, calls=calls, identity=start == "identity")
     else:
@@ -184,9 +186,9 @@ def test_structure_of_a_model_that_reads_values():
             return self.model(x) if bool(x.isfinite().all()) else x
 
     model = Reads()
-    before = outline(model, record(model, INPUTS))
-    splices = operate_on(model, "se", size=SIZE)
-    checks = prove_structure(model, INPUTS, before, calls={s.path: s.calls for s in splices})
+    before = reference_shapes(model, record(model, INPUTS))
+    edits = modify(model, "se", size=SIZE)
+    checks = prove_structure(model, INPUTS, before, calls={s.path: s.calls for s in edits})
     assert {check.name for check in checks if check.passed} == STRUCTURE
 
 
@@ -201,9 +203,9 @@ def test_rare_stochastic_depth_passes(rate):
 def test_dropout_that_nothing_runs_passes():
     model = build("test_resnet")
     model.unused = nn.Dropout(0.5)
-    noted = witness(model, INPUTS, seed=0)
+    noted = reference_outputs(model, INPUTS, seed=0)
     assert noted.other_seed is None
-    operate_on(model, "se", size=SIZE)
+    modify(model, "se", size=SIZE)
     check = check_modes(model, INPUTS, noted.training, seed=0, other_seed=noted.other_seed)
     assert check.passed
     assert "random" not in check.detail
@@ -251,10 +253,10 @@ def test_zero_initialised_layers_hide_nothing(zeroed):
 
     model = build("test_resnet")
     zero(model)
-    before = witness(model, INPUTS, seed=0)
-    splices = operate_on(model, "se", size=SIZE, placement="before-add")
+    before = reference_outputs(model, INPUTS, seed=0)
+    edits = modify(model, "se", size=SIZE, placement="before-add")
     change_output(model)
-    calls = {s.path: s.calls for s in splices}
+    calls = {s.path: s.calls for s in edits}
     checks = prove_all(model, INPUTS, before, calls=calls, identity=True)
     assert "identity in eval()" in {check.name for check in checks if not check.passed}
 
@@ -325,23 +327,23 @@ class Wrapped(nn.Module):
 
 def test_an_output_in_an_object_is_compared():
     model = Wrapped(lambda y: SimpleNamespace(logits=y, name="a"))
-    assert [t.shape for t in witness(model, INPUTS, seed=0).evaluation] == [(2, 1000)]
-    assert outline(model, record(model, INPUTS)).shapes == ((1, 1000),)
+    assert [t.shape for t in reference_outputs(model, INPUTS, seed=0).evaluation] == [(2, 1000)]
+    assert reference_shapes(model, record(model, INPUTS)).shapes == ((1, 1000),)
 
 
 @pytest.mark.parametrize("change", [lambda y: y.argmax(1), lambda y: None, lambda y: "cat"])
 def test_an_output_that_cannot_be_compared_is_told(change):
     with pytest.raises(ModelError, match="no floating-point tensor") as caught:
-        witness(Wrapped(change), INPUTS, seed=0)
+        reference_outputs(Wrapped(change), INPUTS, seed=0)
     assert "--check off" in caught.value.hint
     model = Wrapped(change)
     with pytest.raises(ModelError, match="no floating-point tensor"):
-        outline(model, record(model, INPUTS))
+        reference_shapes(model, record(model, INPUTS))
 
 
 def test_a_model_without_values_is_told():
     with pytest.raises(ModelError, match="meta device"):
-        witness(build("test_resnet", meta=True), INPUTS, seed=0)
+        reference_outputs(build("test_resnet", meta=True), INPUTS, seed=0)
     model = build("test_resnet", meta=True)
     with pytest.raises(ModelError, match="meta device"):
-        outline(model, record(model, INPUTS))
+        reference_shapes(model, record(model, INPUTS))

@@ -6,7 +6,7 @@ import pytest
 
 from attn_inject.cli.zoo import with_address
 from attn_inject.errors import FileError
-from attn_inject.zoo.dry_run import Planned, Prospect
+from attn_inject.zoo.dry_run import DryRun, Planned
 from attn_inject.zoo.engine import Failure, Node, Progress, Task
 from attn_inject.zoo.jobs import Job
 from attn_inject.zoo.record import Record
@@ -51,7 +51,7 @@ class Stage:
         job = Job(request=zoo.entries[0].request, plan=plan, file="timm/a.se.pt")
         planned = Planned(job=job, state="changed", params=1000, size=4000, need=10**9)
         node = Node("this machine", 2, 8 * 10**9)
-        return Prospect(outputs=(planned,), to_do=(planned,), nodes=(node,), disk_free=10**9)
+        return DryRun(outputs=(planned,), to_do=(planned,), nodes=(node,), disk_free=10**9)
 
 
 @pytest.fixture

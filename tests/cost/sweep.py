@@ -30,7 +30,7 @@ def main() -> None:
     seconds, different, compared = [0.0, 0.0], 0, 0
     for name in names:
         try:
-            loaded = models.load(ModelRequest(name=name), outline=True)
+            loaded = models.load(ModelRequest(name=name), shapes_only=True)
             found = []
             for every_block in (False, True):
                 began = time.process_time()

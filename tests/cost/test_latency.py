@@ -29,9 +29,9 @@ class Sleeper(nn.Module):
 def test_models_run_in_turn_and_the_ratio_is_of_pairs(monkeypatch):
     monkeypatch.setattr(latency, "_ENOUGH", 0.0)
     diary = []
-    base, operated = Sleeper(0.01, diary, "base"), Sleeper(0.02, diary, "operated")
+    base, modified = Sleeper(0.01, diary, "base"), Sleeper(0.02, diary, "operated")
     conditions = Conditions(batch_size=3, dtype="bfloat16")
-    models = conditions.place(base), conditions.place(operated)
+    models = conditions.place(base), conditions.place(modified)
     before, after = time_in_turn(*models, InputSpec((3, 8, 8)), conditions)
     names = [name for name, _, _ in diary]
     assert names == ["base", "operated"] * (len(names) // 2)

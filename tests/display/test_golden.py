@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attn_inject.attention import registry
-from attn_inject.display.columns import Layout
+from attn_inject.display.columns import ColumnLayout
 from attn_inject.display.comparison_page import comparison_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
@@ -30,7 +30,7 @@ PAGES: dict[str, Callable[[], list[Part]]] = {
     "stats-measured": lambda: stats_page(samples.measured_stats(), per_site=True),
     "stats-relative": lambda: stats_page(
         samples.measured_stats(),
-        Layout(names=("attention", "delta_params", "relative_latency"), relative=True),
+        ColumnLayout(names=("attention", "delta_params", "relative_latency"), relative=True),
     ),
     "comparison": lambda: comparison_page(samples.two_sides()),
     "fit": lambda: fit_page(samples.fitted(), "attn-inject resnet50 --attn se --where '[x]'"),
@@ -68,7 +68,7 @@ def test_stats_for_programs(form, suffix):
 def test_sites_for_programs():
     check("stats-sites.csv", stats_text(samples.measured_stats(), "csv", per_site=True))
     rows = json.loads(
-        stats_text(samples.measured_stats(), "json", Layout(names=("latency",)), per_site=True)
+        stats_text(samples.measured_stats(), "json", ColumnLayout(names=("latency",)), per_site=True)
     )["rows"]
     assert rows[1]["per_site"][0]["name"] == "layer1.0"
     assert rows[1]["latency"]["ratio"] == 1.04

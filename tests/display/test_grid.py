@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-from attn_inject.display.grid import Grid, printable
+from attn_inject.display.grid import Table, printable
 from attn_inject.display.page import for_pipe, for_terminal
 
-NAMES = Grid.of("name|>params|remark", [("layer[34].0", "12", ""), ("[red]x[/red]", "1234", "")])
+NAMES = Table.of("name|>params|remark", [("layer[34].0", "12", ""), ("[red]x[/red]", "1234", "")])
 
 
 def test_plain_columns_line_up_and_end_without_blanks():
@@ -16,7 +16,7 @@ def test_plain_columns_line_up_and_end_without_blanks():
 
 
 def test_a_pipe_is_never_wrapped():
-    long = Grid.of("name", [("x" * 500,)])
+    long = Table.of("name", [("x" * 500,)])
     assert "x" * 500 in for_pipe([long])
     assert "x" * 500 not in for_terminal([long], width=80)
 
@@ -30,7 +30,7 @@ def test_brackets_survive_on_a_terminal(width):
 
 
 def test_wide_characters_line_up():
-    assert Grid.of("a|b", [("模型", "x"), ("m", "y")]).for_pipe() == "a     b\n模型  x\nm     y"
+    assert Table.of("a|b", [("模型", "x"), ("m", "y")]).for_pipe() == "a     b\n模型  x\nm     y"
 
 
 def test_empty_columns_go():
@@ -38,13 +38,13 @@ def test_empty_columns_go():
 
 
 def test_markdown_escapes_its_own_marks():
-    text = Grid.of("a|>b", [("x|y\\z", "1")]).to_markdown()
+    text = Table.of("a|>b", [("x|y\\z", "1")]).to_markdown()
     assert text == "| a | b |\n|---|---:|\n| x\\|y\\\\z | 1 |"
 
 
 def test_csv_reads_back():
     cells = ('say "a,b"', "c;d", "")
-    assert list(csv.reader(io.StringIO(Grid.of("x|y|z", [cells]).to_csv())))[1] == list(cells)
+    assert list(csv.reader(io.StringIO(Table.of("x|y|z", [cells]).to_csv())))[1] == list(cells)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_control_characters_are_spelled_out(text, shown):
 
 
 def test_a_cell_is_one_line():
-    assert Grid.of("reason", [("two\nlines\x1b",)]).rows == (("two lines\\x1b",),)
+    assert Table.of("reason", [("two\nlines\x1b",)]).rows == (("two lines\\x1b",),)

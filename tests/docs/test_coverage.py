@@ -15,7 +15,7 @@ from attn_inject.cost import figures
 from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.request import ModelRequest, Plan, as_specs
-from attn_inject.zoo.dry_run import Planned, Prospect
+from attn_inject.zoo.dry_run import DryRun, Planned
 from attn_inject.zoo.engine import Failure, Node
 from attn_inject.zoo.jobs import Job
 from attn_inject.zoo.record import Record
@@ -65,9 +65,9 @@ def zoo_documents() -> list[object]:
     record = Record(**about, failure=failure)
     job = Job(request=ModelRequest(name=""), plan=Plan(attention=as_specs("se")), file="")
     planned = (Planned(job=job, state="new"),)
-    prospect = Prospect(outputs=planned, to_do=planned, nodes=(Node("", 1, 1),), disk_free=None)
+    dry_run = DryRun(outputs=planned, to_do=planned, nodes=(Node("", 1, 1),), disk_free=None)
     index = {**index_document([record]), "versions": {}}
-    return [index, prospect.to_json(), record.to_json()]
+    return [index, dry_run.to_json(), record.to_json()]
 
 
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():

@@ -7,11 +7,11 @@ from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import state_digest, structure
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import ModelRequest
-from attn_inject.surgery import apply as splicing
-from attn_inject.surgery.edit import Splice
+from attn_inject.surgery.apply import apply_edits
+from attn_inject.surgery.edit import Edit
 
 
-def splice(name="layer1.0", **changes):
+def edit(name="layer1.0", **changes):
     """An edit of a ResNet's block."""
     values = {
         "name": name,
@@ -27,14 +27,14 @@ def splice(name="layer1.0", **changes):
         "shape": (1, 32, 40, 40),
         "block": "BasicBlock",
     }
-    return Splice(**(values | changes))
+    return Edit(**(values | changes))
 
 
-def contents_of(model, provenance, splices, **changes):
+def contents_of(model, provenance, edits, **changes):
     """What is kept of an operated model."""
     state = model.state_dict()
     values = {
-        "recipe": Recipe(provenance, tuple(splices), ({"seed": 0},), models.versions()),
+        "recipe": Recipe(provenance, tuple(edits), ({"seed": 0},), models.versions()),
         "state_dict": state,
         "digest": state_digest(state),
         "structure": structure(model),
@@ -42,16 +42,16 @@ def contents_of(model, provenance, splices, **changes):
     return Contents(**(values | changes))
 
 
-def operated(name="timm/test_resnet", splices=None, **request):
+def modified(name="timm/test_resnet", edits=None, **request):
     """A small operated model with random tensors everywhere, and what is kept of it."""
-    splices = [splice(), splice("layer3.0", channels=192)] if splices is None else splices
+    edits = [edit(), edit("layer3.0", channels=192)] if edits is None else edits
     loaded = models.load(ModelRequest(name=name, **request))
-    splicing.apply(loaded.model, splices)
+    apply_edits(loaded.model, edits)
     with torch.no_grad():
         for tensor in (*loaded.model.parameters(), *loaded.model.buffers()):
             if tensor.is_floating_point():
                 tensor.uniform_(0.1, 0.5)
-    return loaded.model.eval(), contents_of(loaded.model, loaded.provenance, splices)
+    return loaded.model.eval(), contents_of(loaded.model, loaded.provenance, edits)
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def small():
     return Contents(
         recipe=Recipe(
             Provenance(source="timm", name="resnet18", arguments={"num_classes": 3}, input_size=(3, 64, 64)),
-            (splice(), splice("layer2.1", attention="eca", options={"kernel_size": "auto"}, element="x")),
+            (edit(), edit("layer2.1", attention="eca", options={"kernel_size": "auto"}, element="x")),
             ({"attention": [{"name": "se", "options": {}}], "strict": False},),
             {"torch": "2.15.0"},
         ),
         state_dict=state,
         digest=state_digest(state),
         structure={"": "ResNet()", "layer1.0.act": "ReLU(inplace=True)"},
-        witness={"seed": 0, "outputs": [torch.randn(1, 3, generator=generator)]},
+        reference={"seed": 0, "outputs": [torch.randn(1, 3, generator=generator)]},
     )
 
 
@@ -87,7 +87,7 @@ def same():
         assert (one.digest, one.structure) == (other.digest, other.structure)
         assert list(one.state_dict) == list(other.state_dict)
         assert state_digest(one.state_dict) == state_digest(other.state_dict)
-        assert (one.witness is None) == (other.witness is None)
+        assert (one.reference is None) == (other.reference is None)
         return True
 
     return compare

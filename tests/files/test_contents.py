@@ -6,7 +6,7 @@ import torch
 from attn_inject.errors import FileError
 from attn_inject.files import pt
 from attn_inject.files.contents import FORMAT_VERSION, Contents, from_payload, to_payload
-from tests.files.conftest import splice
+from tests.files.conftest import edit
 
 FIELDS = [field.name for field in dataclasses.fields(Contents)]
 
@@ -50,10 +50,10 @@ def test_a_version_that_is_none_is_refused(small, version):
 
 
 @pytest.mark.parametrize(
-    "edit", [splice(module="attn_inject;print(1)"), splice(fixed={"x) or print(1": None}), splice(channels=0)]
+    "edit", [edit(module="attn_inject;print(1)"), edit(specialized={"x) or print(1": None}), edit(channels=0)]
 )
 def test_a_recipe_is_checked_whenever_a_file_is_read(tmp_path, small, edit):
-    contents = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, splices=(edit,)))
+    contents = dataclasses.replace(small, recipe=dataclasses.replace(small.recipe, edits=(edit,)))
     pt.write(tmp_path / "model.pt", contents)
     with pytest.raises(FileError, match=r"splices\[0\]"):
         pt.read(tmp_path / "model.pt")

@@ -4,9 +4,9 @@ from torch import nn
 
 from attn_inject.files.structure_digest import first_difference, state_digest, structure
 from attn_inject.models.digests import digest, tensor_digests
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.removal import remove
-from tests.files.conftest import splice
+from tests.files.conftest import edit
 from tests.files.factories import Block
 
 DTYPES = [
@@ -87,7 +87,7 @@ def test_structure_tells_names_classes_and_settings():
 def test_structure_names_the_class_below_the_generated_one():
     model = nn.Sequential(Block(8))
     before = structure(model)
-    splicing.apply(model, [splice("0", channels=8, options={"reduction": 2, "bias": True})])
+    apply_edits(model, [edit("0", channels=8, options={"reduction": 2, "bias": True})])
     after = structure(model)
     assert type(model[0]) is not Block
     assert {name: after[name] for name in before} == before

@@ -20,8 +20,8 @@ def test_what_was_written_is_read(tmp_path, small, same, mmap):
     pt.write(tmp_path / "model.pt", small)
     read = pt.read(tmp_path / "model.pt", mmap=mmap)
     assert same(read, small)
-    assert read.witness["seed"] == 0
-    assert torch.equal(read.witness["outputs"][0], small.witness["outputs"][0])
+    assert read.reference["seed"] == 0
+    assert torch.equal(read.reference["outputs"][0], small.reference["outputs"][0])
 
 
 def test_any_program_can_open_it_as_plain_data(tmp_path, small):
@@ -36,12 +36,12 @@ def test_any_program_can_open_it_as_plain_data(tmp_path, small):
 def test_parameters_and_outputs_that_hang_on_a_graph_are_written_as_values(tmp_path, small):
     weight = torch.nn.Parameter(torch.randn(3))
     output = (weight * 2).expand(4, 3)
-    contents = dataclasses.replace(small, state_dict={"w": weight}, witness={"outputs": [output]})
+    contents = dataclasses.replace(small, state_dict={"w": weight}, reference={"outputs": [output]})
     pt.write(tmp_path / "model.pt", contents)
     read = pt.read(tmp_path / "model.pt")
     assert torch.equal(read.state_dict["w"], weight)
-    assert torch.equal(read.witness["outputs"][0], output)
-    assert not read.witness["outputs"][0].requires_grad
+    assert torch.equal(read.reference["outputs"][0], output)
+    assert not read.reference["outputs"][0].requires_grad
 
 
 def test_who_looks_at_the_complete_file_can_refuse_it(tmp_path, small, same):

@@ -9,8 +9,8 @@ from attn_inject.errors import FileError
 from attn_inject.files.recipe import Recipe, from_plain, to_plain
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import Plan, as_specs, to_dict
-from attn_inject.surgery.edit import Splice
-from tests.files.conftest import splice
+from attn_inject.surgery.edit import Edit
+from tests.files.conftest import edit
 
 
 @pytest.fixture
@@ -21,9 +21,15 @@ def recipe():
             source="timm", name="resnet18.a1_in1k", arguments={"num_classes": 3}, input_size=(3, 64, 64)
         ),
         (
-            splice(element="x", tap="add_1", users=("relu_2", "out"), fixed={"mask": None, "n": 2}, prefix=1),
-            splice("layer2.0", height=None, width=None, layout="NLC", start="paper", note="8 groups used"),
-            splice("layer3.0", module="attn_inject_1", element=0),
+            edit(
+                element="x",
+                tap="add_1",
+                users=("relu_2", "out"),
+                specialized={"mask": None, "n": 2},
+                prefix=1,
+            ),
+            edit("layer2.0", height=None, width=None, layout="NLC", start="paper", note="8 groups used"),
+            edit("layer3.0", module="attn_inject_1", element=0),
         ),
         (to_dict(plan),),
         {"torch": "2.15.0", "timm": "1.0.31"},
@@ -49,7 +55,7 @@ def test_it_comes_back_from_plain_data_and_from_json(recipe):
 )
 def test_an_option_that_cannot_be_kept_is_named(options, message):
     with pytest.raises(FileError, match=message):
-        to_plain(Recipe(Provenance(source="timm", name="x"), (splice(options=options),)))
+        to_plain(Recipe(Provenance(source="timm", name="x"), (edit(options=options),)))
 
 
 def change(data, path, value):
@@ -97,7 +103,7 @@ def test_every_wrong_field_is_named(recipe, path, value, message):
         from_plain(change(to_plain(recipe), path, value))
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Splice)])
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Edit)])
 def test_no_field_of_an_edit_may_be_missing(recipe, name):
     with pytest.raises(FileError, match=f"lacks a field: {name}"):
         from_plain(change(to_plain(recipe), (*FIRST, name), ...))

@@ -38,8 +38,8 @@ def test_what_was_written_is_read(tmp_path, same, which, mmap, request):
     ours.write(tmp_path / "model.safetensors", contents)
     read = formats.read(tmp_path / "model.safetensors", mmap=mmap)
     assert same(read, contents)
-    assert read.witness["seed"] == 0
-    assert torch.equal(read.witness["outputs"][0], contents.witness["outputs"][0])
+    assert read.reference["seed"] == 0
+    assert torch.equal(read.reference["outputs"][0], contents.reference["outputs"][0])
 
 
 @pytest.mark.parametrize("mmap", [True, False])
@@ -90,9 +90,9 @@ def test_equal_contents_give_equal_bytes_and_formats_give_each_other(tmp_path, s
 
 
 def test_an_output_that_is_too_large_for_a_header_is_left_out(tmp_path, small):
-    large = dataclasses.replace(small, witness={"seed": 0, "outputs": [torch.zeros(2**18 + 1)]})
+    large = dataclasses.replace(small, reference={"seed": 0, "outputs": [torch.zeros(2**18 + 1)]})
     ours.write(tmp_path / "model.safetensors", large)
-    assert ours.read(tmp_path / "model.safetensors").witness is None
+    assert ours.read(tmp_path / "model.safetensors").reference is None
 
 
 def test_an_unknown_type_is_named(tmp_path, small):

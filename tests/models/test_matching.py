@@ -8,7 +8,7 @@ from attn_inject.errors import FileError, ModelError
 from attn_inject.models.matching import compare, put_weights
 from attn_inject.models.weights_file import read_weights
 from tests.models.nets import net
-from tests.nets import build, operate_on
+from tests.nets import build, modify
 
 
 def prefixed(prefix):
@@ -144,7 +144,7 @@ def test_a_classifier_or_a_stem_that_does_not_fit_is_no_reason(kept, tmp_path):
 
 def test_attention_that_the_model_has_not_is_told(tmp_path):
     model = build("test_resnet")
-    operate_on(model, "se")
+    modify(model, "se")
     torch.save(model.state_dict(), tmp_path / "w.pt")
     with pytest.raises(ModelError, match=r"attention modules.*layer1\.0\.attn_inject\.") as caught:
         put_weights(read_weights(str(tmp_path / "w.pt")), build("test_resnet"))

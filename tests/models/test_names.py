@@ -6,7 +6,7 @@ import timm
 import torchvision
 
 from attn_inject.errors import FileError, UnknownNameError, UsageError
-from attn_inject.models.names import Found, model_names, resolve
+from attn_inject.models.names import ResolvedName, model_names, resolve
 
 RESOLVED = {
     "test_resnet": ("timm", "test_resnet"),
@@ -28,7 +28,7 @@ RESOLVED = {
 
 @pytest.mark.parametrize(("text", "expected"), RESOLVED.items())
 def test_a_name_is_looked_up(text, expected):
-    assert resolve(text) == Found(*expected)
+    assert resolve(text) == ResolvedName(*expected)
 
 
 def test_a_name_of_both_libraries_means_timm_and_says_so():
@@ -112,7 +112,7 @@ def test_the_star_lists_everything_by_a_name_that_resolves():
     assert [name for source, name in names if source == "timm"] == timm.list_models()
     assert [name for source, name in names if source == "torchvision"] == torchvision.models.list_models()
     for source, name in names[::50]:
-        assert resolve(f"{source}/{name}") == Found(source, name)
+        assert resolve(f"{source}/{name}") == ResolvedName(source, name)
 
 
 def test_a_torchvision_name_does_not_import_timm():

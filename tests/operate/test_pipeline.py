@@ -238,20 +238,20 @@ def test_requests_that_cannot_be_met(options, error, words):
 def test_the_operated_model_lives_on():
     """deepcopy, pickle, export, jit.trace, a training step and gradient checkpointing."""
     model = make_generic(build("test_resnet"))
-    operated = attn_inject.inject(model, "ela-t", input_size=TINY).model.eval()
+    modified = attn_inject.inject(model, "ela-t", input_size=TINY).model.eval()
     image = torch.randn(2, *TINY)
     with torch.no_grad():
-        expected = operated(image)
-        assert torch.equal(copy.deepcopy(operated)(image), expected)
-        assert torch.equal(pickle.loads(pickle.dumps(operated))(image), expected)
-        assert torch.allclose(torch.jit.trace(operated, image)(image), expected, atol=1e-4)
-        exported = torch.export.export(operated, (image,)).module()
+        expected = modified(image)
+        assert torch.equal(copy.deepcopy(modified)(image), expected)
+        assert torch.equal(pickle.loads(pickle.dumps(modified))(image), expected)
+        assert torch.allclose(torch.jit.trace(modified, image)(image), expected, atol=1e-4)
+        exported = torch.export.export(modified, (image,)).module()
         assert torch.allclose(exported(image), expected, atol=1e-4)
-    operated.train()
-    operated.set_grad_checkpointing()
-    optimizer = torch.optim.SGD(operated.parameters(), lr=0.1)
-    operated(image).square().mean().backward()
-    alphas = [m.alpha for m in inserted_modules(operated).values()]
+    modified.train()
+    modified.set_grad_checkpointing()
+    optimizer = torch.optim.SGD(modified.parameters(), lr=0.1)
+    modified(image).square().mean().backward()
+    alphas = [m.alpha for m in inserted_modules(modified).values()]
     assert all(alpha.grad is not None and alpha.grad.abs() > 0 for alpha in alphas)
     optimizer.step()
     assert all(alpha.abs() > 0 for alpha in alphas)

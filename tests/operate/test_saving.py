@@ -35,7 +35,7 @@ def train(model):
 
 
 @pytest.fixture
-def operated():
+def modified():
     result = attn_inject.inject("test_resnet", "ela-l", input_size=TINY, check="off")
     return make_generic(result.model)
 
@@ -53,17 +53,17 @@ WRAPPERS = {
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_a_model_in_hand_is_saved_as_what_it_is(tmp_path, operated, wrap, suffix):
+def test_a_model_in_hand_is_saved_as_what_it_is(tmp_path, modified, wrap, suffix):
     path = tmp_path / f"model{suffix}"
-    model = wrap(operated)
+    model = wrap(modified)
     attn_inject.save(model, path)
     assert attn_inject.describe(path)["source"] == "timm"
-    assert torch.equal(output(attn_inject.load(path)), output(operated))
+    assert torch.equal(output(attn_inject.load(path)), output(modified))
 
 
-def test_a_loaded_model_is_trained_and_saved_again(tmp_path, operated):
+def test_a_loaded_model_is_trained_and_saved_again(tmp_path, modified):
     first, second = tmp_path / "one.pt", tmp_path / "two.safetensors"
-    attn_inject.save(operated, first)
+    attn_inject.save(modified, first)
     model = train(attn_inject.load(first))
     attn_inject.save(model, second)
     assert torch.equal(output(attn_inject.load(second)), output(model))
@@ -72,24 +72,24 @@ def test_a_loaded_model_is_trained_and_saved_again(tmp_path, operated):
     assert (one["plans"], one["sites"], one["model"]) == (two["plans"], two["sites"], two["model"])
 
 
-def test_another_number_of_classes_is_noted(tmp_path, operated):
-    operated.reset_classifier(7)
-    attn_inject.save(operated, tmp_path / "model.pt")
+def test_another_number_of_classes_is_noted(tmp_path, modified):
+    modified.reset_classifier(7)
+    attn_inject.save(modified, tmp_path / "model.pt")
     loaded = attn_inject.load(tmp_path / "model.pt")
     assert attn_inject.describe(tmp_path / "model.pt")["arguments"] == {"num_classes": 7}
-    assert torch.equal(output(loaded), output(operated))
+    assert torch.equal(output(loaded), output(modified))
     assert output(loaded).shape == (2, 7)
 
 
-def test_a_model_changed_by_hand_says_that_it_needs_a_base(tmp_path, operated):
-    base = attn_inject.remove(copy.deepcopy(operated))
-    for model in (base, operated):
+def test_a_model_changed_by_hand_says_that_it_needs_a_base(tmp_path, modified):
+    base = attn_inject.remove(copy.deepcopy(modified))
+    for model in (base, modified):
         model.layer4[0].conv1 = nn.Conv2d(*channels(model.layer4[0].conv1), 3, padding=1, stride=2)
     with pytest.warns(OriginWarning, match=r"layer4\.0\.conv1 was Conv2d.* and is now Conv2d.*base="):
-        attn_inject.save(operated, tmp_path / "model.pt")
+        attn_inject.save(modified, tmp_path / "model.pt")
     with pytest.raises(FileError, match="handed over as an object"):
         attn_inject.load(tmp_path / "model.pt")
-    assert torch.equal(output(attn_inject.load(tmp_path / "model.pt", base=base)), output(operated))
+    assert torch.equal(output(attn_inject.load(tmp_path / "model.pt", base=base)), output(modified))
 
 
 def channels(conv):
@@ -108,9 +108,9 @@ class Wrapper(nn.Module):
         return self.head(self.backbone(x))
 
 
-def test_a_part_of_something_larger_is_saved_under_its_new_names(tmp_path, operated):
-    base = Wrapper(attn_inject.remove(copy.deepcopy(operated)))
-    whole = Wrapper(operated)
+def test_a_part_of_something_larger_is_saved_under_its_new_names(tmp_path, modified):
+    base = Wrapper(attn_inject.remove(copy.deepcopy(modified)))
+    whole = Wrapper(modified)
     attn_inject.save(whole, tmp_path / "model.pt")
     told = attn_inject.describe(tmp_path / "model.pt")
     assert told["source"] == "object"
@@ -130,18 +130,18 @@ def test_what_was_not_operated_is_no_file_of_ours(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_formats_that_keep_no_recipe_are_not_saved(tmp_path, operated, suffix):
+def test_formats_that_keep_no_recipe_are_not_saved(tmp_path, modified, suffix):
     with pytest.raises(UsageError, match="cannot keep what was done") as caught:
-        attn_inject.save(operated, tmp_path / f"model{suffix}")
+        attn_inject.save(modified, tmp_path / f"model{suffix}")
     assert "attn-inject export" in caught.value.hint
 
 
 @pytest.mark.parametrize("by", ["file", "model"])
-def test_operations_follow_one_another(tmp_path, operated, by):
+def test_operations_follow_one_another(tmp_path, modified, by):
     first, second = tmp_path / "one.pt", tmp_path / "two.pt"
-    attn_inject.save(operated, first)
+    attn_inject.save(modified, first)
     twice = attn_inject.inject(
-        str(first) if by == "file" else operated, "sa", where="layer[14].*", start="paper", out=second
+        str(first) if by == "file" else modified, "sa", where="layer[14].*", start="paper", out=second
     )
     assert twice.report.source == "timm"
     told = attn_inject.describe(second)
@@ -158,11 +158,11 @@ def test_operations_follow_one_another(tmp_path, operated, by):
     base = attn_inject.remove(loaded)
     assert not inserted_modules(base)
     assert type(base.layer1[0]).__name__ == "BasicBlock"
-    assert torch.equal(output(base), output(attn_inject.remove(operated)))
+    assert torch.equal(output(base), output(attn_inject.remove(modified)))
 
 
-def test_a_failed_second_operation_leaves_the_first(operated, monkeypatch):
-    before = output(operated)
+def test_a_failed_second_operation_leaves_the_first(modified, monkeypatch):
+    before = output(modified)
     monkeypatch.setattr("attn_inject.operate.pipeline.prove_all", lambda *args, **kwargs: ())
 
     def fail(checks):
@@ -170,10 +170,10 @@ def test_a_failed_second_operation_leaves_the_first(operated, monkeypatch):
 
     monkeypatch.setattr("attn_inject.operate.pipeline.require", fail)
     with pytest.raises(CheckFailedError):
-        attn_inject.inject(operated, "sa", inplace=True)
+        attn_inject.inject(modified, "sa", inplace=True)
     monkeypatch.undo()
-    assert torch.equal(output(operated), before)
-    again = attn_inject.inject(operated, "eca", check="off")
+    assert torch.equal(output(modified), before)
+    again = attn_inject.inject(modified, "eca", check="off")
     assert [plan["attention"][0]["name"] for plan in plans(again.model)] == ["ela-l", "eca"]
 
 
@@ -182,12 +182,12 @@ def plans(model):
 
 
 @pytest.fixture
-def trained(operated):
+def trained(modified):
     """A base and the operated model, of which only attention and batch norms' counts were changed."""
-    base = attn_inject.remove(copy.deepcopy(operated))
-    for name, parameter in operated.named_parameters():
+    base = attn_inject.remove(copy.deepcopy(modified))
+    for name, parameter in modified.named_parameters():
         parameter.requires_grad = ".attn_inject." in name
-    return base, train(operated)
+    return base, train(modified)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -246,7 +246,7 @@ def test_injecting_saves_what_is_asked_and_checks_it(tmp_path, suffix, only):
     assert attn_inject.describe(path)["only"] == only
 
 
-def test_no_warning_for_a_model_as_it_was_built(tmp_path, operated):
+def test_no_warning_for_a_model_as_it_was_built(tmp_path, modified):
     with warnings.catch_warnings():
         warnings.simplefilter("error", OriginWarning)
-        assert attn_inject.save(operated, tmp_path / "model.pt").is_file()
+        assert attn_inject.save(modified, tmp_path / "model.pt").is_file()

@@ -18,10 +18,10 @@ from attn_inject.cost.handles import flop_handles
 from attn_inject.errors import CheckFailedError, ModelError, NoSiteError, UnknownNameError, UsageError
 from attn_inject.operate import subjects
 from attn_inject.operate.model_names import expand
-from attn_inject.operate.planned_cost import operated
+from attn_inject.operate.planned_cost import modified
 from attn_inject.operate.subjects import subject_of
 from attn_inject.request import Plan, as_specs
-from attn_inject.surgery import apply as splicing
+from attn_inject.surgery.apply import apply_edits
 from tests.operate.sweep import MODELS, differences
 
 # As small as they come: fvcore follows every window of sasa, which takes it long.
@@ -55,14 +55,14 @@ def test_a_row_is_what_the_whole_operated_model_costs(name, attention):
     row = attn_inject.stats([name], attention).rows[1]
     plan = Plan(attention=as_specs(attention))
     subject = subject_of(expand(name)[0], plan)
-    result = operated(subject, plan)
+    result = modified(subject, plan)
     model = copy.deepcopy(subject.loaded.model)
-    splicing.apply(model, result.splices)
+    apply_edits(model, result.edits)
     total = count(model, subject.loaded.inputs)
     assert Cost(params=row.params, flops=row.flops, activations=row.activations) == total.cost
-    assert row.sites == len(result.splices) > 0
-    assert row.gate_operations == total.traffic.operations - subject.base.traffic.operations
-    assert row.gate_bytes == total.traffic.moved - subject.base.traffic.moved
+    assert row.sites == len(result.edits) > 0
+    assert row.gate_operations == total.elementwise.operations - subject.base.elementwise.operations
+    assert row.gate_bytes == total.elementwise.moved - subject.base.elementwise.moved
     assert result.total.uncounted == total.uncounted
 
 
@@ -101,7 +101,7 @@ def test_what_is_taken_out_is_subtracted():
     part = subject.base.by_module["layer3.0.conv2"]
     left = site_cost.with_sites(subject.base, [], removed=[(block, shape, 1)])
     assert left.cost == subject.base.cost - part.cost
-    assert left.traffic == subject.base.traffic - part.traffic
+    assert left.elementwise == subject.base.elementwise - part.elementwise
     assert part.cost.flops > 0
 
 

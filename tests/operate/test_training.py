@@ -11,14 +11,14 @@ from torch import nn
 import attn_inject
 from attn_inject.errors import NoSiteError
 from attn_inject.surgery.inserted import inserted_modules
-from tests.nets import build, make_generic, operate_on
+from tests.nets import build, make_generic, modify
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def operated(attention="nam-channel"):
+def modified(attention="nam-channel"):
     model = make_generic(build("test_resnet", num_classes=2))
-    operate_on(model, attention, size=(3, 64, 64))
+    modify(model, attention, size=(3, 64, 64))
     return model
 
 
@@ -37,7 +37,7 @@ def changed(model, before):
 
 
 def test_a_frozen_base_comes_out_of_training_as_it_went_in():
-    model = operated()
+    model = modified()
     base = attn_inject.remove(copy.deepcopy(model)).state_dict()
     before = copy.deepcopy(model.state_dict())
     attn_inject.freeze_base(model)
@@ -54,7 +54,7 @@ def test_a_frozen_base_comes_out_of_training_as_it_went_in():
 
 
 def test_statistics_may_go_on():
-    model = operated()
+    model = modified()
     before = copy.deepcopy(model.state_dict())
     attn_inject.freeze_base(model, statistics=False)
     train(model, attn_inject.attention_parameters(model), steps=1)
@@ -66,7 +66,7 @@ def test_statistics_may_go_on():
 
 
 def test_a_thawed_base_learns_as_before():
-    model = operated()
+    model = modified()
     model.conv1[0].weight.requires_grad_(False)
     learning = {key for key, p in model.named_parameters() if p.requires_grad}
     frozen = attn_inject.freeze_base(model)
@@ -80,7 +80,7 @@ def test_a_thawed_base_learns_as_before():
 
 
 def test_a_frozen_model_can_be_copied_and_pickled(tmp_path):
-    model = operated()
+    model = modified()
     attn_inject.freeze_base(model)
     torch.save(model, tmp_path / "whole.pt")
     for again in (copy.deepcopy(model), torch.load(tmp_path / "whole.pt", weights_only=False)):
@@ -90,7 +90,7 @@ def test_a_frozen_model_can_be_copied_and_pickled(tmp_path):
 
 
 def test_attention_parameters_are_those_that_learn():
-    model = operated("gc")
+    model = modified("gc")
     inside = {
         f"{name}.{key}" for name, m in inserted_modules(model).items() for key, _ in m.named_parameters()
     }
@@ -101,7 +101,7 @@ def test_attention_parameters_are_those_that_learn():
 
 
 def test_parameter_groups_hold_every_learning_parameter_once():
-    model = operated("se")
+    model = modified("se")
     attn_inject.freeze_base(model).remove()
     decayed, spared = attn_inject.parameter_groups(model, weight_decay=0.05)
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attn_inject.models.inputs import InputSpec
-from attn_inject.operate.pipeline import take
+from attn_inject.operate.pipeline import load_model
 from attn_inject.sites.finder import find
 from tests.nets import build, find_in
 
@@ -88,16 +88,16 @@ def test_reasons_by_name(name):
     ],
 )
 def test_models_with_inputs_of_their_own(name, blocks):
-    loaded = take(name, outline=True)
+    loaded = load_model(name, shapes_only=True)
     findings = find(loaded.model, loaded.inputs)
     assert Counter(item.site.block for item in findings.found) == blocks
 
 
 def test_recurrent_cells_and_fusions_say_so():
-    loaded = take("torchvision/raft_small", outline=True)
+    loaded = load_model("torchvision/raft_small", shapes_only=True)
     rejected = {item.name: item.reason for item in find(loaded.model, loaded.inputs).rejected}
     assert "recurrent cell" in rejected["update_block.recurrent_block.convgru1"]
-    loaded = take("torchvision/lraspp_mobilenet_v3_large", outline=True)
+    loaded = load_model("torchvision/lraspp_mobilenet_v3_large", shapes_only=True)
     rejected = {item.name: item.reason for item in find(loaded.model, loaded.inputs).rejected}
     assert "fusion" in rejected["classifier"]
 
@@ -118,7 +118,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_by_name(name):
-    loaded = take(name, outline=True)
+    loaded = load_model(name, shapes_only=True)
     site = find(loaded.model, loaded.inputs).found[0].site
     assert (site.layout, site.channels, site.height, site.width, site.prefix) == LAYOUTS[name]
 

@@ -7,7 +7,7 @@ import torch
 
 from attn_inject.attention.factory import create_attention
 from attn_inject.errors import ModelError
-from attn_inject.surgery.adapters import Grid, in_layout
+from attn_inject.surgery.adapters import TokenGrid, in_layout
 from attn_inject.surgery.inserted import AttnInject
 
 C, H, W = 8, 4, 6
@@ -52,7 +52,7 @@ def test_tokens(attention, prefix):
     if attention.acts_on == "channel" and prefix:
         gate = attention.gate(field)[:, :, 0, 0]
         expected[:, :prefix] = x[:, :prefix] * gate[:, None]
-    out = in_layout("NLC", attention, x, Grid(H, W, prefix))
+    out = in_layout("NLC", attention, x, TokenGrid(H, W, prefix))
     assert torch.allclose(out, expected, atol=1e-6)
 
 
@@ -61,7 +61,7 @@ def test_tokens(attention, prefix):
 def test_a_channel_gate_serves_tokens_that_form_no_grid(prefix):
     """Patch dropout leaves some of the tokens, and dynamic images have another aspect."""
     gate, spatial = (create_attention(name, channels=C).eval() for name in ("se:reduction=2", "sa:groups=2"))
-    x, grid = torch.randn(2, prefix + 50, C), Grid(10, 10, prefix)
+    x, grid = torch.randn(2, prefix + 50, C), TokenGrid(10, 10, prefix)
     scale = gate.gate(x[:, prefix:].transpose(1, 2)[..., None])[..., 0, 0]  # (N, C)
     assert torch.allclose(in_layout("NLC", gate, x, grid), x * scale[:, None], atol=1e-6)
     with pytest.raises(ModelError, match="50 tokens form no grid"):
@@ -69,14 +69,14 @@ def test_a_channel_gate_serves_tokens_that_form_no_grid(prefix):
 
 
 def test_grids():
-    assert Grid(14, 14).size(196) == (14, 14)
-    assert Grid(14, 14).size(324) == (18, 18)
-    assert Grid(10, 20).size(800) == (20, 40)
-    assert Grid(None, None).size(7) == (7, 1)
-    assert Grid(14, 19).size(588) == (21, 28)  # 224x304 and 336x448 pixels, 16 a token
+    assert TokenGrid(14, 14).size(196) == (14, 14)
+    assert TokenGrid(14, 14).size(324) == (18, 18)
+    assert TokenGrid(10, 20).size(800) == (20, 40)
+    assert TokenGrid(None, None).size(7) == (7, 1)
+    assert TokenGrid(14, 19).size(588) == (21, 28)  # 224x304 and 336x448 pixels, 16 a token
     for tokens in (197, 182, 156, 210):  # 182 is 13x14 or 14x13, and nothing says which
         with pytest.raises(ModelError, match=f"{tokens} tokens form no grid"):
-            Grid(14, 14).size(tokens)
+            TokenGrid(14, 14).size(tokens)
 
 
 def test_identity_start_in_half_precision_and_its_first_gradient():

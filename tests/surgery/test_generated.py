@@ -17,14 +17,14 @@ from torch.nn import functional
 from attn_inject.errors import FitError
 from attn_inject.surgery.generated import generated_class, importable_name, own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.nets import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, modify, set_alphas
 
 INPUT = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64)
 
 
-def operated(attention: str = "se", **plan: object) -> nn.Module:
+def modified(attention: str = "se", **plan: object) -> nn.Module:
     model = make_generic(build("test_resnet"))
-    operate_on(model, attention, size=(3, 64, 64), **plan)
+    modify(model, attention, size=(3, 64, 64), **plan)
     set_alphas(model, 0.5)
     return model
 
@@ -33,17 +33,17 @@ def test_blocks_stay_what_they_are():
     model = build("resnet50")
     block, kept = model.layer1[0], model.layer1[0].conv1
     block.custom = "kept"
-    splices = operate_on(model, "se")
+    edits = modify(model, "se")
     assert model.layer1[0] is block
     assert block.conv1 is kept
     assert block.custom == "kept"
     assert type(block).__mro__[1].__name__ == "Bottleneck"
     assert own_class(type(block)).__name__ == "Bottleneck"
-    assert len({type(model.get_submodule(s.name)) for s in splices}) == 1
+    assert len({type(model.get_submodule(s.name)) for s in edits}) == 1
 
 
 def test_the_code_can_be_read():
-    model = operated()
+    model = modified()
     assert model.layer1[0].code == (
         "def forward(self, x):\n"
         "    output_of_base = base_forward(self, x)\n"
@@ -54,14 +54,14 @@ def test_the_code_can_be_read():
 
 
 def test_traced_code_can_be_read():
-    model = operated(placement="before-add")
+    model = modified(placement="before-add")
     assert "self.attn_inject(" in model.layer1[0].code
     assert model.layer1[0].code.startswith("def forward(self, x):\n")
 
 
 @pytest.mark.parametrize("placement", ["after", "before-add"])
 def test_deepcopy(placement):
-    model = operated(placement=placement)
+    model = modified(placement=placement)
     twin = copy.deepcopy(model)
     expected = model(INPUT)
     assert torch.equal(twin(INPUT), expected)
@@ -83,7 +83,7 @@ def test_pickle_in_a_fresh_process(tmp_path, name, placement, size):
     """Window functions and the like are globals of the traced code; another process must find them."""
     arguments = {"depths": (1, 1), "num_heads": (3, 6)} if "swin" in name else {}
     model = make_generic(build(name, **arguments))
-    operate_on(model, "se", size=(3, size, size), placement=placement)
+    modify(model, "se", size=(3, size, size), placement=placement)
     set_alphas(model, 0.5)
     image = torch.linspace(-1, 1, 3 * size * size).reshape(1, 3, size, size)
     with torch.no_grad():
@@ -101,8 +101,8 @@ def test_pickle_in_a_fresh_process(tmp_path, name, placement, size):
 def test_two_operations_on_one_block():
     model = make_generic(build("test_resnet"))
     expected = model(INPUT)
-    operate_on(model, "se", size=(3, 64, 64))
-    second = operate_on(model, "eca", size=(3, 64, 64), placement="before-add")
+    modify(model, "se", size=(3, 64, 64))
+    second = modify(model, "eca", size=(3, 64, 64), placement="before-add")
     assert {s.module for s in second} == {"attn_inject_1"}
     assert torch.equal(model(INPUT), expected)
     for module in inserted_modules(model).values():
@@ -117,7 +117,7 @@ def test_containers_do_not_run_the_inserted_child_themselves():
     model = make_generic(build("test_resnet"))
     length = len(model.layer1)
     last = model.layer1[-1]
-    operate_on(model, "se", size=(3, 64, 64), at=["layer1"])
+    modify(model, "se", size=(3, 64, 64), at=["layer1"])
     runs = []
     model.layer1.attn_inject.register_forward_hook(lambda *_: runs.append(1))
     model(INPUT)
@@ -130,7 +130,7 @@ def test_containers_do_not_run_the_inserted_child_themselves():
 
 def test_dictionaries_of_layers_do_not_either():
     model = build("torchvision/densenet121")
-    operate_on(model, "se", size=(3, 64, 64), at=["features.denseblock1"])
+    modify(model, "se", size=(3, 64, 64), at=["features.denseblock1"])
     runs = []
     model.features.denseblock1.attn_inject.register_forward_hook(lambda *_: runs.append(1))
     model(INPUT)
@@ -181,7 +181,7 @@ def test_defaults_and_keywords_of_the_signature_are_kept():
         ((image,), {"mode": torch.float16, "scale": 1.0}),
     ]
     outputs = [model.block(*args, **kwargs) for args, kwargs in calls]
-    operate_on(model, "se:reduction=1", size=(3, 8, 8))
+    modify(model, "se:reduction=1", size=(3, 8, 8))
     given = inspect.signature(type(model.block).forward)
     assert [(p.name, p.kind, p.default) for p in given.parameters.values()] == [
         (p.name, p.kind, p.default) for p in expected.parameters.values()

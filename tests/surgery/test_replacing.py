@@ -15,7 +15,7 @@ from attn_inject.cost.count import count
 from attn_inject.errors import FitError, NoSiteError, UsageError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.surgery.removal import remove
-from tests.nets import build, make_generic, operate_on, size_of
+from tests.nets import build, make_generic, modify, size_of
 
 SASA = {"attention": "sasa", "placement": "replace-conv", "start": "paper"}
 ATTENTIVE = {
@@ -34,7 +34,7 @@ def image_for(model: nn.Module, side: int = 64) -> torch.Tensor:
 
 def test_each_spatial_convolution_of_a_bottleneck_is_replaced():
     model = make_generic(build("resnet26"))
-    names = [splice.name for splice in operate_on(model, **SASA, size=(3, 64, 64))]
+    names = [edit.name for edit in modify(model, **SASA, size=(3, 64, 64))]
     assert names == [f"layer{stage}.{block}.conv2" for stage in (1, 2, 3, 4) for block in (0, 1)]
     for name in names:
         conv = model.get_submodule(name)
@@ -45,7 +45,7 @@ def test_each_spatial_convolution_of_a_bottleneck_is_replaced():
 
 def test_a_stride_becomes_an_average_pool_behind_the_attention():
     model = make_generic(build("resnet26"))
-    operate_on(model, **SASA, size=(3, 64, 64))
+    modify(model, **SASA, size=(3, 64, 64))
     conv = model.layer2[0].conv2
     assert conv.attn_inject.stride == 2
     for side in (16, 15):
@@ -59,7 +59,7 @@ def test_removal_puts_back_what_was_replaced():
     model = make_generic(build("resnet26"))
     x, before = image_for(model), copy.deepcopy(model.state_dict())
     output, classes = model(x), [type(module) for module in model.modules()]
-    operate_on(model, **SASA, size=(3, 64, 64))
+    modify(model, **SASA, size=(3, 64, 64))
     assert not torch.equal(model(x), output)
     remove(model)
     assert list(model.state_dict()) == list(before)
@@ -69,7 +69,7 @@ def test_removal_puts_back_what_was_replaced():
 
 def test_a_convolution_that_changes_the_number_of_channels_is_left():
     model = build("resnet18", meta=True)
-    names = [splice.name for splice in operate_on(model, **SASA, size=(3, 64, 64))]
+    names = [edit.name for edit in modify(model, **SASA, size=(3, 64, 64))]
     assert "layer2.0.conv2" in names
     assert "layer2.0.conv1" not in names
     report = attn_inject.inject("resnet18", "sasa", placement="replace-conv", dry_run=True).report
@@ -84,9 +84,9 @@ def test_a_models_own_attention_is_replaced_and_comes_back(name):
     model = make_generic(build(name))
     first, count = ATTENTIVE[name]
     x, output, keys = image_for(model), model(image_for(model)), list(model.state_dict())
-    splices = operate_on(model, "ela-b", placement="replace-attention", start="paper", size=(3, 64, 64))
-    assert (splices[0].name, len(splices)) == (first, count)
-    gone = {f"{splice.name}.{key}" for splice in splices for key in splice.removed}
+    edits = modify(model, "ela-b", placement="replace-attention", start="paper", size=(3, 64, 64))
+    assert (edits[0].name, len(edits)) == (first, count)
+    gone = {f"{edit.name}.{key}" for edit in edits for key in edit.removed}
     added = {key for key in model.state_dict() if ".attn_inject." in key}
     assert gone
     assert set(model.state_dict()) == set(keys) - gone | added
@@ -104,12 +104,12 @@ def test_a_model_without_attention_has_none_to_replace():
 
 def test_modules_named_by_hand_may_be_replaced_if_they_keep_the_shape():
     model = build("resnet18")
-    splices = operate_on(
+    edits = modify(
         model, "se", placement="replace-attention", at=("layer1.0.conv2",), start="paper", size=(3, 64, 64)
     )
-    assert [splice.name for splice in splices] == ["layer1.0.conv2"]
+    assert [edit.name for edit in edits] == ["layer1.0.conv2"]
     with pytest.raises(FitError, match="attention keeps the shape"):
-        operate_on(model, "se", placement="replace-attention", at=("layer2.0.conv1",), size=(3, 64, 64))
+        modify(model, "se", placement="replace-attention", at=("layer2.0.conv1",), size=(3, 64, 64))
 
 
 def test_replacing_never_starts_as_the_identity():
@@ -128,7 +128,7 @@ def test_inner_placements_and_modules_named_by_hand_disagree(placement):
 
 def test_an_operated_convolution_is_copied_pickled_and_trained():
     model = make_generic(build("resnet10t"))
-    operate_on(model, **SASA, size=(3, 64, 64))
+    modify(model, **SASA, size=(3, 64, 64))
     x = image_for(model)
     assert torch.equal(copy.deepcopy(model)(x), model(x))
     assert torch.equal(pickle.loads(pickle.dumps(model))(x), model(x))

@@ -9,7 +9,7 @@ from torch import nn
 import attn_inject
 from attn_inject.attention.sasa_stem import SASAStem
 from attn_inject.errors import FitError, ModelError, UsageError
-from tests.nets import build, make_generic, operate_on
+from tests.nets import build, make_generic, modify
 
 
 def naive(stem: SASAStem, x: torch.Tensor) -> torch.Tensor:
@@ -59,8 +59,8 @@ def test_the_stem_replaces_the_convolution_and_the_pool(name):
     model = make_generic(build(name))
     x = torch.randn(1, 3, 64, 64)
     before = model(x)
-    splices = operate_on(model, "sasa", placement="replace-conv", stem=True, start="paper", size=(3, 64, 64))
-    assert [splice.name for splice in splices[:2]] == ["conv1", "maxpool"]
+    edits = modify(model, "sasa", placement="replace-conv", stem=True, start="paper", size=(3, 64, 64))
+    assert [edit.name for edit in edits[:2]] == ["conv1", "maxpool"]
     assert model.conv1(x).shape == (1, 64, 64, 64)
     assert model.maxpool(model.conv1(x)).shape == (1, 64, 16, 16)
     assert model(x).shape == before.shape

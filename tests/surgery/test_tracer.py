@@ -8,7 +8,7 @@ from torch import nn
 
 from attn_inject.errors import FitError
 from attn_inject.surgery.tracer import Body, changing_attribute, trace_body
-from tests.nets import operate_on
+from tests.nets import modify
 
 X = torch.empty(1, 4, 8, 8, device="meta")
 
@@ -81,10 +81,10 @@ class Loops(Base):
         (Switch, (X, False), {"deep": False}),
     ],
 )
-def test_fixed_arguments(block, args, fixed):
+def test_fixed_arguments(block, args, specialized):
     body = trace_body(block().to("meta"), args, {})
     assert isinstance(body, Body)
-    assert dict(body.fixed) == fixed
+    assert dict(body.specialized) == specialized
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_fixed_argument_refuses_another_value():
 
     model = Model().eval()
     image = torch.ones(1, 4, 8, 8)
-    operate_on(model, "se:reduction=1", size=(4, 8, 8), placement="before-add")
+    modify(model, "se:reduction=1", size=(4, 8, 8), placement="before-add")
     model(image)
     with pytest.raises(FitError, match=r"deep=True.*--placement after"):
         model(image, deep=False)

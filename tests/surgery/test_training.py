@@ -14,15 +14,15 @@ from torch.nn.utils import prune
 
 import attn_inject
 from attn_inject.surgery.inserted import inserted_modules
-from tests.nets import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, modify, set_alphas
 
 IMAGES = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 PLACEMENTS = pytest.mark.parametrize("placement", ["after", "before-add"])
 
 
-def operated(attention="se", *, alpha=0.5, name="test_resnet", **plan):
+def modified(attention="se", *, alpha=0.5, name="test_resnet", **plan):
     model = make_generic(build(name, num_classes=2))
-    operate_on(model, attention, size=(3, 64, 64), **plan)
+    modify(model, attention, size=(3, 64, 64), **plan)
     set_alphas(model, alpha)
     return model
 
@@ -37,7 +37,7 @@ def gradients(model, images):
 def token_model():
     torch.manual_seed(0)
     model = build("test_vit", num_classes=2, img_size=64)
-    operate_on(model, "se", size=(3, 64, 64))  # an identity start: attention has gradients of zero, not none
+    modify(model, "se", size=(3, 64, 64))  # an identity start: attention has gradients of zero, not none
     return model
 
 
@@ -65,7 +65,7 @@ def test_two_processes_have_the_gradient_of_one(tmp_path):
 
 @PLACEMENTS
 def test_compile_without_a_graph_break(placement):
-    model = operated("ela-t", placement=placement, where=["layer1.*", "layer2.*"])
+    model = modified("ela-t", placement=placement, where=["layer1.*", "layer2.*"])
     attn_inject.freeze_base(model)
     torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -78,7 +78,7 @@ def test_compile_without_a_graph_break(placement):
 def test_mixed_precision(placement):
     base = make_generic(build("test_resnet", num_classes=2))
     model = copy.deepcopy(base)
-    operate_on(model, "ela-l", size=(3, 64, 64), placement=placement)
+    modify(model, "ela-l", size=(3, 64, 64), placement=placement)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(model.eval()(IMAGES), base.eval()(IMAGES))
@@ -94,7 +94,7 @@ def test_mixed_precision(placement):
 
 @PLACEMENTS
 def test_synchronised_batch_norms(placement):
-    model = operated("nam-channel", placement=placement)
+    model = modified("nam-channel", placement=placement)
     with torch.no_grad():
         before = model(IMAGES)
     classes = [type(model.get_submodule(name.rpartition(".")[0])) for name in inserted_modules(model)]
@@ -112,7 +112,7 @@ def test_synchronised_batch_norms(placement):
 
 @PLACEMENTS
 def test_pruning(placement):
-    model = operated("se", placement=placement)
+    model = modified("se", placement=placement)
     before = model(IMAGES)
     block = model.layer2[0]
     gate = next(m for m in block.attn_inject.attention.modules() if hasattr(m, "weight"))
@@ -132,7 +132,7 @@ def test_pruning(placement):
 def test_peft_on_top(placement):
     from peft import LoraConfig, inject_adapter_in_model
 
-    model = operated("se", placement=placement)
+    model = modified("se", placement=placement)
     with torch.no_grad():
         before = model(IMAGES)
     inserted = list(inserted_modules(model))

@@ -15,7 +15,7 @@ import torch
 import attn_inject
 from attn_inject import models
 from attn_inject.errors import AttnInjectError, FitError, NoSiteError
-from attn_inject.operate.pipeline import take
+from attn_inject.operate.pipeline import load_model
 from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings
 from attn_inject.surgery.placements import INNER, find_tap
@@ -39,7 +39,7 @@ def survey(name: str, *, placements: bool = False) -> dict[str, Any]:
     line: dict[str, Any] = {"name": name}
     try:
         began = time.perf_counter()
-        loaded = take(name, outline=True)
+        loaded = load_model(name, shapes_only=True)
         line["build"] = round(time.perf_counter() - began, 3)
         began = time.perf_counter()
         findings = find(loaded.model, loaded.inputs)

@@ -71,12 +71,12 @@ def test_pretrained_is_the_base_with_an_identity_start(name, files):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_what_inject_writes_in(name):
     base_name, attention = attn_inject.timm.rule.split(name, timm.is_model)
-    operated = attn_inject.inject(create(base_name), attention, start="identity", check="off").model
+    modified = attn_inject.inject(create(base_name), attention, start="identity", check="off").model
     model = create(name)
-    assert model.state_dict().keys() == operated.state_dict().keys()
-    operated.load_state_dict(make_generic(model).state_dict())
+    assert model.state_dict().keys() == modified.state_dict().keys()
+    modified.load_state_dict(make_generic(model).state_dict())
     with torch.no_grad():
-        assert torch.equal(model(IMAGES), operated(IMAGES))
+        assert torch.equal(model(IMAGES), modified(IMAGES))
 
 
 def test_without_weights_it_is_the_papers_start():
@@ -185,7 +185,7 @@ def test_sites_placement_and_options(registered):
     model = create("mine")
     assert list(inserted_modules(model)) == ["layer3.0.attn_inject", "layer4.0.attn_inject"]
     assert [m.attention.options.get("reduction") for m in inserted_modules(model).values()] == [4, None]
-    assert {m.splice.placement for m in inserted_modules(model).values()} == {"before-add"}
+    assert {m.edit.placement for m in inserted_modules(model).values()} == {"before-add"}
 
 
 def test_an_operated_base(registered, tmp_path):
@@ -224,7 +224,7 @@ def test_it_can_be_saved_and_loaded_without_its_name(name, values, tmp_path, rec
 
 def test_replaced_modules(registered):
     registered("mine", base="test_resnet", attn="sasa", placement="replace-conv", where="layer4.*")
-    replaced = [m for m in inserted_modules(create("mine")).values() if m.splice.replaces]
+    replaced = [m for m in inserted_modules(create("mine")).values() if m.edit.replaces]
     assert replaced
     assert all(module.alpha is None for module in replaced)
 

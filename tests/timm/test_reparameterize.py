@@ -11,7 +11,7 @@ import attn_inject.timm  # noqa: F401  registers the names
 from attn_inject.errors import FitError
 from attn_inject.surgery.generated import own_class
 from attn_inject.surgery.inserted import inserted_modules
-from tests.nets import build, make_generic, operate_on, set_alphas
+from tests.nets import build, make_generic, modify, set_alphas
 
 
 def merged(model, images):
@@ -46,7 +46,7 @@ def test_operated_blocks_still_merge(name):
 
 def test_traced_placements_merge_too():
     model = make_generic(build("fastvit_t8"))
-    operate_on(model, "se", placement="before-add", size=(3, 64, 64))
+    modify(model, "se", placement="before-add", size=(3, 64, 64))
     set_alphas(model, 0.5)
     before, after, _ = merged(model, pictures(64))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-4 * before.abs().max().item())
@@ -61,12 +61,12 @@ def test_traced_placements_merge_too():
 )
 def test_what_would_be_lost_by_merging_is_refused(name, at, size):
     model = build(name)
-    operate_on(model, "se", at=(at,), size=(3, size, size))
+    modify(model, "se", at=(at,), size=(3, size, size))
     with pytest.raises(FitError, match="merges itself into another module"):
         reparameterize_model(model)
     assert hasattr(model.get_submodule(at), "attn_inject")
     first = reparameterize_model(build(name))
-    operate_on(first, "se", at=(at,), size=(3, size, size))
+    modify(first, "se", at=(at,), size=(3, size, size))
     assert own_class(type(first.get_submodule(at))) is torch.nn.Conv2d
 
 

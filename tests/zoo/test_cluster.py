@@ -16,7 +16,7 @@ from attn_inject.zoo.cluster import RayEngine
 from attn_inject.zoo.ledger import read_ledger
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.place import LocalPlace
-from attn_inject.zoo.run import Nobody, preview
+from attn_inject.zoo.run import NullWatcher, preview
 from tests.zoo.conftest import FACTORIES, digests
 
 NAMES = ("tiny", "other", "slow", "slow_too", "plain")
@@ -47,11 +47,11 @@ def options(folder, **more):
 
 def test_a_node_is_lost_and_its_model_is_made_on_another(cluster, tmp_path):
     running, nodes = cluster
-    prospect = preview(make_zoo([Options(options(str(tmp_path / "zoo"), ray=running.address))]), Nobody())
-    assert [node.slots for node in prospect.nodes] == [1, 1]
-    assert [node.memory for node in prospect.nodes] == [4 * 2**30] * 2
+    dry_run = preview(make_zoo([Options(options(str(tmp_path / "zoo"), ray=running.address))]), NullWatcher())
+    assert [node.slots for node in dry_run.nodes] == [1, 1]
+    assert [node.memory for node in dry_run.nodes] == [4 * 2**30] * 2
 
-    class Killer(Nobody):
+    class Killer(NullWatcher):
         """Kills a node as soon as two models are at work."""
 
         thread = None

@@ -15,7 +15,7 @@ from attn_inject.errors import AttnInjectError, FileError, UnknownNameError, Usa
 from attn_inject.zoo.ledger import read_ledger
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.place import LocalPlace
-from attn_inject.zoo.run import Nobody, preview
+from attn_inject.zoo.run import NullWatcher, preview
 from tests.zoo.conftest import FACTORIES, digests
 
 FILE = "factory/tests.zoo.factories-{}.se.pt"
@@ -218,12 +218,12 @@ def test_a_preview_writes_nothing_and_knows_sizes(tmp_path):
         "attn": "se",
         "out_dir": str(tmp_path / "zoo"),
     }
-    prospect = preview(make_zoo([Options(options)]), Nobody())
-    assert [planned.state for planned in prospect.to_do] == ["new", "new"]
-    sizes = [planned.size for planned in prospect.outputs]
-    assert sizes == [4 * planned.params for planned in prospect.outputs]
+    dry_run = preview(make_zoo([Options(options)]), NullWatcher())
+    assert [planned.state for planned in dry_run.to_do] == ["new", "new"]
+    sizes = [planned.size for planned in dry_run.outputs]
+    assert sizes == [4 * planned.params for planned in dry_run.outputs]
     assert sizes[0] < sizes[1]
-    assert prospect.disk_needed == sum(sizes)
+    assert dry_run.disk_needed == sum(sizes)
     assert not (tmp_path / "zoo").exists()
 
 

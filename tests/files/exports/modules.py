@@ -7,7 +7,7 @@ from torch import nn
 
 from attn_inject.attention.factory import create_attention
 from attn_inject.models.inputs import InputSpec
-from attn_inject.surgery.adapters import Grid
+from attn_inject.surgery.adapters import TokenGrid
 from attn_inject.surgery.inserted import AttnInject
 
 MAP = InputSpec((32, 7, 7))
@@ -33,7 +33,7 @@ class OnTokens(OnMaps):
     """The same behind a class token and a grid of tokens; (N, C, H, W) -> (N, modules, 1 + H*W, C)."""
 
     def __init__(self, names):
-        super().__init__(names, layout="NLC", grid=Grid(7, 7, 1))
+        super().__init__(names, layout="NLC", grid=TokenGrid(7, 7, 1))
 
     def forward(self, x):
         tokens = torch.cat([x.mean((2, 3))[:, None], x.flatten(2).transpose(1, 2)], dim=1)

@@ -11,11 +11,10 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from attn_inject.errors import FitError
-from attn_inject.surgery import apply as splicing
-from attn_inject.surgery.apply import refusal
+from attn_inject.surgery.apply import apply_edits, refusal
 from attn_inject.surgery.inserted import inserted_modules
 from attn_inject.surgery.removal import remove
-from tests.nets import build, make_generic, operate_on, set_alphas, size_of
+from tests.nets import build, make_generic, modify, set_alphas, size_of
 
 FAMILIES = [
     "resnet50",
@@ -41,7 +40,7 @@ def test_identity_start_is_bit_equal_and_can_be_undone(name, attention):
     image, keys = image_for(model), dict(model.state_dict())
     with torch.no_grad():
         expected = model(image)
-        operate_on(model, attention)
+        modify(model, attention)
         assert torch.equal(model(image), expected)
         state = model.state_dict()
         assert all(state[key] is not None and torch.equal(state[key], value) for key, value in keys.items())
@@ -64,9 +63,9 @@ def test_inner_placements(name, placement):
         expected = model(image)
         if placement == "after-conv" and ("vit" in name or "swin" in name):
             with pytest.raises(FitError, match="no spatial convolution"):
-                operate_on(model, "se", placement=placement)
+                modify(model, "se", placement=placement)
             return
-        operate_on(model, "se", placement=placement)
+        modify(model, "se", placement=placement)
         assert torch.equal(model(image), expected)
         set_alphas(model, 0.5)
         assert not torch.equal(model(image), expected)
@@ -131,21 +130,21 @@ def test_every_placement_acts_where_it_says(placement):
     image = torch.randn(2, 4, 8, 8)
     with torch.no_grad():
         expected = by_hand(model.block, model.stem(image), placement)
-        operate_on(model, f"{__name__}:Doubled", size=(4, 8, 8), placement=placement, start="paper")
+        modify(model, f"{__name__}:Doubled", size=(4, 8, 8), placement=placement, start="paper")
         assert torch.allclose(model(image), expected, atol=1e-6)
 
 
 def test_family_block_without_an_addition_takes_before_add_at_its_end():
     model = make_generic(build("mobilenetv2_100"))
-    splices = operate_on(model, "eca", blocks="family", placement="before-add", start="paper")
-    assert len(splices) == 16
+    edits = modify(model, "eca", blocks="family", placement="before-add", start="paper")
+    assert len(edits) == 16
     assert len(inserted_modules(model)) == 16
 
 
 def test_an_inner_placement_in_a_block_without_an_addition_sees_the_channels_there():
     model = make_generic(build("mobilenetv2_100"))
-    splices = operate_on(model, "se", blocks="family", placement="after-conv")
-    assert [splice.channels for splice in splices[:2]] == [96, 144]
+    edits = modify(model, "se", blocks="family", placement="after-conv")
+    assert [edit.channels for edit in edits[:2]] == [96, 144]
     with torch.no_grad():
         model(image_for(model))
 
@@ -153,16 +152,16 @@ def test_an_inner_placement_in_a_block_without_an_addition_sees_the_channels_the
 def test_an_opaque_block_takes_after_only():
     model = build("tiny_vit_5m_224", meta=True)
     with pytest.raises(FitError, match=r"only --placement after works"):
-        operate_on(model, "se", placement="before-add", where=["stages.3.*"])
-    assert len(operate_on(build("tiny_vit_5m_224"), "se")) == 12
+        modify(model, "se", placement="before-add", where=["stages.3.*"])
+    assert len(modify(build("tiny_vit_5m_224"), "se")) == 12
 
 
 def test_reparameterised_blocks_keep_working():
     model = make_generic(build("fastvit_t8"))
     image = image_for(model)
     with pytest.raises(FitError, match="another of its methods changes"):
-        operate_on(build("repvgg_a0"), "se", placement="before-add")
-    operate_on(model, "se")
+        modify(build("repvgg_a0"), "se", placement="before-add")
+    modify(model, "se")
     set_alphas(model, 0.5)
     with torch.no_grad():
         expected = model(image)
@@ -172,7 +171,7 @@ def test_reparameterised_blocks_keep_working():
 
 def test_drop_path_stays_random_in_training_only():
     model = make_generic(build("resnet50", drop_path_rate=0.5))
-    operate_on(model, "se", placement="before-add")
+    modify(model, "se", placement="before-add")
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(image), model(image))
@@ -193,7 +192,7 @@ def test_arguments_and_other_sizes_behave_as_the_base_does():
     mask[..., 100:] = float("-inf")
     with torch.no_grad():
         plain, masked = model(image), model.forward_head(model.forward_features(image, attn_mask=mask))
-        operate_on(model, "se")
+        modify(model, "se")
         assert torch.equal(model(image), plain)
         assert torch.equal(model.forward_head(model.forward_features(image, attn_mask=mask)), masked)
     assert not torch.equal(plain, masked)
@@ -204,13 +203,13 @@ def test_a_grid_of_another_scale():
     large = torch.randn(1, 3, 288, 288)
     with torch.no_grad():
         expected = model(large)
-        operate_on(model, "ela-t", size=(3, 224, 224))
+        modify(model, "ela-t", size=(3, 224, 224))
         assert torch.equal(model(large), expected)
 
 
 def test_swin_after_set_input_size():
     model = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
-    operate_on(model, "se")
+    modify(model, "se")
     set_alphas(model, 0.5)
     twin = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
     for each in (model, twin):
@@ -235,14 +234,14 @@ def test_exchanged_classes_are_refused():
 
 def test_a_body_that_changed_since_it_was_recorded():
     model = build("test_resnet")
-    splices = operate_on(build("test_resnet"), "se", placement="before-add")
+    edits = modify(build("test_resnet"), "se", placement="before-add")
     with pytest.raises(FitError, match="has no node bn9"):
-        splicing.apply(model, [dataclasses.replace(splices[0], tap="bn9")])
+        apply_edits(model, [dataclasses.replace(edits[0], tap="bn9")])
 
 
 def test_dtype_and_mode_follow_the_block():
     model = build("test_resnet").to(torch.bfloat16).train()
-    operate_on(model, "se", size=(3, 64, 64))
+    modify(model, "se", size=(3, 64, 64))
     inserted = next(iter(inserted_modules(model).values()))
     assert inserted.training
     assert {p.dtype for p in inserted.parameters()} == {torch.bfloat16}
@@ -258,11 +257,11 @@ def test_dtype_and_mode_follow_the_block():
     ],
 )
 def test_a_crafted_edit_never_becomes_code(change):
-    splices = operate_on(build("test_resnet"), "se")
+    edits = modify(build("test_resnet"), "se")
     model = build("test_resnet")
     with pytest.raises(FitError, match=r"is no name|is no literal"):
-        splicing.apply(model, [dataclasses.replace(splices[0], **change)])
-    assert type(model.get_submodule(splices[0].name)).__name__ == "BasicBlock"
+        apply_edits(model, [dataclasses.replace(edits[0], **change)])
+    assert type(model.get_submodule(edits[0].name)).__name__ == "BasicBlock"
 
 
 @pytest.mark.parametrize("placement", ["after", "before-add"])
@@ -279,11 +278,11 @@ def test_a_forward_whose_first_argument_has_another_name(placement):
     image = torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         expected = model(image)
-        operate_on(model, "se:reduction=1", size=(4, 8, 8), placement=placement)
+        modify(model, "se:reduction=1", size=(4, 8, 8), placement=placement)
         assert torch.equal(model(image), expected)
 
 
 def test_a_module_behind_a_pool_takes_device_and_type_of_the_model():
     model = build("resnet10t").bfloat16()
-    operate_on(model, "se", at=("maxpool",), size=(3, 64, 64))
+    modify(model, "se", at=("maxpool",), size=(3, 64, 64))
     assert {p.dtype for p in model.maxpool.parameters()} == {torch.bfloat16}

@@ -11,7 +11,7 @@ from torch import nn
 
 from attn_inject.cost import count as counting
 from attn_inject.cost.count import count
-from attn_inject.cost.deduplication import StandIns, fingerprint
+from attn_inject.cost.deduplication import Deduplication, fingerprint
 from attn_inject.models.inputs import InputSpec
 
 SIZE = InputSpec((3, 64, 64))
@@ -21,14 +21,14 @@ SIZE = InputSpec((3, 64, 64))
 def served(monkeypatch):
     """(block, its equal) of every count."""
     made = []
-    begin = StandIns.__init__
+    begin = Deduplication.__init__
 
     def noted(self, *arguments):
         begin(self, *arguments)
         made.append(self)
 
-    monkeypatch.setattr(StandIns, "__init__", noted)
-    return lambda: [pair for stand_ins in made for pair in stand_ins.served]
+    monkeypatch.setattr(Deduplication, "__init__", noted)
+    return lambda: [pair for deduplication in made for pair in deduplication.served]
 
 
 def block(width=8, stride=1, **more):

@@ -10,7 +10,7 @@ from attn_inject.attention import registry
 from attn_inject.attention.factory import create_attention
 from attn_inject.cost.count import _count_run, _rules, count_call
 from attn_inject.models.inputs import InputSpec
-from tests.nets import build, operate_on, size_of
+from tests.nets import build, modify, size_of
 
 # What fvcore counts besides products, which torch's counter leaves out.
 OTHERS = ("batch_norm", "group_norm", "layer_norm", "adaptive_avg_pool2d")
@@ -52,7 +52,7 @@ def test_products_of_each_module(monkeypatch, name):
 )
 def test_products_of_operated_models(monkeypatch, name, attention):
     model = build(name, meta=True)
-    operate_on(model, attention, start="paper")
+    modify(model, attention, start="paper")
     inputs = InputSpec(size_of(model))
     ours = products(monkeypatch, lambda: _count_run(model, inputs.make(), real=False))
     assert ours == torch_says(model, *inputs.make(device="meta")[0])

@@ -68,12 +68,12 @@ def test_base_plus_sites_is_what_fvcore_says_of_the_operated_model(counted):
         stage[index] = nn.Sequential(stage[index], module)
         inserted.append((module, (1, channels, width, width), 1))
     total = with_sites(base, inserted)
-    operated = count(model, InputSpec(size=(3, 224, 224)))
+    modified = count(model, InputSpec(size=(3, 224, 224)))
     analysis = FlopCountAnalysis(model, torch.randn(1, 3, 224, 224)).set_op_handle(**flop_handles())
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     assert total.cost.flops == analysis.total()
-    assert total.cost == operated.cost
-    assert total.uncounted == operated.uncounted
+    assert total.cost == modified.cost
+    assert total.uncounted == modified.uncounted
     assert total.cost.flops > base.cost.flops
     assert len(counted) == 4
     assert sum((cost.params for cost in site_costs(inserted)), base.cost.params) == total.cost.params

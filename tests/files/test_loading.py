@@ -12,8 +12,8 @@ from attn_inject.files.loading import load
 from attn_inject.files.structure_digest import state_digest
 from attn_inject.models import from_timm
 from attn_inject.models.loaded import Provenance
-from attn_inject.surgery import apply as splicing
-from tests.files.conftest import contents_of, operated, splice
+from attn_inject.surgery.apply import apply_edits
+from tests.files.conftest import contents_of, edit, modified
 from tests.files.factories import Shifting, Tied
 
 IMAGE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -45,25 +45,25 @@ def saved(path, contents):
         pytest.param(
             "torchvision/resnet18",
             {},
-            [splice("layer2.1", channels=128, attention="eca", options={"kernel_size": 3}, start="paper")],
+            [edit("layer2.1", channels=128, attention="eca", options={"kernel_size": 3}, start="paper")],
             id="torchvision",
         ),
         pytest.param(
             "torchvision/mnasnet0_5",
             {},
-            [splice("layers.8.1", channels=16, block="_InvertedResidual")],
+            [edit("layers.8.1", channels=16, block="_InvertedResidual")],
             id="asks for its version",
         ),
         pytest.param(
             "timm/test_vit",
             {"input_size": (3, 64, 64)},
-            [splice("blocks.1", channels=64, layout="NLC", height=4, width=4, prefix=1, block="Block")],
+            [edit("blocks.1", channels=64, layout="NLC", height=4, width=4, prefix=1, block="Block")],
             id="tokens",
         ),
     ],
 )
-def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path, name, request_, splices, verify):
-    model, contents = operated(name, splices, **request_)
+def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path, name, request_, edits, verify):
+    model, contents = modified(name, edits, **request_)
     path = saved(tmp_path / "model.pt", contents)
     loaded = load(path, verify=verify)
     assert torch.equal(output(loaded, IMAGE), output(model, IMAGE))
@@ -76,7 +76,7 @@ def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path, name, reques
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_training_changes_the_model_and_not_the_file(tmp_path, verify):
-    _, contents = operated()
+    _, contents = modified()
     path = saved(tmp_path / "model.pt", contents)
     before = path.read_bytes()
     model = load(path, verify=verify).train()
@@ -90,7 +90,7 @@ def test_training_changes_the_model_and_not_the_file(tmp_path, verify):
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="mappings are read from /proc")
 def test_only_an_unverified_model_depends_on_its_file(tmp_path):
     """A mapped file that is cut short kills the process: torch.save to the same path would do it."""
-    _, contents = operated()
+    _, contents = modified()
     path = saved(tmp_path / "model.pt", contents)
     model = load(path)
     assert not mapped(path)
@@ -102,7 +102,7 @@ def test_only_an_unverified_model_depends_on_its_file(tmp_path):
 
 
 def test_one_changed_value_is_noticed_unless_asked_not_to(tmp_path):
-    _, contents = operated()
+    _, contents = modified()
     state = copy.deepcopy(dict(contents.state_dict))
     state["layer1.0.conv1.weight"][0, 0, 0, 0] += 1
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, state_dict=state))
@@ -117,13 +117,13 @@ def test_one_changed_value_is_noticed_unless_asked_not_to(tmp_path):
 def tied():
     torch.manual_seed(0)
     model = Tied()
-    splices = [splice("two", attention=CLASS, options={"by": 0.5}, channels=8, block="Block")]
+    edits = [edit("two", attention=CLASS, options={"by": 0.5}, channels=8, block="Block")]
     base = copy.deepcopy(model)
-    splicing.apply(model, splices)
+    apply_edits(model, edits)
     with torch.no_grad():
         model.two.attn_inject.alpha.fill_(0.7)
     provenance = Provenance(source="factory", name=FACTORY, arguments={"channels": 8})
-    return model.eval(), base, contents_of(model, provenance, splices)
+    return model.eval(), base, contents_of(model, provenance, edits)
 
 
 def test_tied_and_frozen_parameters_and_unsaved_buffers_come_back(tmp_path, tied):
@@ -210,10 +210,10 @@ def test_another_architecture_is_refused_with_the_first_difference(tmp_path, tie
     ],
 )
 def test_an_edit_that_does_not_fit_is_told(tmp_path, change, message):
-    _, contents = operated()
-    first, *rest = contents.recipe.splices
+    _, contents = modified()
+    first, *rest = contents.recipe.edits
     edits = (dataclasses.replace(first, **change), *rest)
-    recipe = dataclasses.replace(contents.recipe, splices=edits, versions={"timm": "0.0.1"})
+    recipe = dataclasses.replace(contents.recipe, edits=edits, versions={"timm": "0.0.1"})
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, recipe=recipe))
     with pytest.raises(FileError, match=message) as failure:
         load(path)
@@ -222,7 +222,7 @@ def test_an_edit_that_does_not_fit_is_told(tmp_path, change, message):
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_state_dict_that_does_not_fit_its_recipe_is_named(tmp_path, lost):
-    _, contents = operated()
+    _, contents = modified()
     state = dict(contents.state_dict)
     if lost:
         del state["fc.bias"]
@@ -258,8 +258,8 @@ class Renewed(nn.Module):
 @pytest.mark.parametrize("placement", ["after", "before-add"])
 @pytest.mark.parametrize("what", ["renamed", "gone", "added"])
 def test_a_later_library_is_told_by_the_first_name_that_differs(tmp_path, placement, what, monkeypatch):
-    edit = splice(placement=placement, **({"tap": "bn2", "users": ("add",)} if placement != "after" else {}))
-    _, contents = operated(splices=[edit])
+    one = edit(placement=placement, **({"tap": "bn2", "users": ("add",)} if placement != "after" else {}))
+    _, contents = modified(edits=[one])
     recipe = dataclasses.replace(contents.recipe, versions={"timm": "0.9.0"})
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, recipe=recipe))
     build = from_timm.build

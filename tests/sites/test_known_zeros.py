@@ -140,12 +140,12 @@ class WritesAPart(Reads):
 
 
 def test_a_part_of_zeros_may_be_written_to():
-    output = record(WritesAPart(), InputSpec((3, 8, 8))).frames[0].output
+    output = record(WritesAPart(), InputSpec((3, 8, 8))).calls[0].output
     assert (output.shape, output.sum()) == ((1, 4, 8, 8), 64)
 
 
 def test_a_recorded_run_on_zeros():
     run = record(Reads(), InputSpec((3, 8, 8)))
-    output = run.frames[0].output
+    output = run.calls[0].output
     assert output.shape == (1, 4, 8, 8)
     assert bool((output == 1).all())
