@@ -102,6 +102,6 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
-    from attn_inject.models.versions import VERSION
+    from attn_inject.versions import VERSION
 
     return VERSION

@@ -64,7 +64,7 @@ def modify(
     request = Plan(attention=as_specs(attention), **plan)
     findings = search(model, InputSpec(size or size_of(model)), request)
     decision = decide(model, findings, request, start=start)
-    apply.apply(model, decision.edits)
+    apply.apply_edits(model, decision.edits)
     return decision.edits
 
 

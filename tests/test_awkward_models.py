@@ -157,7 +157,7 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch):
     model = Net(Block(), Block())
     keys = copy.deepcopy(list(model.state_dict()))
     classes = iter([apply.modified_class])
-    monkeypatch.setattr(apply, "operated_class", lambda *edit: next(classes)(*edit))
+    monkeypatch.setattr(apply, "modified_class", lambda *edit: next(classes)(*edit))
     with pytest.raises(StopIteration):  # at the second block
         attn_inject.inject(model, "se", input_size=SIZE, inplace=True)
     assert not any(is_generated(type(block)) for block in model.blocks)

@@ -11,7 +11,7 @@ import pytest
 
 import attn_inject
 
-ROOMS = ("blocks", "checks", "cost", "sources")
+ROOMS = ("sites", "checks", "cost", "models")
 FILES = [path for room in ROOMS for path in sorted(Path(attn_inject.__file__).parent.glob(f"{room}/*.py"))]
 COMMANDS = re.compile(r"`[^`]*`|attn-inject .*")
 BRACKETS = re.compile(r"\w \(--[^)]*\)")

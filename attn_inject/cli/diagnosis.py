@@ -17,7 +17,7 @@ from typing import Any
 from attn_inject.attention import registry
 from attn_inject.cli.attempt import MARK, PLUGINS
 from attn_inject.cli.boundary import LIBRARIES
-from attn_inject.models.versions import VERSION
+from attn_inject.versions import VERSION
 
 MATCHING_BUILDS = (
     "Install torchvision and the torch build that it asks for together: "

@@ -12,12 +12,12 @@ from attn_inject.cost.count import Counted, by_frequency
 from attn_inject.cost.figures import Stats, StatsRow
 from attn_inject.cost.latency import Conditions
 from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
-from attn_inject.models.versions import versions
 from attn_inject.operate.measure import Result, timed, weighed
 from attn_inject.operate.model_names import Model, Wanted, expand
 from attn_inject.operate.planned_cost import PlannedCost, operated
 from attn_inject.operate.subjects import Subject, subject_of
 from attn_inject.request import AttentionSpec, Plan, as_specs, make_plan
+from attn_inject.versions import versions
 
 ProgressCallback = Callable[[str], None]
 

@@ -88,7 +88,7 @@ def build_on_meta(edits: Iterable[Edit]) -> tuple[AttnInject, ...]:
 
 def _build_once(edit: Edit, built: dict[str, AttnInject]) -> AttnInject:
     place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1, "operation": 0}
-    inside: dict[str, Any] = {"tap": None, "users": (), "fixed": {}, "note": "", "removed": ()}
+    inside: dict[str, Any] = {"tap": None, "users": (), "specialized": {}, "note": "", "removed": ()}
     like = repr(dataclasses.replace(edit, **place, **inside))
     if like not in built:
         with torch.device("meta"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attn_inject.models.versions import versions
+from attn_inject.versions import versions
 from attn_inject.zoo.record import Record
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from attn_inject.errors import FileError, UsageError
-from attn_inject.models.versions import versions
+from attn_inject.versions import versions
 from attn_inject.zoo import machine
 from attn_inject.zoo.drive import Finished, drive
 from attn_inject.zoo.dry_run import DryRun, Planned, look_ahead

@@ -258,7 +258,7 @@ def test_a_plug_in_that_cannot_be_loaded_says_why_and_harms_no_other(install, so
 def test_listing_imports_no_torch():
     code = """
         import sys
-        from attn_inject import registry
+        from attn_inject.attention import registry
         names = [entry.name for entry in registry.match("*")]
         registry.find("ela-l"), registry.find("timm:se"), registry.find("torch.nn:Identity")
         options = [registry.options_of(entry) for entry in registry.entries().values() if entry.is_built_in]

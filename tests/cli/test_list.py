@@ -19,7 +19,7 @@ def models(monkeypatch):
 
     fake = SimpleNamespace(model_names=model_names)
     monkeypatch.setitem(sys.modules, "attn_inject.models", fake)
-    monkeypatch.setattr(attn_inject, "sources", fake, raising=False)
+    monkeypatch.setattr(attn_inject, "models", fake, raising=False)
 
 
 def first_words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from attn_inject.files import pt
 from attn_inject.files.contents import FORMAT_VERSION, Contents, from_payload, to_payload
 from tests.files.conftest import edit
 
-FIELDS = [field.name for field in dataclasses.fields(Contents)]
+FIELDS = [field.metadata.get("key", field.name) for field in dataclasses.fields(Contents)]
 
 
 def test_contents_come_back_from_their_payload(small, same):

@@ -39,7 +39,7 @@ def saved(path, contents):
 
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize(
-    ("name", "request_", "splices"),
+    ("name", "request_", "edits"),
     [
         pytest.param("timm/test_resnet", {"num_classes": 5}, None, id="timm"),
         pytest.param(

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from attn_inject.errors import FileError
+from attn_inject.files import plain
 from attn_inject.files.recipe import Recipe, from_plain, to_plain
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import Plan, as_specs, to_dict
-from attn_inject.surgery.edit import Edit
 from tests.files.conftest import edit
 
 
@@ -103,7 +103,7 @@ def test_every_wrong_field_is_named(recipe, path, value, message):
         from_plain(change(to_plain(recipe), path, value))
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Edit)])
+@pytest.mark.parametrize("name", list(plain.to_plain(edit(), "")))
 def test_no_field_of_an_edit_may_be_missing(recipe, name):
     with pytest.raises(FileError, match=f"lacks a field: {name}"):
         from_plain(change(to_plain(recipe), (*FIRST, name), ...))

@@ -119,7 +119,7 @@ def test_a_torchvision_name_does_not_import_timm():
     program = (
         "import sys; from attn_inject import models; from attn_inject.request import ModelRequest\n"
         "assert not {'timm', 'torchvision'} & sys.modules.keys()\n"
-        "sources.load(ModelRequest(name='torchvision/squeezenet1_1'), empty=True)\n"
+        "models.load(ModelRequest(name='torchvision/squeezenet1_1'), empty=True)\n"
         "assert 'torchvision' in sys.modules and 'timm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

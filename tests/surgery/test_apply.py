@@ -252,8 +252,8 @@ def test_dtype_and_mode_follow_the_block():
     [
         {"module": "x) or print(1"},
         {"module": "class"},
-        {"fixed": {"x): pass  #": None}},
-        {"fixed": {"x": print}},
+        {"specialized": {"x): pass  #": None}},
+        {"specialized": {"x": print}},
     ],
 )
 def test_a_crafted_edit_never_becomes_code(change):

@@ -73,7 +73,7 @@ class Loops(Base):
 
 
 @pytest.mark.parametrize(
-    ("block", "args", "fixed"),
+    ("block", "args", "specialized"),
     [
         (PassesOn, (X,), {"mask": None}),
         (HandsOver, (X,), {}),

@@ -41,7 +41,7 @@ def registered():
     yield register
     for name in names:
         theirs._model_entrypoints.pop(name)
-        attn_inject.timm.registry._known.pop(name)
+        attn_inject.timm.names._known.pop(name)
 
 
 def create(name, **values):

@@ -7,8 +7,8 @@ from pathlib import Path
 import timm
 
 import attn_inject
-from attn_inject.models import versions as module
-from attn_inject.models.versions import PACKAGES, versions
+from attn_inject import versions as module
+from attn_inject.versions import PACKAGES, versions
 
 
 def test_every_package_that_computes_has_its_version(monkeypatch):
@@ -38,7 +38,7 @@ def test_the_package_is_built_with_the_version_of_the_code():
 
 def test_nothing_heavy_is_imported_for_it():
     program = (
-        "import sys; from attn_inject.models.versions import versions; versions()\n"
+        "import sys; from attn_inject.versions import versions; versions()\n"
         "assert not {'torch', 'torchvision', 'timm', 'fvcore'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
