@@ -17,9 +17,9 @@ from attn_inject.files.contents import Contents
 from attn_inject.files.rebuild import rebuild, repeat, require_base, require_structure
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import state_digest
-from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import inserted_modules
 from attn_inject.surgery.origin import Origin, attach_origin
+from attn_inject.trust import GivenName, require_trust
 
 _Path = str | os.PathLike[str]
 
@@ -76,16 +76,7 @@ def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
     Raises:
         FileError: Names the class.
     """
-    named = [edit.attention for edit in recipe.edits if _names_code(edit)]
-    if named and not trust:
-        raise FileError(
-            f"{path} needs the class {named[0]}, and loading it would run that code.",
-            hint="If you know where the file comes from: --trust, or trust=True in Python.",
-        )
-
-
-def _names_code(edit: Edit) -> bool:
-    return ":" in edit.attention and not edit.attention.startswith("timm:")
+    require_trust((GivenName(edit.attention, str(path), "attention") for edit in recipe.edits), trust=trust)
 
 
 def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: bool) -> nn.Module:

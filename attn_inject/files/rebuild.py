@@ -44,12 +44,12 @@ def rebuild(
         AttnInjectError: It cannot be built.
     """
     with torch.random.fork_rng(devices=[]):
-        model = _empty(recipe, base, trust)
+        model = _empty(recipe, path, base, trust)
         try:
             repeat(model, recipe, path)
         except AttnInjectError:
             if kept is not None:  # a renamed module is told better than the edit that did not find it
-                require_base(_empty(recipe, base, trust), kept, recipe, path)
+                require_base(_empty(recipe, path, base, trust), kept, recipe, path)
             raise
         _fill_own_buffers(model, recipe.edits, keys)
     if kept is not None:
@@ -111,10 +111,10 @@ def _other(path: str, difference: str, recipe: Recipe) -> FileError:
     return FileError(f"{path} was written for another architecture: {difference}.", hint=hint)
 
 
-def _empty(recipe: Recipe, base: nn.Module | None, trust: bool) -> nn.Module:
+def _empty(recipe: Recipe, path: str, base: nn.Module | None, trust: bool) -> nn.Module:
     """The untouched architecture; what the file holds is on meta, all else is real."""
     if base is None:
-        return models.rebuild(recipe.provenance, empty=True, trust=trust).model
+        return models.rebuild(recipe.provenance, empty=True, trust=trust, where=path).model
     stored = {id(tensor) for tensor in base.state_dict(keep_vars=True).values()}
     return shadow(
         base,

@@ -19,13 +19,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attn_inject.errors import FileError, UsageError, nearest
 from attn_inject.request import AttentionSpec
+from attn_inject.trust import GivenName, refuse_own_trust, require_trust
 
 LARGEST = 2**20  # bytes
 THEN = "then"
@@ -98,8 +99,7 @@ def read_recipe(path: str | os.PathLike[str], *, trust: bool = False) -> RecipeF
     asked = RecipeFile(
         model, tuple({_plain(k): _listed(k, v) for k, v in t.items()} for t in (first, *further))
     )
-    if not trust:
-        _refuse_code(asked, path)
+    require_trust(_names(asked, text, path), trust=trust)
     return asked
 
 
@@ -173,6 +173,8 @@ def _text_of(path: str | os.PathLike[str]) -> str:
 def _check(table: Mapping[str, Any], known: Mapping[str, str], text: str, path: Any) -> None:
     for key, value in table.items():
         where = f"{path}{_line_of(key, text)}"
+        if key == "trust":
+            raise refuse_own_trust(f"{where}: {key}")
         if key not in known:
             close = nearest(key, [*known, THEN], count=1)[0]
             raise UsageError(f"{where}: there is no option {key!r:.80}.", hint=f"Did you mean {close}?")
@@ -202,15 +204,12 @@ def _line_of(key: str, text: str) -> str:
     return next((f" line {number}" for number, line in lines if pattern.match(line)), "")
 
 
-def _refuse_code(asked: RecipeFile, path: Any) -> None:
-    model = str(asked.model.get("model", ""))
-    specs = [AttentionSpec.parse(text) for plan in asked.operations for text in plan.get("attn", [])]
-    named = [spec.name for spec in specs if ":" in spec.name and not spec.name.lower().startswith("timm:")]
-    for name in [model] if ":" in model else named:
-        raise FileError(
-            f"{path} names {name}, and using it would run that code.",
-            hint="If you know where the recipe comes from: --trust.",
-        )
+def _names(asked: RecipeFile, text: str, path: Any) -> Iterator[GivenName]:
+    """Everything in the file that may lead to code."""
+    yield GivenName(asked.model.get("model", ""), f"{path}{_line_of('model', text)}: model")
+    where = f"{path}{_line_of('attn', text)}: attn"
+    for spec in (spec for plan in asked.operations for spec in plan.get("attn", [])):
+        yield GivenName(AttentionSpec.parse(spec).name, where, "attention")
 
 
 def _plain(key: str) -> str:

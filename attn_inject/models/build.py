@@ -13,6 +13,7 @@ from attn_inject.models.loaded import LoadedModel, Provenance
 from attn_inject.models.matching import put_weights
 from attn_inject.models.weights_file import read_weights
 from attn_inject.request import ModelRequest
+from attn_inject.trust import GivenName, require_trust
 
 _SOURCES: dict[str, Any] = {
     "timm": from_timm,
@@ -21,9 +22,7 @@ _SOURCES: dict[str, Any] = {
 }
 
 
-def load(
-    request: ModelRequest, *, empty: bool = False, shapes_only: bool = False, trust: bool = True
-) -> LoadedModel:
+def load(request: ModelRequest, *, empty: bool = False, shapes_only: bool = False) -> LoadedModel:
     """Build the model that `request` describes, in eval mode.
 
     Args:
@@ -31,18 +30,16 @@ def load(
         empty: Leave all parameters on the meta device; buffers are real. Published weights are not
             fetched then, and a file of weights is only compared; `has_weights` is as without `empty`.
         shapes_only: As `empty`, and leave buffers on meta too: enough to find blocks and to count.
-        trust: Whether code may run that `package.module:factory` names.
 
     Raises:
         UnknownNameError: No such model or tag.
         UsageError: The request contradicts itself, or asks for what no model of this source has.
         ModelError: The architecture refuses the request, or published weights could not be had.
-        FileError: The weights are unreadable, untrusted or of another model; a factory is not trusted.
+        FileError: The weights are unreadable, untrusted or of another model.
     """
     _check(request)
     found = names.resolve(request.name)
     source = _SOURCES[found.source]
-    _check_trust(found.source, found.name, trust)
     _check_arguments(found.source, dict(request.model_args))
     arguments = source.builder_arguments(found.name, request)
     weights = read_weights(request.weights) if request.weights is not None else None
@@ -69,13 +66,16 @@ def load(
     )
 
 
-def rebuild(provenance: Provenance, *, empty: bool = True, trust: bool = False) -> LoadedModel:
+def rebuild(
+    provenance: Provenance, *, empty: bool = True, trust: bool = False, where: str = "The saved file"
+) -> LoadedModel:
     """Build the architecture that `provenance` describes, in eval mode and without trained weights.
 
     Args:
         provenance: As a saved file holds it; nothing in it is taken on trust.
         empty: Leave all parameters on the meta device; buffers are real.
         trust: Whether code may run that the file names.
+        where: The file, as the user calls it.
 
     Raises:
         FileError: The model was an object, or comes from a factory and is not trusted, or the file asks
@@ -86,7 +86,8 @@ def rebuild(provenance: Provenance, *, empty: bool = True, trust: bool = False) 
     source = _SOURCES.get(provenance.source)
     if source is None:
         raise _not_rebuildable(provenance)
-    _check_trust(provenance.source, provenance.name, trust)
+    if provenance.source == "factory":
+        require_trust([GivenName(provenance.name, where, "factory")], trust=trust)
     arguments = dict(provenance.arguments)
     reserved = source.RESERVED & arguments.keys()
     if reserved:
@@ -140,14 +141,6 @@ def _check_arguments(source: str, arguments: dict[str, Any]) -> None:
         raise UsageError(
             f"{_listed(reserved)} cannot be a model argument.",
             hint="Weights are asked for with pretrained (--pretrained) or weights (--weights FILE).",
-        )
-
-
-def _check_trust(source: str, name: str, trust: bool) -> None:
-    if source == "factory" and not trust:
-        raise FileError(
-            f"Building this model runs the code of {name!r}.",
-            hint="If you know where the file comes from, say so: trust=True (--trust).",
         )
 
 

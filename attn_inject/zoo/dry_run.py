@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError, all_errors
-from attn_inject.request import ModelRequest, to_dict
+from attn_inject.request import AttentionSpec, ModelRequest, to_dict
+from attn_inject.trust import GivenName
 from attn_inject.zoo.drive import Finished, drive
 from attn_inject.zoo.engine import Engine, Failure, Node, Task
 from attn_inject.zoo.jobs import Found, Job, make_jobs
@@ -90,8 +92,13 @@ class DryRun:
         }
 
 
-def find_jobs(zoo: Zoo, engine: Engine) -> list[Job]:
+def find_jobs(zoo: Zoo, engine: Engine, *, only_look: bool = False) -> list[Job]:
     """Every output of a zoo, its models looked up by a worker.
+
+    Args:
+        zoo: The request.
+        engine: Runs the worker.
+        only_look: Whether modules that others wrote are left unimported, their options unchecked.
 
     Raises:
         AttnInjectError: A name that does not exist, a glob that matches nothing, or two equal files.
@@ -100,12 +107,19 @@ def find_jobs(zoo: Zoo, engine: Engine) -> list[Job]:
     specs = list(
         {str(s): s for entry in zoo.entries for plan in entry.plans for s in plan.attention}.values()
     )
+    if only_look:
+        specs = [spec for spec in specs if _is_known(spec)]
     task = Task(number=0, work="find", payload={"texts": texts, "specs": specs}, label="finding models")
     [finished] = drive(engine, [task], retries=1)
     if finished.failure is not None:
         raise as_error(finished.failure)
     found: Mapping[str, Found] = dict(zip(texts, finished.answer, strict=True))
     return make_jobs(zoo, found)
+
+
+def _is_known(spec: AttentionSpec) -> bool:
+    entry = registry.find(spec.name)
+    return entry.is_built_in or entry.owner == "timm"
 
 
 def as_error(failure: Failure) -> AttnInjectError:
@@ -116,7 +130,7 @@ def as_error(failure: Failure) -> AttnInjectError:
 
 
 def look_ahead(
-    zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, everything: bool, progress: ProgressCallback
+    zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, only_look: bool, progress: ProgressCallback
 ) -> DryRun:
     """What there is to do.
 
@@ -125,15 +139,17 @@ def look_ahead(
         engine: Finds and sizes models.
         ledger: What was done before.
         place: Where the output lives.
-        everything: Whether to size what is done already, too.
+        only_look: Whether to size what is done already, too, and import nothing that others wrote: for
+            a run that only looks. Models that are code stay unsized then.
         progress: Told what happens next.
     """
     progress("finding models")
-    jobs = find_jobs(zoo, engine)
+    jobs = find_jobs(zoo, engine, only_look=only_look)
     progress("reading what earlier runs left")
     standings = scan_outputs(jobs, ledger, place, discard=zoo.settings.discard)
     wanted = [s for s in standings if _is_to_do(s, only_failed=zoo.settings.only_failed)]
-    sizes = _sizes(engine, (s.job for s in (standings if everything else wanted)), progress)
+    looked_at = [s.job for s in standings if not GivenName(s.job.request.name).is_code]
+    sizes = _sizes(engine, looked_at if only_look else [s.job for s in wanted], progress)
     outputs = tuple(_planned(standing, sizes) for standing in standings)
     to_do = {id(standing.job) for standing in wanted}
     return DryRun(

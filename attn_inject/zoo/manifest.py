@@ -6,7 +6,9 @@ read and refused. Models stand as they were typed: which of them exist is found 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
 from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept, make_plan
+from attn_inject.trust import GivenName, refuse_own_trust, require_trust
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
 
@@ -63,6 +66,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "force": values.truth,
     "ray": values.text,
 }
+NAMED = {"models": "model", "attn": "attention", "each_attn": "attention"}
 _PLAN_DEFAULTS = {"placement": "after", "blocks": "residual", "start": "auto", "check": "full", "seed": 0}
 
 
@@ -133,17 +137,22 @@ class Options:
     Attributes:
         given: By name, with underscores, unread.
         tell: From an option's name to what a person looks for: `--jobs`, or `zoo.toml, line 3: jobs`.
+        is_typed: Whether the user gave them, and no file.
     """
 
     given: Mapping[str, Any]
     tell: Callable[[str], str] = field(default=lambda name: flag(name))
+    is_typed: bool = True
 
     def read(self, kinds: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
-        """The options among `kinds`, as values.
+        """The options among `kinds`, as values; names of models and modules as `GivenName`.
 
         Raises:
             UsageError: One has the wrong kind of value.
+            FileError: A file vouches for itself.
         """
+        if "trust" in self.given and not self.is_typed:
+            raise refuse_own_trust(self.tell("trust"))
         found: dict[str, Any] = {}
         for name, kind in kinds.items():
             if name in self.given:
@@ -151,6 +160,9 @@ class Options:
                     found[name] = kind(self.given[name])
                 except ValueError as error:
                     raise UsageError(f"{self.tell(name)} {error}.") from None
+            if name in found and name in NAMED:
+                where = "" if self.is_typed else self.tell(name)
+                found[name] = tuple(GivenName(text, where, NAMED[name]) for text in found[name])
         return found
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
@@ -177,7 +189,7 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
     Raises:
         UsageError: An unknown option, a value of the wrong kind, nothing to do, or no place to put it.
         UnknownNameError: No such attention module, placement, check, start or format.
-        FileError: A list of models cannot be read.
+        FileError: A list of models cannot be read; a file names code, or vouches for itself.
     """
     common: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -208,16 +220,26 @@ def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def _entry(options: Mapping[str, Any], where: str) -> ZooEntry:
+    with _told_at(where):
+        models = tuple(name for given in options.get("models", ()) for name in _listed(given))
+        modules = _named_modules(options)
+    # Who gave a name is forgotten behind this line, so everything that is named passes here.
+    require_trust((*models, *modules), trust=options.get("trust", False))
+    with _told_at(where):
+        return _made_entry(options, tuple(name.text for name in models))
+
+
+@contextmanager
+def _told_at(where: str) -> Iterator[None]:
     try:
-        return _made_entry(options)
+        yield
     except AttnInjectError as error:
         if where.startswith("--"):
             raise
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from None
 
 
-def _made_entry(options: Mapping[str, Any]) -> ZooEntry:
-    models = tuple(name for text in options.get("models", ()) for name in _listed(text))
+def _made_entry(options: Mapping[str, Any], models: tuple[str, ...]) -> ZooEntry:
     if not models:
         raise UsageError("No model is named.", hint="Give names or globs, for example resnet18 'regnety_*'.")
     wishes = {name: options.get(name, default) for name, default in _PLAN_DEFAULTS.items()}
@@ -257,7 +279,9 @@ def _request(options: Mapping[str, Any]) -> ModelRequest:
 
 def _modules(options: Mapping[str, Any]) -> list[tuple[AttentionSpec, ...]]:
     """The specs of each output: one for each of `each_attn`, or a single one for all of `attn`."""
-    together, single = as_specs(options.get("attn", ())), as_specs(options.get("each_attn", ()))
+    together, single = (
+        as_specs([name.text for name in options.get(way, ())]) for way in ("attn", "each_attn")
+    )
     if together and single:
         raise UsageError(
             "--attn and --each-attn exclude each other.",
@@ -272,14 +296,21 @@ def _modules(options: Mapping[str, Any]) -> list[tuple[AttentionSpec, ...]]:
     return [together] if together else [(spec,) for spec in _unique(single)]
 
 
+def _named_modules(options: Mapping[str, Any]) -> list[GivenName]:
+    """The modules without their globs and options."""
+    given = [*options.get("attn", ()), *options.get("each_attn", ())]
+    return [dataclasses.replace(name, text=AttentionSpec.parse(name.text).name) for name in given]
+
+
 def _unique(specs: Iterable[AttentionSpec]) -> list[AttentionSpec]:
     return list({str(spec): spec for spec in specs}.values())
 
 
-def _listed(text: str) -> list[str]:
+def _listed(given: GivenName) -> list[GivenName]:
     """`@FILE` as the names in the file, one a line, `#` begins a comment; anything else as it is."""
+    text = given.text
     if not text.startswith("@"):
-        return [text]
+        return [given]
     try:
         lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -287,8 +318,8 @@ def _listed(text: str) -> list[str]:
         raise FileError(
             f"The list of models {text[1:]} cannot be read: {reason}.", hint="One name or glob a line."
         ) from None
-    names = [line.partition("#")[0].strip() for line in lines]
-    return [name for name in names if name]
+    names = [(line.partition("#")[0].strip(), number) for number, line in enumerate(lines, 1)]
+    return [GivenName(name, f"{text[1:]}, line {number}") for name, number in names if name]
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

@@ -59,7 +59,7 @@ def preview(zoo: Zoo, watcher: Watcher) -> DryRun:
     """
     place = open_place(zoo.settings.out_dir)
     with open_engine(zoo.settings, place) as engine:
-        return look_ahead(zoo, engine, read_ledger(place), place, everything=True, progress=watcher.say)
+        return look_ahead(zoo, engine, read_ledger(place), place, only_look=True, progress=watcher.say)
 
 
 def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
@@ -76,7 +76,7 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(place))
         engine = stack.enter_context(open_engine(zoo.settings, place))
-        dry_run = look_ahead(zoo, engine, ledger, place, everything=False, progress=watcher.say)
+        dry_run = look_ahead(zoo, engine, ledger, place, only_look=False, progress=watcher.say)
         files = [*(planned.job.file for planned in dry_run.to_do), *SUMMARIES]
         if not zoo.settings.force:
             refuse_foreign_files(files, ledger, place)

@@ -55,7 +55,7 @@ def _options(
 ) -> Options:
     written = {key.replace("-", "_"): key for key in table}
     given = {key.replace("-", "_"): value for key, value in table.items()}
-    return Options(given, _teller(path, lines, number, written))
+    return Options(given, _teller(path, lines, number, written), is_typed=False)
 
 
 def _teller(

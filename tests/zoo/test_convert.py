@@ -214,7 +214,7 @@ def test_what_cannot_be_met_is_told_before_the_first_model(zoo, tmp_path):
 
 def test_a_preview_writes_nothing_and_knows_sizes(tmp_path):
     options = {
-        "models": [f"{FACTORIES}tiny", f"{FACTORIES}other"],
+        "models": ["test_vit", "test_vit2"],
         "attn": "se",
         "out_dir": str(tmp_path / "zoo"),
     }

@@ -1,0 +1,80 @@
+"""Names that lead to code, and who gave them: the one gate before anything of `package.module:NAME` runs.
+
+What the user types is the user's own wish. What a file says is not: a zoo.toml, a list of models, a recipe
+or a saved file may come from anywhere, so code that it names runs only if the user typed `--trust`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attn_inject.errors import FileError
+
+_FILES = (".pt", ".pth", ".safetensors")
+
+
+KINDS = {
+    "model": "a name, a saved file, or package.module:factory",
+    "attention": "a name, or package.module:Class, without glob and options",
+    "factory": "always code, as a saved file calls the source of its model",
+}
+
+
+@dataclass(frozen=True)
+class GivenName:
+    """The name of a model or an attention module, and who gave it.
+
+    Attributes:
+        text: As it was given.
+        where: The file that gave it, with line and key where they are known; empty if the user typed it.
+        kind: A key of `KINDS`.
+    """
+
+    text: str
+    where: str = ""
+    kind: str = "model"
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the user typed it, as a flag, an argument or in Python."""
+        return not self.where
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it leads to code of somebody's own."""
+        if self.kind == "attention":
+            return ":" in self.text and not self.text.lower().startswith("timm:")
+        return self.kind == "factory" or (":" in self.text and not self.text.endswith(_FILES))
+
+
+def require_trust(names: Iterable[GivenName], *, trust: bool) -> None:
+    """Let names pass that may run; to be asked before the code of any of them is imported.
+
+    Args:
+        names: What is about to be used.
+        trust: Whether the user typed `--trust`, or wrote `trust=True` in Python.
+
+    Raises:
+        FileError: A file names code and is not trusted; the place in it and the name are told.
+    """
+    if trust:
+        return
+    for name in names:
+        if name.is_code and not name.is_typed:
+            raise FileError(
+                f"{name.where} names {name.text}, and using it would run that code.",
+                hint="If you know where the file comes from: --trust, or trust=True in Python.",
+            )
+
+
+def refuse_own_trust(where: str) -> FileError:
+    """The error for a file that says itself that it may be trusted.
+
+    Args:
+        where: The file, with its line and key.
+    """
+    return FileError(
+        f"{where} is refused: a file cannot vouch for itself.",
+        hint="Take the line out; if you know where the file comes from, type --trust.",
+    )
