@@ -28,18 +28,6 @@ _NAMES = re.compile(
 )
 # Opcodes that name something to call, other than GLOBAL, which torch.save writes.
 _HIDDEN_NAMES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-_OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
-_TOLD = {code for code, opcode in _OPCODES.items() if opcode.name in _HIDDEN_NAMES | {"GLOBAL", "STOP"}}
-# What follows an opcode: so many bytes, or a mark of pickletools for lines or a length with so many bytes.
-_WIDTHS = {code: opcode.arg.n if opcode.arg else 0 for code, opcode in _OPCODES.items()}
-_PREFIXES = {
-    pickletools.TAKEN_FROM_ARGUMENT1: 1,
-    pickletools.TAKEN_FROM_ARGUMENT4: 4,
-    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
-    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
-}
-# From an opcode to the next, where that needs no second look; else 0.
-_STEPS = [0 if code in _TOLD else max(0, 1 + _WIDTHS.get(code, -1)) for code in range(256)]
 
 
 def check_archive(path: Path) -> Counter[int]:
@@ -117,33 +105,11 @@ def _check_names(pickled: bytes, path: Path) -> None:
 def _names(pickled: bytes) -> Iterator[str]:
     """What a pickle names, up to its end.
 
-    Arguments are stepped over: `pickletools.genops` makes values of them, and takes four times as long.
-
     Raises:
-        ValueError: It has an unknown opcode, or no end.
+        ValueError: It has an unknown opcode, a broken argument, or no end.
     """
-    after, end = 0, len(pickled)
-    while after < end:
-        code = pickled[after]
-        if step := _STEPS[code]:
-            after += step
-            continue
-        at = after + 1
-        width = _WIDTHS.get(code)
-        if width is None:
-            raise ValueError(f"its index has an unknown opcode at byte {after}")
-        if width >= 0:
-            after = at + width
-        elif prefix := _PREFIXES.get(width):
-            after = at + prefix + int.from_bytes(pickled[at : at + prefix], "little")
-        else:
-            after = pickled.index(b"\n", at) + 1
-            if code in _TOLD:  # GLOBAL and INST have two lines
-                after = pickled.index(b"\n", after) + 1
-        if code in _TOLD:
-            name = _OPCODES[code].name
-            if name == "STOP":
-                return
-            told = pickled[at : after - 1].decode("ascii", "backslashreplace").replace("\n", ".")
-            yield told if name == "GLOBAL" else f"what {name} names"
-    raise ValueError("its index has no end")
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name == "GLOBAL":
+            yield str(argument).replace(" ", ".", 1)  # only the first may stand between module and name
+        elif opcode.name in _HIDDEN_NAMES:
+            yield f"what {opcode.name} names"
