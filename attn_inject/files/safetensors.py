@@ -1,9 +1,10 @@
 """The `.safetensors` format: the tensors under their own names, everything else as JSON in the metadata.
 
 The layout is simple and fixed: eight bytes with the length of a JSON header, the header, the tensors one
-behind the other. It is written and read here, since the library writes to a path only, which would be no
-atomic write, and serialises to bytes only with a second copy of the model in memory. The tests read our files
-with the library, and the other way round.
+behind the other. The library reads the header and checks it. The file is written here, since the library
+writes to a path only, which would be no atomic write, and serialises to bytes only with a second copy of the
+model in memory. The tensors are read here, since the library maps the file in any case: copies of what it
+maps take twice the memory. The tests read our files with the library, and the other way round.
 
 A tensor that has several names is stored under the first; `shared` in the metadata names the others. The
 header carries a checksum of what is no tensor, as a `.pt` archive does.
@@ -16,11 +17,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors import safe_open
 from torch.utils import _pytree as pytree
 
 from attn_inject.errors import FileError
@@ -46,6 +48,7 @@ _DTYPES = {
     torch.complex64: "C64",
 }  # fmt: skip
 _BY_NAME = {name: dtype for dtype, name in _DTYPES.items()}
+_Entries = Mapping[str, tuple[torch.dtype, list[int], int]]
 
 
 def write(
@@ -91,10 +94,9 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
     """Read an operated model; arguments and errors as those of `pt.read`."""
     with reading(path) as file:
         try:
-            header, start = _read_header(file, str(path))
-            entries = _entries(header, Path(path).stat().st_size - start)
-            payload = _read_payload(header, entries, str(path))
-            tensors = dict((_mapped if mmap else _copied)(file, entries, start))
+            metadata, entries = _read_header(file.name, _start(file, str(path)))
+            payload = _read_payload(metadata, entries, str(path))
+            tensors = dict((_mapped if mmap else _copied)(file, entries))
             state = _joined(tensors, payload)
             payload["replaced"] = {name: state.pop(name) for name in payload["replaced"]}
             payload["state_dict"] = state
@@ -158,70 +160,60 @@ def _checksum(text: str, entries: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([text, told]).encode()).hexdigest()
 
 
-def _read_header(file: BinaryIO, path: str) -> tuple[dict[str, Any], int]:
+def _start(file: BinaryIO, path: str) -> int:
+    """Where the tensors begin, in a file that begins like one of ours."""
     length = int.from_bytes(file.read(_LENGTH), "little")
-    if length > LARGEST_HEADER:
+    start = _LENGTH + length
+    if length > LARGEST_HEADER or file.read(1) != b"{" or os.fstat(file.fileno()).st_size < start:
         raise foreign(path)
-    data = file.read(length)
-    if len(data) < length or data[:1] != b"{":
-        raise foreign(path)
-    header: dict[str, Any] = json.loads(data)
-    return header, _LENGTH + length
+    return start
 
 
-def _entries(header: Mapping[str, Any], size: int) -> dict[str, tuple[torch.dtype, list[int], int]]:
-    """Type, shape and first byte of each tensor; together they are the file to its last byte.
+def _read_header(path: str, begin: int) -> tuple[dict[str, str], _Entries]:
+    """The metadata; type, shape and first byte of each tensor.
 
     Raises:
-        ValueError, KeyError, TypeError: They are not.
+        SafetensorError: It is no header, or the tensors are not the file to its last byte.
+        KeyError: A tensor is of a type that is never written here.
     """
     entries = {}
-    end = 0
-    rows = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
-    for name, entry in sorted(rows, key=lambda row: row[1]["data_offsets"]):
-        dtype, shape = _BY_NAME[entry["dtype"]], entry["shape"]
-        begin, after = entry["data_offsets"]
-        whole = all(type(length) is int and length >= 0 for length in (*shape, begin, after))
-        if not whole or begin != end or after - begin != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{name:.100} is not where its header says")
-        entries[name] = (dtype, shape, begin)
-        end = after
-    if end != size:
-        raise ValueError(f"it has {size} bytes of tensors and its header says {end}")
-    return entries
+    with safe_open(path, "pt") as file:
+        for name in file.offset_keys():
+            told = file.get_slice(name)
+            dtype, shape = _BY_NAME[told.get_dtype()], told.get_shape()
+            entries[name] = (dtype, shape, begin)
+            begin += math.prod(shape) * dtype.itemsize
+        return file.metadata() or {}, entries
 
 
-def _read_payload(header: Mapping[str, Any], entries: Iterable[str], path: str) -> dict[str, Any]:
-    metadata = header.get("__metadata__") or {}
+def _read_payload(metadata: Mapping[str, str], entries: _Entries, path: str) -> dict[str, Any]:
     text = metadata.get(METADATA)
-    if not isinstance(text, str):
+    if text is None:
         raise foreign(path)
-    if metadata.get(CHECKSUM) != _checksum(text, {name: header[name] for name in entries}):
+    told = {name: {"dtype": _DTYPES[dtype], "shape": shape} for name, (dtype, shape, _) in entries.items()}
+    if metadata.get(CHECKSUM) != _checksum(text, told):
         raise ValueError("its header is not the one that was written")
     payload: dict[str, Any] = json.loads(text)
     return payload
 
 
-_Entries = Mapping[str, tuple[torch.dtype, list[int], int]]
-
-
-def _copied(file: BinaryIO, entries: _Entries, start: int) -> Iterator[tuple[str, torch.Tensor]]:
+def _copied(file: BinaryIO, entries: _Entries) -> Iterator[tuple[str, torch.Tensor]]:
     for name, (dtype, shape, begin) in entries.items():
         tensor = torch.empty(shape, dtype=dtype)
-        file.seek(start + begin)
+        file.seek(begin)
         if tensor.nbytes and file.readinto(_bytes_of(tensor)) != tensor.nbytes:  # type: ignore[attr-defined]
             raise ValueError("it became shorter while it was read")
         yield name, tensor
 
 
-def _mapped(file: BinaryIO, entries: _Entries, start: int) -> Iterator[tuple[str, torch.Tensor]]:
+def _mapped(file: BinaryIO, entries: _Entries) -> Iterator[tuple[str, torch.Tensor]]:
     """Tensors that look into the file; each has memory of its own, as from `torch.load(mmap=True)`."""
     size = os.fstat(file.fileno()).st_size
     whole = torch.UntypedStorage.from_file(file.name, False, size)
     for name, (dtype, shape, begin) in entries.items():
-        first, length = start + begin, math.prod(shape) * dtype.itemsize
-        memory = whole[first : first + length]
-        if first % ALIGNMENT or not length:
+        length = math.prod(shape) * dtype.itemsize
+        memory = whole[begin : begin + length]
+        if begin % ALIGNMENT or not length:
             memory = memory.clone()
         yield name, torch.empty(0, dtype=dtype).set_(memory).reshape(shape)
 

@@ -137,6 +137,15 @@ def negative(header):
     header["empty"]["shape"] = [-1, 0]
 
 
+def reshape(header):
+    header["layer1.0.conv1.weight"]["shape"].reverse()
+
+
+def retype(header):
+    """A type of the format that is never written here."""
+    header["empty"]["dtype"] = "F8_E8M0"
+
+
 def edit(header):
     header["__metadata__"]["attn_inject"] = header["__metadata__"]["attn_inject"].replace("layer2", "layer3")
 
@@ -155,9 +164,11 @@ def edit(header):
         ),
         pytest.param(lambda path: header_of(path, rename), "not the one that was written", id="renamed"),
         pytest.param(lambda path: header_of(path, edit), "not the one that was written", id="recipe"),
-        pytest.param(lambda path: header_of(path, overlap), "not where its header says", id="overlap"),
-        pytest.param(lambda path: header_of(path, grow), "not where its header says", id="claims terabytes"),
-        pytest.param(lambda path: header_of(path, negative), "not where its header says", id="negative"),
+        pytest.param(lambda path: header_of(path, overlap), "damaged or cut short", id="overlap"),
+        pytest.param(lambda path: header_of(path, grow), "damaged or cut short", id="claims terabytes"),
+        pytest.param(lambda path: header_of(path, negative), "damaged or cut short", id="negative"),
+        pytest.param(lambda path: header_of(path, reshape), "not the one that was written", id="reshaped"),
+        pytest.param(lambda path: header_of(path, retype), "damaged or cut short", id="unknown type"),
         pytest.param(lambda path: nested(), "damaged or cut short", id="nested without end"),
     ],
 )
