@@ -23,7 +23,7 @@ PLACEMENTS = {
     "replace-attention": "in the place of the channel or spatial attention that the model already has",
     "paper": "where its paper puts the module, stages and blocks included",
 }
-REPLACING = ("replace-conv", "replace-attention")
+REPLACING = tuple(name for name in PLACEMENTS if name.startswith("replace-"))
 STARTS = {
     "auto": "identity when weights were loaded, paper otherwise",
     "identity": "the operated model's output is bit-equal to the untouched one's until it is trained",

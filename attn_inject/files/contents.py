@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from attn_inject.errors import FileError
 from attn_inject.files import plain
-from attn_inject.files.recipe import Recipe, check_words
+from attn_inject.files.recipe import Recipe, check_words, to_plain
 from attn_inject.files.tensors import storable
 
 FORMAT = "attn-inject"
@@ -61,11 +61,12 @@ def to_payload(contents: Contents) -> dict[str, Any]:
         replaced={name: tensors[name] for name in contents.replaced},
         reference=reference,
     )
-    return {
+    payload = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **plain.to_plain(kept, "the file", tensors=True),
     }
+    return payload | {"recipe": to_plain(kept.recipe)}
 
 
 def from_payload(payload: Any, path: str) -> Contents:

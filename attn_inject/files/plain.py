@@ -53,7 +53,7 @@ class _Walk:
         if type(value) in self._scalars:
             return value
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {_key(field): getattr(value, field.name) for field in dataclasses.fields(value)}
+            value = _as_mapping(value)
         if isinstance(value, Mapping):
             return {
                 self._key(key, where): self.plain(item, f"{where}: {key}", depth + 1)
@@ -103,15 +103,46 @@ def from_plain(data: Any, hint: Any, where: str) -> Any:
 def _dataclass(data: Any, cls: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise FileError(f"{where} is {data!r:.80}, but must be a dictionary.", hint=_AGAIN)
-    hints = _hints(cls)
-    names = {_key(field): field.name for field in dataclasses.fields(cls)}
+    known = _keys(cls)
     for key in data:
-        if key not in names:
+        if key not in known:
             raise FileError(f"{where} has an unknown field: {key:.80}.", hint=_AGAIN)
-    for key in names:
+    for key in known:
         if key not in data:
             raise FileError(f"{where} lacks a field: {key}.", hint=_AGAIN)
-    return cls(**{name: from_plain(data[key], hints[name], f"{where}: {key}") for key, name in names.items()})
+    return _filled(data, cls, where)
+
+
+def _filled(data: Mapping[str, Any], cls: Any, where: str) -> Any:
+    values, hints = {}, _hints(cls)
+    for field in dataclasses.fields(cls):
+        hint, key = hints[field.name], _key(field)
+        if _is_flat(field):
+            values[field.name] = _filled(data, hint, where)
+        else:
+            values[field.name] = from_plain(data[key], hint, f"{where}: {key}")
+    return cls(**values)
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by key; a flat field's own fields stand beside the others."""
+    mapping: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        mapping |= _as_mapping(item) if _is_flat(field) else {_key(field): item}
+    return mapping
+
+
+@functools.cache
+def _keys(cls: Any) -> tuple[str, ...]:
+    keys: list[str] = []
+    for field in dataclasses.fields(cls):
+        keys += _keys(_hints(cls)[field.name]) if _is_flat(field) else [_key(field)]
+    return tuple(keys)
+
+
+def _is_flat(field: dataclasses.Field[Any]) -> bool:
+    return bool(field.metadata.get("flat"))
 
 
 def _key(field: dataclasses.Field[Any]) -> str:

@@ -13,11 +13,29 @@ from attn_inject.files import plain
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import PLACEMENTS
 from attn_inject.surgery.edit import Edit
-from attn_inject.surgery.stem import POOL, STEM
+from attn_inject.surgery.placements.stem import POOL, STEM
 
 SOURCES = ("timm", "torchvision", "factory", "object")
 LAYOUTS = ("NCHW", "NHWC", "NLC", "NCDHW", "NDHWC")
 STARTS = ("identity", "paper")
+
+# What format version 1 says of an edit, in this order.
+EDIT_KEYS = (
+    *(
+        "name",
+        "module",
+        "attention",
+        "options",
+        "placement",
+        "start",
+        "layout",
+        "channels",
+        "height",
+        "width",
+    ),
+    *("prefix", "shape", "element", "tap", "users", "fixed", "block", "stage", "calls", "stride", "removed"),
+    *("note", "operation"),
+)
 
 _PLACED = (*(name for name in PLACEMENTS if name != "paper"), STEM, POOL)
 _MODULE = re.compile(r"attn_inject(_[0-9]+)?")
@@ -47,7 +65,7 @@ def to_plain(recipe: Recipe) -> dict[str, Any]:
         FileError: An argument or option is something else; it is named.
     """
     data: dict[str, Any] = plain.to_plain(recipe, "recipe")
-    return data
+    return data | {"splices": [{key: edit[key] for key in EDIT_KEYS} for edit in data["splices"]]}
 
 
 def from_plain(data: Any) -> Recipe:
@@ -72,7 +90,7 @@ def check_words(recipe: Recipe) -> None:
         where = f"recipe: splices[{index}]"
         _check_word(edit.placement, _PLACED, f"{where}: placement")
         _check_word(edit.start, STARTS, f"{where}: start")
-        _check_word(edit.layout, LAYOUTS, f"{where}: layout")
+        _check_word(edit.site.layout, LAYOUTS, f"{where}: layout")
         _check_names(edit, where)
         _check_sizes(edit, where)
 
@@ -101,11 +119,11 @@ def _check_word(value: str, known: Collection[str], where: str) -> None:
 
 def _check_sizes(edit: Edit, where: str) -> None:
     sizes = {
-        "channels": edit.channels,
-        "height": edit.height,
-        "width": edit.width,
-        "stage": edit.stage,
-        "calls": edit.calls,
+        "channels": edit.site.channels,
+        "height": edit.site.height,
+        "width": edit.site.width,
+        "stage": edit.site.stage,
+        "calls": edit.site.calls,
         "stride": edit.stride,
     }
     for name, size in sizes.items():

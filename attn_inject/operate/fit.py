@@ -72,7 +72,7 @@ def fit(
         budget=str(budget),
         sites=tuple(everything.edits[index].name for index in chosen),
         candidates=tuple(edit.name for edit in everything.edits),
-        stages={edit.name: edit.stage for edit in everything.edits},
+        stages={edit.name: edit.site.stage for edit in everything.edits},
         base=base,
         result=result,
     )

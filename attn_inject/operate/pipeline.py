@@ -263,7 +263,7 @@ def _proof(
 ) -> Callable[[], tuple[Check, ...]]:
     """Note the untouched model now; what is returned compares the operated one with it."""
     model, inputs = loaded.model, loaded.inputs
-    calls = {s.path: s.calls for s in decision.edits}
+    calls = {s.path: s.site.calls for s in decision.edits}
     removed = decision.removed_keys
     if plan.check == "structure":
         known = reference_shapes(model, recording)
@@ -314,27 +314,11 @@ def _numbered(decision: Decision, operation: int) -> Decision:
     return dataclasses.replace(decision, edits=edits)
 
 
-def site_of(edit: Edit) -> Site:
-    """Where an edit acts; layout, channels and size are those at the tapped point."""
-    return Site(
-        name=edit.name,
-        block=edit.block,
-        layout=edit.layout,
-        channels=edit.channels,
-        height=edit.height,
-        width=edit.width,
-        prefix=edit.prefix,
-        stage=edit.stage,
-        calls=edit.calls,
-        element=edit.element,
-    )
-
-
 def _insertion(edit: Edit, module: AttnInject) -> Insertion:
     return Insertion(
-        site=site_of(edit),
+        site=edit.site,
         attention=spec_label(edit),
         module=edit.path,
-        cost=module_cost(module, edit.shape).times(edit.calls),
+        cost=module_cost(module, edit.shape).times(edit.site.calls),
         note=edit.note,
     )

@@ -8,7 +8,6 @@ from attn_inject.cost.count import Counted
 from attn_inject.cost.figures import SiteCost
 from attn_inject.cost.site_cost import module_count, with_sites
 from attn_inject.errors import NoSiteError
-from attn_inject.operate.pipeline import site_of
 from attn_inject.operate.subjects import Subject
 from attn_inject.request import Plan
 from attn_inject.sites.site import Rejection
@@ -61,9 +60,9 @@ def counted(subject: Subject, decision: Decision) -> PlannedCost:
 
 def _site_cost(edit: Edit, module: AttnInject) -> SiteCost:
     one = module_count(module, edit.shape)
-    cost, elementwise = one.cost.times(edit.calls), one.elementwise.times(edit.calls)
+    cost, elementwise = one.cost.times(edit.site.calls), one.elementwise.times(edit.site.calls)
     return SiteCost(
-        site=site_of(edit),
+        site=edit.site,
         attention=spec_label(edit),
         params=cost.params,
         flops=cost.flops,

@@ -7,11 +7,13 @@ Tokens are a grid that some earlier layer made as a map, behind a short prefix o
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from torch import nn
 
 from attn_inject.sites.recording import ModuleCall, Node, Recording
+from attn_inject.sites.site import Site
 
 LAST_AXIS = (nn.Linear, nn.LayerNorm)
 LONGEST_PREFIX = 16
@@ -34,6 +36,17 @@ class Layout:
     height: int | None
     width: int | None
     prefix: int = 0
+
+    def on(self, site: Site) -> Site:
+        """A site with this layout."""
+        return dataclasses.replace(
+            site,
+            layout=self.name,
+            channels=self.channels,
+            height=self.height,
+            width=self.width,
+            prefix=self.prefix,
+        )
 
 
 def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout | str:

@@ -35,6 +35,11 @@ class Site:
     element: int | str | None = None
 
     @property
+    def map_size(self) -> tuple[int, int] | None:
+        """(height, width) in positions; None for tokens without a grid."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
+
+    @property
     def size(self) -> str:
         """`56x56`, or `196 tokens` style text for people."""
         return "-" if self.height is None else f"{self.height}x{self.width}"

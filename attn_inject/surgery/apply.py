@@ -20,7 +20,7 @@ from attn_inject.surgery.code import after_graph, replacement_graph, source
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, generated_class
 from attn_inject.surgery.inserted import AttnInject, Replaced
-from attn_inject.surgery.stem import POOL, STEM, build_stem
+from attn_inject.surgery.placements.stem import POOL, STEM, build_stem
 from attn_inject.surgery.tracer import SPECIALIZABLE, trace
 
 _closed: dict[tuple[Any, ...], type[nn.Module]] = {}
@@ -87,9 +87,9 @@ def build_on_meta(edits: Iterable[Edit]) -> tuple[AttnInject, ...]:
 
 
 def _build_once(edit: Edit, built: dict[str, AttnInject]) -> AttnInject:
-    place: dict[str, Any] = {"name": "", "module": "", "block": "", "stage": 1, "calls": 1, "operation": 0}
+    site = dataclasses.replace(edit.site, name="", block="", stage=1, calls=1)
     inside: dict[str, Any] = {"tap": None, "users": (), "specialized": {}, "note": "", "removed": ()}
-    like = repr(dataclasses.replace(edit, **place, **inside))
+    like = repr(dataclasses.replace(edit, site=site, module="", operation=0, **inside))
     if like not in built:
         with torch.device("meta"):
             built[like] = build_inserted(edit)
@@ -118,20 +118,20 @@ def _unfit_for_code(edit: Edit) -> str | None:
 
 def build_inserted(edit: Edit) -> AttnInject:
     """The module that an edit inserts."""
-    size = None if edit.height is None or edit.width is None else (edit.height, edit.width)
     if edit.placement in (STEM, POOL):
         return AttnInject(build_stem(edit))
-    attention = create_attention(edit.attention, channels=edit.channels, size=size, **edit.options)
-    grid = TokenGrid(edit.height, edit.width, edit.prefix) if edit.layout == "NLC" else None
+    site, options = edit.site, edit.options
+    attention = create_attention(edit.attention, channels=site.channels, size=site.map_size, **options)
+    grid = TokenGrid(site.height, site.width, site.prefix) if site.layout == "NLC" else None
     identity = edit.start == "identity"
-    return AttnInject(attention, layout=edit.layout, grid=grid, identity=identity, stride=edit.stride)
+    return AttnInject(attention, layout=site.layout, grid=grid, identity=identity, stride=edit.stride)
 
 
 def spec_label(edit: Edit) -> str:
     """The shortest spec of the module that an edit inserts, `sa:groups=32`."""
     if edit.placement in (STEM, POOL):
         return f"{edit.attention} {edit.placement}"
-    return str(resolve(AttentionSpec(name=edit.attention, options=edit.options), edit.channels))
+    return str(resolve(AttentionSpec(name=edit.attention, options=edit.options), edit.site.channels))
 
 
 def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
@@ -145,12 +145,12 @@ def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
 
 def _closed_class(base: type[nn.Module], edit: Edit) -> type[nn.Module]:
     """The generated class of an edit that never looks inside; only the block's class decides it."""
-    key = (base, edit.module, edit.element, edit.replaces)
+    key = (base, edit.module, edit.site.element, edit.replaces)
     if key not in _closed:
         if edit.replaces:
             graph = replacement_graph(base, edit.module)
         else:
-            graph = after_graph(base, edit.module, edit.element)
+            graph = after_graph(base, edit.module, edit.site.element)
         code, names = source(graph, base.forward)
         _closed[key] = generated_class(base, code, names)
     return _closed[key]

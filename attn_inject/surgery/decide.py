@@ -18,19 +18,17 @@ from attn_inject.attention.factory import Resolved, build, resolve
 from attn_inject.errors import FitError, NoSiteError, UsageError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.request import Plan
-from attn_inject.sites import layout as layouts
 from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings, FoundSite
-from attn_inject.sites.layout import Layout
-from attn_inject.sites.recording import Recording, tensors_of
 from attn_inject.sites.selection import select
-from attn_inject.sites.site import Rejection
+from attn_inject.sites.site import Rejection, Site
 from attn_inject.surgery.apply import free_name, refusal
 from attn_inject.surgery.edit import Edit
-from attn_inject.surgery.paper_placement import Assignment, assign, note, replaces
-from attn_inject.surgery.placements import Tap, find_tap
-from attn_inject.surgery.replacing import Target, attention_of, convolutions
-from attn_inject.surgery.stem import Enlarged, decide_stem
+from attn_inject.surgery.placements import targets
+from attn_inject.surgery.placements.paper import Assignment, assign, note, replaces
+from attn_inject.surgery.placements.replace_attention import attention_of
+from attn_inject.surgery.placements.stem import Enlarged, decide_stem
+from attn_inject.surgery.placements.target import Target
 
 Call = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
 
@@ -61,12 +59,12 @@ class Decision:
             model: The untouched model.
             inserted: The module of each edit.
         """
-        calls = [(m, s.shape, s.calls) for m, s in zip(inserted, self.edits, strict=True)]
+        calls = [(m, s.shape, s.site.calls) for m, s in zip(inserted, self.edits, strict=True)]
         return calls + [(model.get_submodule(item.name), item.after, 1) for item in self.enlarged]
 
     def removed(self, model: nn.Module) -> list[Call]:
         """What no longer runs in that way."""
-        calls = [(model.get_submodule(s.name), s.shape, s.calls) for s in self.edits if s.replaces]
+        calls = [(model.get_submodule(s.name), s.shape, s.site.calls) for s in self.edits if s.replaces]
         return calls + [(model.get_submodule(item.name), item.before, 1) for item in self.enlarged]
 
 
@@ -180,117 +178,52 @@ def _with_removed(model: nn.Module, edit: Edit) -> Edit:
     return dataclasses.replace(edit, removed=tuple(model.get_submodule(edit.name).state_dict()))
 
 
-def _decide_one(
-    model: nn.Module, findings: Findings, item: Assignment, start: str
-) -> Sequence[Edit | Rejection]:
+def _decide_one(model: nn.Module, findings: Findings, item: Assignment, start: str) -> list[Edit | Rejection]:
     """The edits at one site, and the reasons for what cannot be edited."""
-    found, placement = item.found, item.placement
-    if placement == "replace-conv":
-        return [
-            target if isinstance(target, Rejection) else _in_place_of(model, target, item)
-            for target in convolutions(found, findings.recording)
-        ]
-    tap: Tap | str = _tap(found, placement, findings.recording)
-    name = found.site.name if isinstance(tap, str) else tap.module or found.site.name
+    return [
+        _edit(model, target, item, start)
+        for target in targets(item.placement, item.found, findings.recording)
+    ]
+
+
+def _edit(model: nn.Module, target: Target | Rejection, item: Assignment, start: str) -> Edit | Rejection:
+    name = target.name if isinstance(target, Rejection) else target.site.name
     block = model.get_submodule(name)
-    tap = refusal(block) or tap
-    layout = tap if isinstance(tap, str) else _layout_at(tap, found, findings)
-    if isinstance(tap, str) or isinstance(layout, str):
-        return [Rejection(name=found.site.name, reason=str(layout))]
-    resolved = resolve(item.spec, layout.channels)
-    if reason := _misfit(resolved, layout, found):
-        return [Rejection(name=found.site.name, reason=reason)]
-    edit = Edit(
-        name=name,
+    told = name if item.placement == "replace-conv" else item.found.site.name
+    if name == told and isinstance(target, Rejection) and item.placement == "replace-conv":
+        return target
+    if reason := refusal(block):
+        return Rejection(name=told, reason=reason)
+    if isinstance(target, Rejection):
+        return target
+    resolved = resolve(item.spec, target.site.channels)
+    if reason := _misfit(resolved, target.site, item.found):
+        return Rejection(name=told, reason=reason)
+    return Edit(
+        site=target.site,
         module=free_name(block),
         attention=resolved.entry.name,
         options=dict(resolved.options),
-        placement=placement,
+        placement=item.placement,
         start=start,
-        layout=layout.name,
-        channels=layout.channels,
-        height=layout.height,
-        width=layout.width,
-        prefix=layout.prefix,
-        shape=tap.shape,
-        element=found.site.element if tap.node is None else None,
-        tap=tap.node,
-        users=tap.users,
-        specialized=dict(tap.specialized),
-        block=found.site.block,
-        stage=found.site.stage,
-        calls=found.site.calls,
-        note=resolved.note,
-    )
-    return [edit]
-
-
-def _in_place_of(model: nn.Module, target: Target, item: Assignment) -> Edit | Rejection:
-    """The edit that puts attention in a convolution's place."""
-    conv = model.get_submodule(target.name)
-    _, channels, height, width = target.shape
-    resolved = resolve(item.spec, channels)
-    layout = Layout("NCHW", channels, height, width)
-    if reason := refusal(conv) or _misfit(resolved, layout, item.found):
-        return Rejection(name=target.name, reason=reason)
-    return Edit(
-        name=target.name,
-        module=free_name(conv),
-        attention=resolved.entry.name,
-        options=dict(resolved.options),
-        placement="replace-conv",
-        start="paper",
-        layout="NCHW",
-        channels=channels,
-        height=height,
-        width=width,
         shape=target.shape,
-        block=type(target.module).__name__,
-        stage=item.found.site.stage,
-        calls=target.calls,
+        tap=target.tap,
+        users=target.users,
+        specialized=target.specialized,
         stride=target.stride,
         note="; ".join(filter(None, (resolved.note, target.note))),
     )
 
 
-def _tap(found: FoundSite, placement: str, recording: Recording) -> Tap | str:
-    """What a module acts on, or the reason why it cannot."""
-    if placement == "replace-attention":
-        return _no_replacement(found) or Tap(found.shape)
-    return Tap(found.shape) if placement == "after" else find_tap(found, placement, recording)
-
-
-def _no_replacement(found: FoundSite) -> str | None:
-    """Why attention cannot stand for a module, or None if it can."""
-    tensors = [tensor for _, tensor in tensors_of([*found.call.args, *found.call.kwargs.values()])]
-    if len(tensors) != 1 or found.site.element is not None:
-        return "it takes or returns more than one tensor"
-    if tuple(tensors[0].shape) != found.shape:
-        return f"it maps {tuple(tensors[0].shape)} to {found.shape}, and attention keeps the shape"
-    return None
-
-
-def _layout_at(tap: Tap, found: FoundSite, findings: Findings) -> Layout | str:
-    """The layout of the tapped tensor: the block's own, unless the tap is inside."""
-    site = found.site
-    if tap.node is None:
-        return Layout(site.layout, site.channels, site.height, site.width, site.prefix)
-    made = found.addition.node if found.addition else dict(found.call.output_nodes).get(site.element)
-    if made is None:
-        return "its recorded run does not show what made its output"
-    return layouts.infer(tap.shape, made, findings.recording, found.call)
-
-
-def _misfit(resolved: Resolved, layout: Layout, found: FoundSite) -> str | None:
-    """Why a module cannot act on a tensor of this layout, or None if it can."""
+def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> str | None:
+    """Why a module cannot act on the tensor of a site, or None if it can."""
     no_grid = "its tokens form no grid, and this module needs one"
-    if layout.height is None and needs_size(registry.load(resolved.entry)):
+    if site.height is None and needs_size(registry.load(resolved.entry)):
         return no_grid
-    size = None if layout.height is None or layout.width is None else (layout.height, layout.width)
-    tried = _tried(resolved, layout.channels, size)
+    tried = _tried(resolved, site.channels, site.map_size)
     if tried.refusal:
         return tried.refusal
-    if layout.height is None and tried.is_spatial:
+    if site.height is None and tried.is_spatial:
         return no_grid
     if tried.is_spatial and not found.grid_is_read:
         return "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect"

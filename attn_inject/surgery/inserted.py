@@ -5,7 +5,6 @@ Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T fra
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -128,7 +127,7 @@ def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
 def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
     """The edits that made a model what it is, operation by operation, under their names in `model`."""
     edits = [
-        dataclasses.replace(module.edit, name=name.rpartition(".")[0])
+        module.edit.at(name.rpartition(".")[0])
         for name, module in inserted_modules(model).items()
         if module.edit is not None
     ]

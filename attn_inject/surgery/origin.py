@@ -5,7 +5,6 @@ It hangs on the inserted modules, so it survives copies and pickles, and goes wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,7 @@ def attach_origin(model: nn.Module, origin: Origin) -> None:
     for name, module in inserted_modules(model).items():
         module.origin = origin
         if module.edit is not None:
-            module.edit = dataclasses.replace(module.edit, name=name.rpartition(".")[0])
+            module.edit = module.edit.at(name.rpartition(".")[0])
 
 
 def origin_of(model: nn.Module) -> Origin | None:

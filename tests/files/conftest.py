@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -7,27 +9,33 @@ from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import state_digest, structure
 from attn_inject.models.loaded import Provenance
 from attn_inject.request import ModelRequest
+from attn_inject.sites.site import Site
 from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.edit import Edit
 
 
 def edit(name="layer1.0", **changes):
     """An edit of a ResNet's block."""
-    values = {
+    site = {
         "name": name,
+        "layout": "NCHW",
+        "channels": 32,
+        "height": 40,
+        "width": 40,
+        "block": "BasicBlock",
+    }
+    values = {
         "module": "attn_inject",
         "attention": "se",
         "options": {"reduction": 8, "bias": True},
         "placement": "after",
         "start": "identity",
-        "layout": "NCHW",
-        "channels": 32,
-        "height": 40,
-        "width": 40,
         "shape": (1, 32, 40, 40),
-        "block": "BasicBlock",
     }
-    return Edit(**(values | changes))
+    fields = {field.name for field in dataclasses.fields(Site)}
+    site |= {key: value for key, value in changes.items() if key in fields}
+    values |= {key: value for key, value in changes.items() if key not in fields}
+    return Edit(site=Site(**site), **values)
 
 
 def contents_of(model, provenance, edits, **changes):

@@ -212,7 +212,8 @@ def test_another_architecture_is_refused_with_the_first_difference(tmp_path, tie
 def test_an_edit_that_does_not_fit_is_told(tmp_path, change, message):
     _, contents = modified()
     first, *rest = contents.recipe.edits
-    edits = (dataclasses.replace(first, **change), *rest)
+    first = first.at(change["name"]) if "name" in change else dataclasses.replace(first, **change)
+    edits = (first, *rest)
     recipe = dataclasses.replace(contents.recipe, edits=edits, versions={"timm": "0.0.1"})
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, recipe=recipe))
     with pytest.raises(FileError, match=message) as failure:

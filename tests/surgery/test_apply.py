@@ -144,7 +144,7 @@ def test_family_block_without_an_addition_takes_before_add_at_its_end():
 def test_an_inner_placement_in_a_block_without_an_addition_sees_the_channels_there():
     model = make_generic(build("mobilenetv2_100"))
     edits = modify(model, "se", blocks="family", placement="after-conv")
-    assert [edit.channels for edit in edits[:2]] == [96, 144]
+    assert [edit.site.channels for edit in edits[:2]] == [96, 144]
     with torch.no_grad():
         model(image_for(model))
 

@@ -18,7 +18,8 @@ from attn_inject.errors import AttnInjectError, FitError, NoSiteError
 from attn_inject.operate.pipeline import load_model
 from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings
-from attn_inject.surgery.placements import INNER, find_tap
+from attn_inject.surgery.placements import INNER, targets
+from attn_inject.surgery.placements.target import Target
 
 warnings.simplefilter("ignore")
 torch.set_num_threads(1)  # two processes share two cores
@@ -71,8 +72,8 @@ def _placements(findings: Findings) -> list[str]:
     firsts = {item.site.block: item for item in reversed(findings.found)}
     works = ["after"] if firsts else []
     for placement in INNER:
-        taps = [find_tap(item, placement, findings.recording) for item in firsts.values()]
-        if any(not isinstance(tap, str) for tap in taps):
+        found = [one for item in firsts.values() for one in targets(placement, item, findings.recording)]
+        if any(isinstance(one, Target) for one in found):
             works.append(placement)
     return works
 

@@ -16,6 +16,7 @@ from attn_inject.attention.sasa_stem import WINDOW, SASAStem
 from attn_inject.errors import FitError
 from attn_inject.request import AttentionSpec, Option
 from attn_inject.sites.recording import Node, Recording
+from attn_inject.sites.site import Site
 from attn_inject.surgery.edit import Edit
 
 STEM, POOL = "stem", "stem-pool"
@@ -93,26 +94,28 @@ def build_stem(edit: Edit) -> nn.Module:
     if edit.placement == POOL:
         return nn.MaxPool2d(WINDOW)
     options: Mapping[str, Option] = edit.options
-    return SASAStem(edit.channels, int(options["out_channels"]), heads=int(options.get("heads", 8)))
+    return SASAStem(edit.site.channels, int(options["out_channels"]), heads=int(options.get("heads", 8)))
 
 
 def _edit(
     node: Node, placement: str, shape: tuple[int, ...], options: Mapping[str, Option], block: str
 ) -> Edit:
-    return Edit(
+    site = Site(
         name=node.name,
+        block=block,
+        layout="NCHW",
+        channels=shape[1],
+        height=shape[2],
+        width=shape[3],
+    )
+    return Edit(
+        site=site,
         module="attn_inject",
         attention="sasa",
         options=dict(options),
         placement=placement,
         start="paper",
-        layout="NCHW",
-        channels=shape[1],
-        height=shape[2],
-        width=shape[3],
         shape=shape,
-        block=block,
-        stage=1,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the authors of a module put it: what `--placement paper` stands for.
+"""`paper`: where the authors of a module put it.
 
 The catalogue's rows say it for residual networks of four stages. Inverted residual blocks (MobileNetV2)
 have a place of their own where the authors chose one.
