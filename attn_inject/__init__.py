@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from attn_inject.operate.export import export
     from attn_inject.operate.fit import fit
     from attn_inject.operate.inject import find_sites, inject
-    from attn_inject.operate.pipeline import Injected
+    from attn_inject.operate.injected import Injected
     from attn_inject.operate.saving import load, save
     from attn_inject.operate.stats import stats
     from attn_inject.operate.training import attention_parameters, freeze_base, parameter_groups
@@ -65,7 +65,7 @@ _HOMES = {
     "AttentionModule": "attn_inject.attention.contract",
     "AttentionSpec": "attn_inject.request",
     "AttnInjectError": "attn_inject.errors",
-    "Injected": "attn_inject.operate.pipeline",
+    "Injected": "attn_inject.operate.injected",
     "ModelRequest": "attn_inject.request",
     "attention_parameters": "attn_inject.operate.training",
     "compare": "attn_inject.operate.compare",

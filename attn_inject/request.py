@@ -9,7 +9,7 @@ import dataclasses
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from attn_inject.errors import UsageError, unknown_name
 
@@ -49,6 +49,8 @@ DTYPES = {
 }
 
 Option = bool | int | float | str
+# What Python callers may write for one module or several.
+Attention: TypeAlias = "str | type | AttentionSpec | Sequence[str | type | AttentionSpec]"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,26 @@ class AttentionSpec:
     name: str
     options: Mapping[str, Option] = field(default_factory=dict)
     where: str = "*"
+
+    @classmethod
+    def of(cls, attention: type, *, where: str = "*", **options: Option) -> AttentionSpec:
+        """A class of your own, with options of its constructor.
+
+        Args:
+            attention: The class; it must be importable by name, so that a file can name it.
+            where: Glob over site names.
+            options: Keyword arguments of its constructor, beyond `channels`.
+
+        Raises:
+            UsageError: It is defined inside a function, so no file could name it.
+        """
+        if "<locals>" in attention.__qualname__:
+            raise UsageError(
+                f"{attention.__qualname__} is defined inside a function, so it cannot be imported by name.",
+                hint="Define the class at the top of a module.",
+            )
+        name = f"{attention.__module__}:{attention.__qualname__}"
+        return cls(name=name, options=options, where=where)
 
     @classmethod
     def parse(cls, text: str) -> AttentionSpec:
@@ -148,6 +170,32 @@ class ModelRequest:
     trust: bool = False
 
 
+class SiteOptions(TypedDict, total=False):
+    """Where modules are inserted and how they start, as every verb takes it; see `Plan`."""
+
+    placement: str
+    where: str | Sequence[str]
+    skip: str | Sequence[str]
+    stage: int | Sequence[int]
+    blocks: str
+    at: str | Sequence[str]
+    start: str
+
+
+class EditOptions(SiteOptions, total=False):
+    """What is inserted where, as every verb that inserts takes it; see `Plan`."""
+
+    stem: bool
+    strict: bool
+
+
+class PlanOptions(EditOptions, total=False):
+    """The fields of a `Plan` but its attention; see there."""
+
+    check: str
+    seed: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to write in, where, and how to prove it.
@@ -206,6 +254,27 @@ class Plan:
                 hint="Leave one of them out; --where and --skip choose among the blocks.",
             )
 
+    @classmethod
+    def of(cls, attention: Attention | Plan, **options: Unpack[PlanOptions]) -> Plan:
+        """A plan from what Python callers may write: one value where several are possible.
+
+        Args:
+            attention: One spec or several, as text, as values or as classes; or a plan to change.
+            options: The plan's fields; `stage` is `stages`.
+
+        Raises:
+            UsageError: Something is not a spec, or the options disagree.
+            UnknownNameError: A word is outside its vocabulary.
+        """
+        values: dict[str, Any] = dict(options)
+        values |= {key: as_globs(values[key]) for key in ("where", "skip", "at") if key in values}
+        if "stage" in values:
+            stage = values.pop("stage")
+            values["stages"] = (stage,) if isinstance(stage, int) else tuple(stage)
+        if isinstance(attention, Plan):
+            return dataclasses.replace(attention, **values)
+        return cls(attention=as_specs(attention), **values)
+
     def spec_for(self, site: str) -> AttentionSpec:
         """The first spec whose glob matches a site; the plan must have one."""
         return next(spec for spec in self.attention if spec.serves(site))
@@ -221,46 +290,28 @@ def check_kept(only: str) -> None:
         raise unknown_name("part of a model to keep", only, KEPT)
 
 
-def make_plan(
-    attention: str | AttentionSpec | Sequence[str | AttentionSpec],
-    placement: str,
-    where: str | Sequence[str],
-    skip: str | Sequence[str],
-    stage: int | Sequence[int],
-    blocks: str,
-    at: str | Sequence[str],
-    start: str,
-    **more: Any,
-) -> Plan:
-    """A plan from what Python callers may write: one value where several are possible."""
-    return Plan(
-        attention=as_specs(attention),
-        placement=placement,
-        where=as_globs(where),
-        skip=as_globs(skip),
-        stages=(stage,) if isinstance(stage, int) else tuple(stage),
-        blocks=blocks,
-        at=as_globs(at),
-        start=start,
-        **more,
-    )
-
-
-def as_specs(attention: str | AttentionSpec | Sequence[str | AttentionSpec]) -> tuple[AttentionSpec, ...]:
-    """One spec or several, as text or as values, to a tuple of values.
+def as_specs(attention: Attention) -> tuple[AttentionSpec, ...]:
+    """One spec or several, as text, as values or as classes, to a tuple of values.
 
     Raises:
-        UsageError: Something is neither text nor an `AttentionSpec`, or does not parse.
+        UsageError: Something is none of these, or does not parse.
     """
     given: Any = attention
     items = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    for item in items:
-        if not isinstance(item, str | AttentionSpec):
-            raise UsageError(
-                f"An attention module is named by text or an AttentionSpec, and not by {item!r}.",
-                hint="For a class of your own write 'package.module:Class'.",
-            )
-    return tuple(AttentionSpec.parse(item) if isinstance(item, str) else item for item in items)
+    return tuple(map(_as_spec, items))
+
+
+def _as_spec(item: Any) -> AttentionSpec:
+    if isinstance(item, type):
+        return AttentionSpec.of(item)
+    if isinstance(item, AttentionSpec):
+        return item
+    if isinstance(item, str):
+        return AttentionSpec.parse(item)
+    raise UsageError(
+        f"An attention module is named by text, a class or an AttentionSpec, and not by {item!r}.",
+        hint="With options write AttentionSpec.of(YourClass, option=value).",
+    )
 
 
 def as_globs(globs: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attn_inject.cost.cost import Cost
+from attn_inject.shown import Shown
 from attn_inject.sites.site import Rejection, Site
 
 
@@ -52,7 +53,7 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Shown):
     """Everything an injection has to tell; `to_json` is the documented interface.
 
     Attributes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 
+import typer
+
 import attn_inject
 from attn_inject.cli import options, table_options
+from attn_inject.cli.requested import site_options
 from attn_inject.cli.working import working
 from attn_inject.cost.budget import Budget, Fit
 from attn_inject.display.documents import json_text
@@ -22,6 +25,7 @@ EPILOG = options.examples(
 
 
 def fit(
+    ctx: typer.Context,
     model: options.ModelName,
     attn: options.Attention = None,
     start: options.Start = "auto",
@@ -48,14 +52,12 @@ def fit(
     if len(specs) != 1:
         raise UsageError(f"One --attn is needed, and {len(specs)} are given.", hint="Add --attn NAME.")
     budget = Budget.parse(params=max_params, flops=max_flops, activations=max_activations)
-    wishes = options.selection(placement, where, skip, blocks, at, start)
-    stages = options.parse_stages(stage)
-    Plan(attention=specs, stages=stages, **wishes)
+    plan = Plan.of(specs, **site_options(ctx))
     request = options.model_request(
         model, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
     )
     with working(f"loading torch and counting {model}"):
-        found = attn_inject.fit(request, specs[0], budget, stage=stages, **wishes)
+        found = attn_inject.fit(request, plan, budget)
     given = {
         "--placement": [placement] if placement != "after" else [],
         "--start": [start] if start != "auto" else [],

@@ -17,7 +17,6 @@ from attn_inject.cli.requested import (
     refuse_plan_options,
     requested,
     typed_options,
-    wishes,
 )
 from attn_inject.cli.working import print_notes, working
 from attn_inject.display.documents import json_text
@@ -108,12 +107,10 @@ def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
     more: dict[str, Any] = {}
     reports = []
     for plan in earlier:
-        result = attn_inject.inject(
-            model, plan.attention, **wishes(plan), **more, progress=keeping["progress"]
-        )
+        result = attn_inject.inject(model, plan, **more, progress=keeping["progress"])
         reports.append(result.report)
         model, more = result.model, {"inplace": True}
-    result = attn_inject.inject(model, last.attention, **wishes(last), **more, **keeping)
+    result = attn_inject.inject(model, last, **more, **keeping)
     return [*reports, result.report]
 
 

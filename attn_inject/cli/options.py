@@ -305,25 +305,6 @@ def refuse_listed_attention(models: list[str], attn: list[str] | None) -> None:
         )
 
 
-def selection(
-    placement: str,
-    where: list[str] | None,
-    skip: list[str] | None,
-    blocks: str,
-    at: list[str] | None,
-    start: str,
-) -> dict[str, Any]:
-    """The options that choose sites, as `Plan` and `attn_inject.inject` name them."""
-    return {
-        "placement": placement,
-        "where": tuple(where or ()),
-        "skip": tuple(skip or ()),
-        "blocks": blocks,
-        "at": tuple(at or ()),
-        "start": start,
-    }
-
-
 def model_request(
     name: str,
     *,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import typer
 
 from attn_inject.cli import options
 from attn_inject.errors import UsageError
 from attn_inject.files import request_toml
-from attn_inject.request import ModelRequest, Plan
+from attn_inject.request import ModelRequest, Plan, SiteOptions
 
 EXAMPLE = "attn-inject resnet50 --attn ela-l --out model.pt"
 
@@ -94,20 +93,23 @@ def model_request(values: Mapping[str, Any], *, trust: bool) -> ModelRequest:
     )
 
 
-def wishes(plan: Plan) -> dict[str, Any]:
-    """A plan without its attention, as `attn_inject.inject` names it."""
-    fields = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
-    del fields["attention"]
-    fields["stage"] = fields.pop("stages")
-    return fields
+def site_options(ctx: typer.Context) -> SiteOptions:
+    """The options that choose sites, placement and start, typed or not, their text read.
+
+    Raises:
+        UsageError: An option's text does not parse.
+    """
+    values = {name: ctx.params[name] for name in SiteOptions.__annotations__}
+    read = {name: _READ[name](value) if name in _READ else value for name, value in values.items()}
+    return cast(SiteOptions, {name: () if value is None else value for name, value in read.items()})
 
 
 def _plan(values: Mapping[str, Any]) -> Plan:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    attn, stage = values.pop("attn", None), values.pop("stage", ())
+    rest = dict(values)
+    attn = rest.pop("attn", None)
     if not attn:
         raise UsageError("No attention module is named.", hint=f"Add --attn NAME, for example `{EXAMPLE}`.")
-    return Plan(attention=options.parse_attention(attn), stages=stage, **values)
+    return Plan.of(options.parse_attention(attn), **rest)
 
 
 def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import typer
+
 import attn_inject
 from attn_inject.cli import options, table_options
+from attn_inject.cli.requested import site_options
 from attn_inject.cli.working import print_notes, working
 from attn_inject.cost.budget import Budget
 from attn_inject.cost.figures import Stats
@@ -19,7 +22,7 @@ from attn_inject.display.plot import check_plot, draw
 from attn_inject.display.stats_page import FORMATS, SUFFIXES, arranged, stats_page, stats_text
 from attn_inject.errors import UsageError, unknown_name
 from attn_inject.files.atomic import atomic_write, check_writable
-from attn_inject.request import DTYPES, ModelRequest, Plan, as_specs
+from attn_inject.request import DTYPES, ModelRequest, Plan
 
 EPILOG = options.examples(
     "attn-inject stats",
@@ -32,6 +35,7 @@ EPILOG = options.examples(
 
 
 def stats(
+    ctx: typer.Context,
     models: table_options.Models = None,
     attn: options.AttentionOrAll = None,
     start: options.Start = "paper",
@@ -83,16 +87,19 @@ def stats(
         return _compare(requests, as_json=as_json, quiet=quiet)
     specs = options.parse_attention(attn)
     layout = _layout(columns, sort, relative=relative, latency=latency or bool(max_latency), memory=memory)
-    wishes = options.selection(placement, where, skip, blocks, at, start)
-    wishes |= {"stage": options.parse_stages(stage), "strict": strict, "per_site": per_site}
-    wishes |= {"latency": latency, "memory": memory, "device": device, "batch_size": batch_size}
-    wishes |= {"dtype": dtype, "compile": compile}
-    _check_words(wishes)
+    chosen = site_options(ctx)
+    Plan.of("se", **chosen)  # refuses wrong words before torch is imported
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", dtype, DTYPES)
+    measured = {"latency": latency, "memory": memory, "device": device, "batch_size": batch_size}
+    how: dict[str, Any] = {**measured, "dtype": dtype, "compile": compile, "strict": strict}
     limits = {"params": max_params, "flops": max_flops, "activations": max_activations}
     budget = Budget.parse(**limits, latency=max_latency)
     with working(f"loading torch and counting {', '.join(names)}", quiet=quiet) as say:
         texts = [str(spec) for spec in specs] or None
-        table = attn_inject.stats(requests, texts, budget=budget, progress=say, **wishes)
+        table = attn_inject.stats(
+            requests, texts, budget=budget, per_site=per_site, progress=say, **how, **chosen
+        )
     table = arranged(table, sort=sort, top=top)
     if plot is not None:
         _write(plot, draw(table, plot.suffix, per_site=per_site), force=force, quiet=quiet)
@@ -122,14 +129,6 @@ def _check_files(out: Path | None, plot: Path | None, *, force: bool) -> None:
     if plot is not None:
         check_plot(plot)
         check_writable(plot, force=force)
-
-
-def _check_words(wishes: dict[str, Any]) -> None:
-    """Refuse what is no word of the vocabulary before torch is imported."""
-    words = {key: wishes[key] for key in ("placement", "where", "skip", "blocks", "at", "start")}
-    Plan(attention=as_specs("se"), stages=wishes["stage"], **words)
-    if wishes["dtype"] not in DTYPES:
-        raise unknown_name("dtype", wishes["dtype"], DTYPES)
 
 
 def resolve_format(form: str, out: Path | None, *, as_json: bool) -> str:

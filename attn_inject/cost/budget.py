@@ -11,6 +11,7 @@ from typing import Any
 from attn_inject.cost.cost import Cost
 from attn_inject.cost.figures import StatsRow
 from attn_inject.errors import UsageError, unknown_name
+from attn_inject.shown import Shown
 
 COUNTED = ("params", "flops", "activations")
 QUANTITIES = (*COUNTED, "latency")
@@ -91,6 +92,22 @@ class Budget:
     def __bool__(self) -> bool:
         return bool(self.limits)
 
+    def require_counted(self) -> None:
+        """Refuse a budget by which sites cannot be chosen.
+
+        Raises:
+            UsageError: It has no limit, or one of latency, which is measured for a whole model.
+        """
+        if not self:
+            raise UsageError(
+                "There is no budget to stay inside.", hint="Add --max-params +1% or --max-flops +0.5%."
+            )
+        if self.needs_latency:
+            raise UsageError(
+                "Sites cannot be chosen by latency, which is measured for a whole model.",
+                hint="Choose them by --max-params or --max-flops, then `attn-inject stats --latency`.",
+            )
+
     @property
     def needs_latency(self) -> bool:
         """Whether something has to be timed."""
@@ -121,7 +138,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Shown):
     """The sites that a budget allows.
 
     Attributes:

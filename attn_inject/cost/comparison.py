@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attn_inject.shown import Shown
+
 QUANTITIES = ("params", "flops", "activations", "gate_operations", "gate_bytes")
 
 
@@ -67,7 +69,7 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """Two models, and what the second one costs more.
 
     Attributes:

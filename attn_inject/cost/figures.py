@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attn_inject.shown import Shown
 from attn_inject.sites.site import Site
 
 
@@ -155,7 +156,7 @@ def value(row: StatsRow, column: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stats:
+class Stats(Shown):
     """A cost table.
 
     Attributes:

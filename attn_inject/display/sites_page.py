@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 from attn_inject.display.grid import Table
 from attn_inject.display.numbers import plural
 from attn_inject.display.page import Part
 from attn_inject.display.rejections import rejection_grid
-from attn_inject.sites.site import Site, Sites
+from attn_inject.sites.site import Rejection, Site
 
 
-def sites_page(model: str, found: Sites) -> list[Part]:
+class Found(Protocol):
+    """Sites and rejected candidates."""
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """What was found."""
+
+    @property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """What was not, with reasons."""
+
+
+def sites_page(model: str, found: Found) -> list[Part]:
     """The page that `sites` prints: every site, then the rejections grouped by reason."""
     page: list[Part] = [
         f"{plural(len(found.sites), 'site')} in {model}, {plural(len(found.rejected), 'candidate')} rejected"
@@ -42,7 +54,7 @@ def _remarks(site: Site) -> str:
     return ", ".join(remarks)
 
 
-def sites_document(model: str, found: Sites) -> dict[str, Any]:
+def sites_document(model: str, found: Found) -> dict[str, Any]:
     """The document of `sites --json`: `{"model", "sites": [...], "rejected": [{"name", "reason"}]}`."""
     return {
         "model": model,

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from attn_inject import models
 from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.cost.count import Counted, count
 from attn_inject.errors import UsageError
+from attn_inject.operate.load_model import load_model
 from attn_inject.operate.model_names import Model, expand
-from attn_inject.operate.pipeline import load_model
 from attn_inject.surgery.apply import spec_label
 from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.versions import versions
 
 
 def compare(a: Model, b: Model) -> Comparison:
@@ -29,7 +29,7 @@ def compare(a: Model, b: Model) -> Comparison:
         ModelError: A model cannot be built or run.
         FileError: A saved file is unreadable or untrusted.
     """
-    return Comparison(a=_side(a), b=_side(b), versions=models.versions())
+    return Comparison(a=_side(a), b=_side(b), versions=versions())
 
 
 def _side(model: Model) -> Side:

@@ -1,39 +1,30 @@
-"""The public API: one function per thing that a person asks. The command line is its first user."""
+"""The front door: insert attention into a model, or see where it could go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
-from attn_inject.operate.pipeline import Injected, copied, load_model, modify
+from attn_inject.operate.edits import plan_edits
+from attn_inject.operate.injected import Injected
+from attn_inject.operate.load_model import ProgressCallback, copied, load_model, name_of
 from attn_inject.operate.saving import save_checked
-from attn_inject.request import AttentionSpec, ModelRequest, as_globs, check_kept, make_plan
+from attn_inject.operate.searched import SearchedModel
+from attn_inject.operate.sites import Sites
+from attn_inject.request import Attention, ModelRequest, Plan, PlanOptions, as_globs, check_kept
 from attn_inject.sites.finder import find
-from attn_inject.sites.site import Sites
-
-Attention = str | AttentionSpec | Sequence[str | AttentionSpec]
+from attn_inject.surgery.decide import search
 
 
 def inject(
     model: nn.Module | str | ModelRequest,
-    attention: Attention,
+    attention: Attention | Plan,
     *,
-    placement: str = "after",
-    where: str | Sequence[str] = (),
-    skip: str | Sequence[str] = (),
-    stage: int | Sequence[int] = (),
-    blocks: str = "residual",
-    at: str | Sequence[str] = (),
-    start: str = "auto",
-    stem: bool = False,
-    strict: bool = False,
-    check: str = "full",
-    seed: int = 0,
     inplace: bool = False,
     example_input: Any = None,
     input_size: Sequence[int] | None = None,
@@ -42,46 +33,54 @@ def inject(
     keep_replaced: bool = False,
     force: bool = False,
     dry_run: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Unpack[PlanOptions],
 ) -> Injected:
-    """Write an attention module into a model, after each residual block, and prove that it survived.
+    """Insert an attention module into a model, after each residual block, and prove that it survived.
 
     Args:
         model: A module, a name (`resnet50`, `package.module:factory`, a saved file) or a request.
-        attention: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several; the first that matches serves.
-        placement: A key of `plan.PLACEMENTS`.
-        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
-        blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
-        at: Globs of modules to take instead of residual blocks.
-        start: `identity` (bit-equal until trained), `paper`, or `auto`: identity if there are weights.
-        stem: Whether to replace the stem too (`replace-conv` with SASA).
-        strict: Whether a site that cannot take its module is an error instead of a skip.
-        check: `full`, `structure` or `off`; `seed` is of the checks and of new parameters.
+        attention: `NAME`, `NAME:option=value`, `GLOB=NAME`, a class, or several; the first whose glob
+            matches a site serves it. Or a whole `Plan`.
         inplace: Whether to edit the given module itself instead of a copy.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; or `input_size`,
             (C, H, W) in pixels.
         out: File to save to, after the checks; `only="attention"` keeps just that and
             `keep_replaced` what was replaced (see `save`), `force` lets it replace another.
         dry_run: Whether to stop before anything is touched; `progress` is told what happens next.
+        options: The fields of a `Plan`: `placement`, a key of `request.PLACEMENTS`; `where` and `skip`,
+            globs of sites to keep and to leave out; `stage`, numbers to keep, from 1; `blocks`,
+            `residual`, or `family` to add siblings of the same class without a shortcut; `at`, globs of
+            modules to take instead of residual blocks; `start`, `identity` (bit-equal until trained),
+            `paper`, or `auto`: identity if there are weights; `stem`, whether to replace the stem too
+            (`replace-conv` with SASA); `strict`, whether a site that cannot take its module is an error
+            instead of a skip; `check`, `full`, `structure` or `off`; `seed` of the checks and of new
+            parameters.
 
     Raises:
         AttnInjectError: Its subclasses say what could not be had, found, fitted, proven or written.
     """
-    more = {"stem": stem, "strict": strict, "check": check, "seed": seed}
-    plan = make_plan(attention, placement, where, skip, stage, blocks, at, start, **more)
+    plan = Plan.of(attention, **options)
     progress = progress or (lambda _: None)
     check_kept(only)
     if out is not None and not dry_run:
         check_suffix(out)
         check_writable(out, force=force)
     progress("building the model")
-    loaded = load_model(
-        model, shapes_only=dry_run, example_input=example_input, input_size=input_size, seed=seed
-    )
+    how = {"example_input": example_input, "input_size": input_size, "seed": plan.seed}
+    loaded = load_model(model, shapes_only=dry_run, **how)
     if isinstance(model, nn.Module) and not inplace and not dry_run:
         loaded = copied(loaded)
-    result = modify(loaded, plan, name=_name_of(model), dry_run=dry_run, progress=progress)
-    if out is None or dry_run:
+    progress("finding residual blocks")
+    found = search(loaded.model, loaded.inputs, plan)
+    searched = SearchedModel(name_of(model), loaded, found, reload=lambda: loaded)
+    edits = plan_edits(searched, plan, has_weights=loaded.has_weights)
+    progress("counting cost")
+    edits.count()
+    if dry_run:
+        return edits.preview()
+    result = edits.apply(progress=progress)
+    if out is None:
         return result
     progress("saving")
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
@@ -95,7 +94,7 @@ def find_sites(
     example_input: Any = None,
     input_size: Sequence[int] | None = None,
 ) -> Sites:
-    """Where attention would be written in, and what was refused and why; changes nothing.
+    """Where attention can be inserted, and what was rejected and why; changes nothing.
 
     Args:
         model: A module, a name or a request.
@@ -109,11 +108,13 @@ def find_sites(
         ModelError: The model cannot be built or run.
         NoSiteError: A glob of `at` matches no module.
     """
-    loaded = load_model(model, shapes_only=True, example_input=example_input, input_size=input_size)
-    return find(loaded.model, loaded.inputs, blocks=blocks, at=as_globs(at)).sites
+    how = {"example_input": example_input, "input_size": input_size}
+    loaded = load_model(model, shapes_only=True, **how)
+    findings = find(loaded.model, loaded.inputs, blocks=blocks, at=as_globs(at))
 
+    def reload() -> Any:
+        return copied(loaded) if isinstance(model, nn.Module) else load_model(model, **how)
 
-def _name_of(model: nn.Module | str | ModelRequest) -> str:
-    if isinstance(model, nn.Module):
-        return type(model).__name__
-    return model if isinstance(model, str) else model.name
+    searched = SearchedModel(name_of(model), loaded, findings, reload=reload)
+    sites = (found.site for found in findings.found)
+    return Sites(searched, sites, blocks=blocks, at=as_globs(at))

@@ -12,16 +12,18 @@ from attn_inject.cost.figures import StatsRow, Timing
 from attn_inject.cost.latency import Conditions, time_in_turn
 from attn_inject.cost.training_memory import training_step_bytes
 from attn_inject.errors import ModelError
+from attn_inject.operate.edits import Edits
+from attn_inject.operate.load_model import copied, load_model
 from attn_inject.operate.model_names import Wanted
-from attn_inject.operate.pipeline import copied, load_model
-from attn_inject.operate.planned_cost import PlannedCost
-from attn_inject.operate.subjects import Subject
+from attn_inject.operate.searched import SearchedModel
 from attn_inject.surgery.apply import apply_edits
 
-Result = tuple[StatsRow, PlannedCost | None]  # None for the base, and for a row without figures
+Result = tuple[StatsRow, Edits | None]  # None for the base, and for a row without figures
 
 
-def timed(wanted: Wanted, subject: Subject, rows: Sequence[Result], conditions: Conditions) -> list[Result]:
+def timed(
+    wanted: Wanted, searched: SearchedModel, rows: Sequence[Result], conditions: Conditions
+) -> list[Result]:
     """The rows with latencies; each operated model is timed in turn with the base.
 
     Raises:
@@ -36,32 +38,32 @@ def timed(wanted: Wanted, subject: Subject, rows: Sequence[Result], conditions: 
     for row, result in rows:
         if result is not None:
             operated = copy.deepcopy(pristine)
-            apply_edits(operated, result.edits)
+            apply_edits(operated, result)
             of_base, latency = time_in_turn(
-                base, conditions.place(operated), subject.loaded.inputs, conditions
+                base, conditions.place(operated), searched.loaded.inputs, conditions
             )
             before.append(of_base)
             row = dataclasses.replace(row, latency=latency)
         after.append((row, result))
     if not before:
-        before.append(time_in_turn(base, base, subject.loaded.inputs, conditions)[0])
+        before.append(time_in_turn(base, base, searched.loaded.inputs, conditions)[0])
     usual = sorted(before, key=lambda timing: timing.median)[(len(before) - 1) // 2]
     return [
         (dataclasses.replace(row, latency=usual) if _is_base(row) else row, result) for row, result in after
     ]
 
 
-def weighed(subject: Subject, rows: Sequence[Result], conditions: Conditions) -> Iterator[Result]:
+def weighed(searched: SearchedModel, rows: Sequence[Result], conditions: Conditions) -> Iterator[Result]:
     """The rows with the peak memory of a training step of two samples or more; None where it is not known."""
-    base = _bytes(subject, subject.loaded.model, conditions)
+    base = _bytes(searched, searched.loaded.model, conditions)
     for row, result in rows:
         peak = None
         if _is_base(row):
             peak = base
         elif result is not None:
-            operated = copy.deepcopy(subject.loaded.model)
-            apply_edits(operated, result.edits)
-            peak = _bytes(subject, operated, conditions)
+            operated = copy.deepcopy(searched.loaded.model)
+            apply_edits(operated, result)
+            peak = _bytes(searched, operated, conditions)
         delta = None if peak is None or base is None else peak - base
         yield dataclasses.replace(row, memory=peak, delta_memory=delta), result
 
@@ -70,10 +72,10 @@ def _is_base(row: StatsRow) -> bool:
     return row.attention is None and row.reason is None
 
 
-def _bytes(subject: Subject, model: nn.Module, conditions: Conditions) -> int | None:
+def _bytes(searched: SearchedModel, model: nn.Module, conditions: Conditions) -> int | None:
     """None for a model that a training step on shapes alone cannot follow."""
     size = max(2, conditions.batch_size)
     try:
-        return training_step_bytes(model, subject.loaded.inputs, batch_size=size, dtype=conditions.kind)
+        return training_step_bytes(model, searched.loaded.inputs, batch_size=size, dtype=conditions.kind)
     except ModelError:
         return None

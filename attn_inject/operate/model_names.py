@@ -11,7 +11,7 @@ from torch import nn
 
 from attn_inject import models
 from attn_inject.errors import FileError, UsageError, unknown_name
-from attn_inject.operate.pipeline import is_saved_file
+from attn_inject.operate.load_model import is_saved_file
 from attn_inject.request import ModelRequest
 
 Model = nn.Module | str | ModelRequest

@@ -21,7 +21,9 @@ from attn_inject.files.structure_digest import state_digest, structure
 from attn_inject.files.tensors import attention_only
 from attn_inject.files.verified_origin import verified_origin
 from attn_inject.models.clone import deep_copy
-from attn_inject.operate.pipeline import Injected, load_model, require
+from attn_inject.operate.edits import require
+from attn_inject.operate.injected import Injected
+from attn_inject.operate.load_model import load_model
 from attn_inject.request import ModelRequest, check_kept
 from attn_inject.results import Check
 from attn_inject.surgery.inserted import inserted_modules, recorded_edits

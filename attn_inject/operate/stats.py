@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Unpack
 
 from attn_inject.attention import registry
 from attn_inject.cost.budget import Budget
@@ -12,18 +13,17 @@ from attn_inject.cost.count import Counted, by_frequency
 from attn_inject.cost.figures import Stats, StatsRow
 from attn_inject.cost.latency import Conditions
 from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
+from attn_inject.operate.edits import Edits, plan_edits
+from attn_inject.operate.load_model import ProgressCallback
 from attn_inject.operate.measure import Result, timed, weighed
 from attn_inject.operate.model_names import Model, Wanted, expand
-from attn_inject.operate.planned_cost import PlannedCost, operated
-from attn_inject.operate.subjects import Subject, subject_of
-from attn_inject.request import AttentionSpec, Plan, as_specs, make_plan
+from attn_inject.operate.searched import SearchedModel, search_shapes
+from attn_inject.request import Attention, Plan, SiteOptions, as_specs
 from attn_inject.versions import versions
-
-ProgressCallback = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Options:
+class _Wanted:
     """What is wanted of every model."""
 
     plans: Sequence[Plan]
@@ -36,15 +36,8 @@ class _Options:
 
 def stats(
     models: Model | Sequence[Model] = ("resnet50",),
-    attention: str | AttentionSpec | Sequence[str | AttentionSpec] | None = None,
+    attention: Attention | None = None,
     *,
-    placement: str = "after",
-    where: str | Sequence[str] = (),
-    skip: str | Sequence[str] = (),
-    stage: int | Sequence[int] = (),
-    blocks: str = "residual",
-    at: str | Sequence[str] = (),
-    start: str = "paper",
     strict: bool = False,
     per_site: bool = False,
     latency: bool = False,
@@ -55,6 +48,7 @@ def stats(
     compile: bool = False,
     budget: Budget | Mapping[str, str] | None = None,
     progress: ProgressCallback | None = None,
+    **options: Unpack[SiteOptions],
 ) -> Stats:
     """What each attention module would cost on each model; counting allocates no weights.
 
@@ -62,10 +56,6 @@ def stats(
         models: Modules, requests or names; a name may be a glob, `@list.txt` (one name a line), a saved
             file or `package.module:factory`.
         attention: The modules to compare, one row each; None means all that are known.
-        placement: As in `inject`, like the options that follow.
-        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
-        blocks: `residual` or `family`; `at` globs of modules to take instead of residual blocks.
-        start: `paper`, or `identity` to count its `alpha` too.
         strict: Whether an operation that no rule counts is an error.
         per_site: Whether each row lists what every inserted module costs.
         latency: Whether to build the models and time one forward, base and operated in turn.
@@ -73,6 +63,8 @@ def stats(
         device: Where to time; `batch_size`, `dtype` and `compile` (with `torch.compile`) say how.
         budget: Limits by quantity, `{"params": "+1%", "latency": "+5%"}`; rows beyond them are left out.
         progress: Told which model is counted next.
+        options: As in `inject`: `placement`, `where`, `skip`, `stage`, `blocks`, `at`, and `start`,
+            `paper` by default, or `identity` to count its `alpha` too.
 
     Returns:
         For each model the row of its base and one per attention module. What cannot be counted keeps its
@@ -85,11 +77,12 @@ def stats(
     specs = as_specs(attention if attention is not None else list(registry.entries()))
     for spec in specs:
         registry.find(spec.name)
+    options.setdefault("start", "paper")
     limits = budget if isinstance(budget, Budget) else Budget.parse(**dict(budget or {}))
     conditions = Conditions(device=device, batch_size=batch_size, dtype=dtype, compile=compile)
     conditions.check()
-    options = _Options(
-        plans=[make_plan(spec, placement, where, skip, stage, blocks, at, start) for spec in specs],
+    wanted = _Wanted(
+        plans=[Plan.of(spec, **options) for spec in specs],
         per_site=per_site,
         latency=latency or limits.needs_latency,
         memory=memory,
@@ -97,7 +90,7 @@ def stats(
         budget=limits,
     )
     uncounted: Counter[str] = Counter()
-    rows = list(_all_rows(expand(models), options, uncounted, progress))
+    rows = list(_all_rows(expand(models), wanted, uncounted, progress))
     if strict and uncounted:
         raise _not_counted(uncounted)
     rows = _within(limits, rows) if limits else rows
@@ -105,7 +98,7 @@ def stats(
 
 
 def _all_rows(
-    models: Sequence[Wanted], options: _Options, uncounted: Counter[str], progress: ProgressCallback | None
+    models: Sequence[Wanted], options: _Wanted, uncounted: Counter[str], progress: ProgressCallback | None
 ) -> Iterator[StatsRow]:
     for index, wanted in enumerate(models, 1):
         if progress is not None:
@@ -113,52 +106,53 @@ def _all_rows(
         yield from _rows(wanted, options, uncounted)
 
 
-def _rows(wanted: Wanted, options: _Options, uncounted: Counter[str]) -> list[StatsRow]:
+def _rows(wanted: Wanted, options: _Wanted, uncounted: Counter[str]) -> list[StatsRow]:
     try:
-        subject = subject_of(wanted, options.plans[0])
+        searched = search_shapes(wanted, options.plans[0])
     except ModelError as error:
         if not wanted.listed:
             raise
         return [StatsRow(model=wanted.name, source="", attention=None, placement=None, reason=error.message)]
-    uncounted.update(subject.base.uncounted)
-    rows: list[Result] = [(_base_row(subject), None)]
+    uncounted.update(searched.base.uncounted)
+    rows: list[Result] = [(_base_row(searched), None)]
     for plan in options.plans:
-        row, result = _row(subject, plan, per_site=options.per_site)
+        row, result = _row(searched, plan, per_site=options.per_site)
         rows.append((row, result))
         if result is not None:
-            uncounted.update(Counter(result.total.uncounted) - Counter(subject.base.uncounted))
+            uncounted.update(Counter(result.total.uncounted) - Counter(searched.base.uncounted))
     if options.latency:
         # What is too dear anyway need not be timed.
         worth = [(row, result if options.budget.admits(row) else None) for row, result in rows]
-        rows = timed(wanted, subject, worth, options.conditions)
+        rows = timed(wanted, searched, worth, options.conditions)
     if options.memory:
-        rows = list(weighed(subject, rows, options.conditions))
+        rows = list(weighed(searched, rows, options.conditions))
     return [row for row, _ in rows]
 
 
-def _row(subject: Subject, plan: Plan, *, per_site: bool) -> Result:
+def _row(searched: SearchedModel, plan: Plan, *, per_site: bool) -> Result:
     bare = StatsRow(
-        model=subject.name,
-        source=subject.source,
+        model=searched.name,
+        source=searched.source,
         attention=str(plan.attention[0]),
         placement=plan.placement,
     )
     try:
-        result = operated(subject, plan)
+        result = plan_edits(searched, plan, has_weights=False)
+        result.count()
     except (NoSiteError, FitError) as error:
         return dataclasses.replace(bare, reason=error.message), None
-    return _operated_row(bare, result, subject.base, per_site=per_site), result
+    return _operated_row(bare, result, searched.base, per_site=per_site), result
 
 
-def _base_row(subject: Subject) -> StatsRow:
-    bare = StatsRow(model=subject.name, source=subject.source, attention=None, placement=None)
-    return _with_figures(bare, subject.base, subject.base)
+def _base_row(searched: SearchedModel) -> StatsRow:
+    bare = StatsRow(model=searched.name, source=searched.source, attention=None, placement=None)
+    return _with_figures(bare, searched.base, searched.base)
 
 
-def _operated_row(bare: StatsRow, result: PlannedCost, base: Counted, *, per_site: bool) -> StatsRow:
+def _operated_row(bare: StatsRow, result: Edits, base: Counted, *, per_site: bool) -> StatsRow:
     row = _with_figures(bare, result.total, base)
     sites = result.site_costs() if per_site else ()
-    return dataclasses.replace(row, sites=len(result.edits), per_site=sites)
+    return dataclasses.replace(row, sites=len(result), per_site=sites)
 
 
 def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from attn_inject.sites.recording import ModuleCall, Recording
 from attn_inject.sites.residual import Addition
-from attn_inject.sites.site import Rejection, Site, Sites
+from attn_inject.sites.site import Rejection, Site
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,3 @@ class Findings:
     recording: Recording
     found: tuple[FoundSite, ...]
     rejected: tuple[Rejection, ...]
-
-    @property
-    def sites(self) -> Sites:
-        """The public part."""
-        return Sites(sites=tuple(item.site for item in self.found), rejected=self.rejected)

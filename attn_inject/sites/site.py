@@ -51,11 +51,3 @@ class Rejection:
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sites:
-    """Every site of a model and every rejected candidate."""
-
-    sites: tuple[Site, ...]
-    rejected: tuple[Rejection, ...]

@@ -24,6 +24,7 @@ from attn_inject.sites.selection import select
 from attn_inject.sites.site import Rejection, Site
 from attn_inject.surgery.apply import free_name, refusal
 from attn_inject.surgery.edit import Edit
+from attn_inject.surgery.inserted import operations
 from attn_inject.surgery.placements import targets
 from attn_inject.surgery.placements.paper import Assignment, assign, note, replaces
 from attn_inject.surgery.placements.replace_attention import attention_of
@@ -155,8 +156,10 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
             f"{plan.placement}; {first.name}, for one: {first.reason}.",
             hint="Another --placement or another module may fit; `attn-inject sites MODEL` shows the sites.",
         )
+    refuse_nested(edits)
     stem, enlarged = decide_stem(findings.recording, plan.attention[0]) if plan.stem else ((), ())
-    completed = tuple(_with_removed(model, edit) for edit in (*stem, *edits))
+    operation = operations(model)
+    completed = tuple(_completed(model, edit, operation) for edit in (*stem, *edits))
     return Decision(completed, tuple(skipped), enlarged)
 
 
@@ -171,11 +174,32 @@ def _require_use(plan: Plan, selected: Sequence[FoundSite]) -> None:
             )
 
 
-def _with_removed(model: nn.Module, edit: Edit) -> Edit:
-    """A replacing edit with the state-dict keys that go."""
-    if not edit.replaces:
-        return edit
-    return dataclasses.replace(edit, removed=tuple(model.get_submodule(edit.name).state_dict()))
+def refuse_nested(edits: Sequence[Edit]) -> None:
+    """Refuse two edits in one operation that are of one module, or of one inside the other.
+
+    Raises:
+        FitError: Names both.
+    """
+    names = {edit.name for edit in edits}
+    for edit in edits:
+        parts = edit.name.split(".")
+        around = [above for end in range(1, len(parts)) if (above := ".".join(parts[:end])) in names]
+        if around:
+            raise FitError(
+                f"{around[0]} and {edit.name}, which is inside it, are both selected.",
+                hint="Choose one of them, with a narrower glob or --skip; or insert one after the other.",
+            )
+    if len(names) < len(edits):
+        twice = next(name for name in names if sum(edit.name == name for edit in edits) > 1)
+        raise FitError(
+            f"{twice} is selected twice.", hint="Insert one module first, then search again for the other."
+        )
+
+
+def _completed(model: nn.Module, edit: Edit, operation: int) -> Edit:
+    """An edit with the number of its operation and, where it replaces, the state-dict keys that go."""
+    removed = tuple(model.get_submodule(edit.name).state_dict()) if edit.replaces else ()
+    return dataclasses.replace(edit, operation=operation, removed=removed)
 
 
 def _decide_one(model: nn.Module, findings: Findings, item: Assignment, start: str) -> list[Edit | Rejection]:

@@ -18,8 +18,9 @@ start up to rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
-from attn_inject.request import AttentionSpec, make_plan
+from attn_inject.request import Attention, EditOptions, Plan
 from attn_inject.timm import names
 from attn_inject.timm.architecture import Architecture
 
@@ -30,17 +31,9 @@ def register(
     name: str,
     *,
     base: str,
-    attn: str | AttentionSpec | Sequence[str | AttentionSpec],
-    placement: str = "after",
-    where: str | Sequence[str] = (),
-    skip: str | Sequence[str] = (),
-    stage: int | Sequence[int] = (),
-    blocks: str = "residual",
-    at: str | Sequence[str] = (),
-    start: str = "auto",
-    stem: bool = False,
-    strict: bool = False,
+    attn: Attention,
     input_size: Sequence[int] | None = None,
+    **options: Unpack[EditOptions],
 ) -> None:
     """Give an operated architecture a name in timm.
 
@@ -50,23 +43,16 @@ def register(
         name: Letters, digits and `_`; no `.`, with which a pretrained tag begins.
         base: The architecture in timm that is operated; its pretrained tags become the new name's.
         attn: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several, as for `attn_inject.inject`.
-        placement: A key of `plan.PLACEMENTS`.
-        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
-        blocks: `residual`, or `family` to add siblings of the same class without a shortcut.
-        at: Globs of modules to take instead of residual blocks.
-        start: `auto` (`alpha` is zero with pretrained weights, else one), `identity` (always zero) or
-            `paper` (no `alpha`, as where a module is replaced).
-        stem: Whether to replace the stem too (`replace-conv` of modules that have one).
-        strict: Whether a site that cannot take its module is an error instead of a skip.
         input_size: (C, H, W) in pixels, where it is not the one that timm has for the base.
+        options: As in `attn_inject.inject`: `placement`, `where`, `skip`, `stage`, `blocks`, `at`, `stem`,
+            `strict`, and `start`: `auto` (`alpha` is zero with pretrained weights, else one), `identity`
+            (always zero) or `paper` (no `alpha`, as where a module is replaced).
 
     Raises:
         UsageError: The name is malformed or taken.
         UnknownNameError: No such base, attention module or placement.
     """
-    plan = make_plan(
-        attn, placement, where, skip, stage, blocks, at, start, stem=stem, strict=strict, check="off"
-    )
+    plan = Plan.of(attn, **options, check="off")
     size = tuple(input_size) if input_size is not None else None
     names.register(Architecture(name=name, base=base, plan=plan, input_size=size))
 

@@ -19,7 +19,6 @@ from attn_inject.request import Plan, to_dict
 from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.decide import decide, resolve_start, search
 from attn_inject.surgery.edit import Edit
-from attn_inject.surgery.inserted import operations
 from attn_inject.surgery.origin import Origin, attach_origin, origin_of
 from attn_inject.timm import attention_weights
 
@@ -75,10 +74,8 @@ class Architecture:
         # With weights or without, so that the state dict depends on the name alone.
         start = resolve_start(self.plan, has_weights=True)
         decision = decide(model, search(model, inputs, self.plan), self.plan, start=start)
-        number = operations(model)
-        edits = tuple(dataclasses.replace(edit, operation=number) for edit in decision.edits)
-        apply_edits(model, edits)
-        return edits
+        apply_edits(model, decision.edits)
+        return decision.edits
 
     def _origin(self, earlier: Origin | None, arguments: Mapping[str, Any]) -> Origin:
         """What the model is to know about itself, so that `attn_inject.save` can keep it."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
-from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept, make_plan
+from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept
 from attn_inject.trust import GivenName, refuse_own_trust, require_trust
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
@@ -242,10 +242,10 @@ def _told_at(where: str) -> Iterator[None]:
 def _made_entry(options: Mapping[str, Any], models: tuple[str, ...]) -> ZooEntry:
     if not models:
         raise UsageError("No model is named.", hint="Give names or globs, for example resnet18 'regnety_*'.")
-    wishes = {name: options.get(name, default) for name, default in _PLAN_DEFAULTS.items()}
-    several = {name: options.get(name, ()) for name in ("where", "skip", "stage", "at")}
+    chosen: dict[str, Any] = {name: options.get(name, default) for name, default in _PLAN_DEFAULTS.items()}
+    several: dict[str, Any] = {name: options.get(name, ()) for name in ("where", "skip", "stage", "at")}
     plans = [
-        make_plan(specs, **wishes, **several, **{n: options.get(n, False) for n in ("stem", "strict")})
+        Plan.of(specs, **chosen, **several, **{n: options.get(n, False) for n in ("stem", "strict")})
         for specs in _modules(options)
     ]
     form = options.get("format", FORMATS[0]).removeprefix(".")

@@ -72,7 +72,7 @@ def find_models(
 def _matching(text: str) -> list[tuple[str, str]]:
     from attn_inject.models import model_names
     from attn_inject.models.names import resolve
-    from attn_inject.operate.pipeline import is_saved_file
+    from attn_inject.operate.load_model import is_saved_file
 
     if is_saved_file(text):
         return [("file", text)]
@@ -96,7 +96,7 @@ def size_model(request: ModelRequest, progress: ProgressCallback) -> dict[str, i
     Raises:
         AttnInjectError: It cannot be built.
     """
-    from attn_inject.operate.pipeline import is_saved_file, load_model
+    from attn_inject.operate.load_model import is_saved_file, load_model
 
     if is_saved_file(request.name):
         return {"bytes": Path(request.name).stat().st_size}
@@ -156,16 +156,11 @@ def convert_model(
 def _converted(
     request: ModelRequest, plan: Plan, path: Path, keeping: Mapping[str, Any], progress: ProgressCallback
 ) -> dict[str, Any]:
-    from attn_inject.operate.pipeline import load_model, modify
-    from attn_inject.operate.saving import save_checked
+    from attn_inject.operate.inject import inject
 
-    progress("building the model")
-    injected = modify(load_model(request, seed=plan.seed), plan, name=request.name, progress=progress)
-    progress("saving")
-    report = save_checked(injected, path, force=True, **keeping).report
+    result = inject(request, plan, out=path, force=True, progress=progress, **keeping).report.to_json()
     with open(path, "rb") as written:
         stored = read_whole(written)
-    result = report.to_json()
     return {"result": result, "digest": stored.digest, "size": stored.size, "versions": result["versions"]}
 
 

@@ -22,7 +22,7 @@ from torch import nn
 import attn_inject
 from attn_inject.attention import registry
 from attn_inject.cost import shapes_only, site_cost
-from attn_inject.operate import subjects
+from attn_inject.operate import searched
 from attn_inject.surgery import decide
 
 BACKBONES = (
@@ -95,7 +95,7 @@ def ten_backbones(rounds: int) -> None:
 
 def forget() -> None:
     """As in a new process, but for the imports."""
-    for known in (subjects._KNOWN, site_cost._COUNTED, shapes_only._ANSWERS, decide._TRIED):
+    for known in (searched._KNOWN, site_cost._COUNTED, shapes_only._ANSWERS, decide._TRIED):
         known.clear()  # type: ignore[attr-defined]
 
 

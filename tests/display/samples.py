@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 from attn_inject.attention.registry import Entry
 from attn_inject.cost.budget import Fit
@@ -10,7 +11,7 @@ from attn_inject.cost.cost import Cost
 from attn_inject.cost.figures import SiteCost, Stats, StatsRow, Timing
 from attn_inject.request import Plan, as_specs, to_dict
 from attn_inject.results import Check, Insertion, Report
-from attn_inject.sites.site import Rejection, Site, Sites
+from attn_inject.sites.site import Rejection, Site
 
 SHAPES = {1: (256, 56, 3), 2: (512, 28, 4), 3: (1024, 14, 6), 4: (2048, 7, 3)}
 VERSIONS = {
@@ -115,7 +116,7 @@ def awkward_report() -> Report:
     )
 
 
-def vit_sites() -> Sites:
+def vit_sites() -> SimpleNamespace:
     """A ViT with class tokens and a rejected candidate; one block called twice, one with a tuple."""
     blocks = [
         Site(name=f"blocks.{i}", block="Block", layout="NLC", channels=192, height=14, width=14, prefix=1)
@@ -133,7 +134,7 @@ def vit_sites() -> Sites:
         element=1,
     )
     reasons = [Rejection(name="patch_embed", reason="a position embedding is added, no branch with a weight")]
-    return Sites(sites=(*blocks, odd), rejected=tuple(reasons))
+    return SimpleNamespace(sites=(*blocks, odd), rejected=tuple(reasons))
 
 
 def resnet_stats() -> Stats:

@@ -163,12 +163,12 @@ def test_operations_follow_one_another(tmp_path, modified, by):
 
 def test_a_failed_second_operation_leaves_the_first(modified, monkeypatch):
     before = output(modified)
-    monkeypatch.setattr("attn_inject.operate.pipeline.prove_all", lambda *args, **kwargs: ())
+    monkeypatch.setattr("attn_inject.operate.edits.prove_all", lambda *args, **kwargs: ())
 
     def fail(checks):
         raise CheckFailedError("no")
 
-    monkeypatch.setattr("attn_inject.operate.pipeline.require", fail)
+    monkeypatch.setattr("attn_inject.operate.edits.require", fail)
     with pytest.raises(CheckFailedError):
         attn_inject.inject(modified, "sa", inplace=True)
     monkeypatch.undo()

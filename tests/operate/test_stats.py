@@ -16,10 +16,10 @@ from attn_inject.cost.count import count
 from attn_inject.cost.figures import value
 from attn_inject.cost.handles import flop_handles
 from attn_inject.errors import CheckFailedError, ModelError, NoSiteError, UnknownNameError, UsageError
-from attn_inject.operate import subjects
+from attn_inject.operate import searched
+from attn_inject.operate.edits import plan_edits
 from attn_inject.operate.model_names import expand
-from attn_inject.operate.planned_cost import modified
-from attn_inject.operate.subjects import subject_of
+from attn_inject.operate.searched import search_shapes
 from attn_inject.request import Plan, as_specs
 from attn_inject.surgery.apply import apply_edits
 from tests.operate.sweep import MODELS, differences
@@ -35,7 +35,7 @@ def counted(monkeypatch):
     """The classes of what was really traced; nothing is known from before."""
     traced = []
     original = counting._count
-    for known in (site_cost._COUNTED, subjects._KNOWN):
+    for known in (site_cost._COUNTED, searched._KNOWN):
         known.clear()
     monkeypatch.setattr(
         counting,
@@ -54,13 +54,13 @@ def test_a_row_is_what_fvcore_says_of_the_real_operated_model(attention):
 def test_a_row_is_what_the_whole_operated_model_costs(name, attention):
     row = attn_inject.stats([name], attention).rows[1]
     plan = Plan(attention=as_specs(attention))
-    subject = subject_of(expand(name)[0], plan)
-    result = modified(subject, plan)
+    subject = search_shapes(expand(name)[0], plan)
+    result = plan_edits(subject, plan, has_weights=False)
     model = copy.deepcopy(subject.loaded.model)
-    apply_edits(model, result.edits)
+    apply_edits(model, result)
     total = count(model, subject.loaded.inputs)
     assert Cost(params=row.params, flops=row.flops, activations=row.activations) == total.cost
-    assert row.sites == len(result.edits) > 0
+    assert row.sites == len(result) > 0
     assert row.gate_operations == total.elementwise.operations - subject.base.elementwise.operations
     assert row.gate_bytes == total.elementwise.moved - subject.base.elementwise.moved
     assert result.total.uncounted == total.uncounted
@@ -95,7 +95,7 @@ def test_sites_add_up_to_the_row():
 
 
 def test_what_is_taken_out_is_subtracted():
-    subject = subject_of(expand("test_resnet")[0], Plan(attention=as_specs("se")))
+    subject = search_shapes(expand("test_resnet")[0], Plan(attention=as_specs("se")))
     block = subject.loaded.model.get_submodule("layer3.0.conv2")
     shape = (1, block.in_channels, 20, 20)
     part = subject.base.by_module["layer3.0.conv2"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attn_inject.models.inputs import InputSpec
-from attn_inject.operate.pipeline import load_model
+from attn_inject.operate.load_model import load_model
 from attn_inject.sites.finder import find
 from tests.nets import build, find_in
 

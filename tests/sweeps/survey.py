@@ -15,7 +15,7 @@ import torch
 import attn_inject
 from attn_inject import models
 from attn_inject.errors import AttnInjectError, FitError, NoSiteError
-from attn_inject.operate.pipeline import load_model
+from attn_inject.operate.load_model import load_model
 from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings
 from attn_inject.surgery.placements import INNER, targets

@@ -10,12 +10,15 @@ from typing import Any
 import attn_inject
 from attn_inject import results
 from attn_inject.cost import budget, comparison, cost, figures
+from attn_inject.operate import edits, sites
 from attn_inject.sites import site
 from tests.docs.writers.markdown import docstring
 
 VALUES = {
     results: ("Report", "Insertion", "Check"),
-    site: ("Site", "Rejection", "Sites"),
+    site: ("Site", "Rejection"),
+    sites: ("Sites",),
+    edits: ("Edits",),
     cost: ("Cost",),
     figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
     budget: ("Budget", "Fit"),

@@ -1,0 +1,325 @@
+"""What will be inserted into a model: decided and not yet done. A dry run prints it, `apply` does it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from attn_inject.checks.reference import reference_outputs, reference_shapes
+from attn_inject.checks.runner import prove_all, prove_structure
+from attn_inject.cost.budget import Budget
+from attn_inject.cost.cost import Cost
+from attn_inject.cost.count import Counted
+from attn_inject.cost.figures import SiteCost
+from attn_inject.cost.site_cost import module_count, with_sites
+from attn_inject.errors import CheckFailedError, NoSiteError, UsageError
+from attn_inject.models.loaded import LoadedModel
+from attn_inject.models.randomness import seeded
+from attn_inject.operate.injected import Injected
+from attn_inject.operate.load_model import ProgressCallback
+from attn_inject.operate.searched import SearchedModel
+from attn_inject.request import Plan, to_dict
+from attn_inject.results import Check, Insertion, Report
+from attn_inject.shown import Shown
+from attn_inject.sites.site import Rejection, Site
+from attn_inject.surgery.apply import apply_edits, build_on_meta, spec_label
+from attn_inject.surgery.decide import Decision, decide, notes_of, refuse_nested, resolve_start
+from attn_inject.surgery.edit import Edit
+from attn_inject.surgery.inserted import AttnInject
+from attn_inject.surgery.origin import Origin, attach_origin, origin_of
+from attn_inject.surgery.removal import undo
+from attn_inject.versions import versions
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Edits(Shown):
+    """Edits of one model, with their cost; nothing is touched until `apply`.
+
+    Attributes:
+        searched: The model and its sites.
+        plans: What was asked, one plan for each sum's part.
+        start: `identity` or `paper`.
+        decision: The edits, and what was skipped.
+    """
+
+    searched: SearchedModel
+    plans: tuple[Plan, ...]
+    start: str
+    decision: Decision
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked; of a sum, the first part."""
+        return self.plans[0]
+
+    def __len__(self) -> int:
+        return len(self.decision.edits)
+
+    def __iter__(self) -> Iterator[Edit]:
+        return iter(self.decision.edits)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} edits of {self.searched.name}>"
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where modules go; layout, channels and size are those that they act on."""
+        return tuple(edit.site for edit in self)
+
+    @property
+    def skipped(self) -> tuple[Rejection, ...]:
+        """Selected sites that cannot take their module, with reasons."""
+        return self.decision.skipped
+
+    @cached_property
+    def modules(self) -> tuple[AttnInject, ...]:
+        """What each edit inserts, on the meta device; equal ones are one object."""
+        return build_on_meta(self.decision.edits)
+
+    @cached_property
+    def total(self) -> Counted:
+        """What the modified model costs: the base plus the modules, less what they replace."""
+        model = self.searched.model
+        added, removed = self.decision.added(model, self.modules), self.decision.removed(model)
+        return with_sites(self.searched.base, added, removed=removed)
+
+    @property
+    def cost(self) -> Cost:
+        """What is added to one forward of one sample."""
+        return self.total.cost - self.searched.base.cost
+
+    def site_costs(self) -> tuple[SiteCost, ...]:
+        """What each module costs over all its calls."""
+        return tuple(map(_site_cost, self.decision.edits, self.modules))
+
+    def __add__(self, other: Edits) -> Edits:
+        """Both in one operation; they must be of the same search and of different blocks.
+
+        Raises:
+            UsageError: They are of two searches, or start differently.
+            FitError: Two edits are of one block, or of one inside the other.
+        """
+        if self.searched is not other.searched:
+            raise UsageError(
+                "The two edits are of two searches, whose sites may differ.",
+                hint="Take both from one find_sites(model).",
+            )
+        if self.start != other.start:
+            raise UsageError(
+                f"One starts as {self.start}, the other as {other.start}.", hint="Name start= for both."
+            )
+        mine, theirs = self.decision, other.decision
+        refuse_nested((*mine.edits, *theirs.edits))
+        decision = Decision(
+            (*mine.edits, *theirs.edits),
+            (*mine.skipped, *theirs.skipped),
+            (*mine.enlarged, *theirs.enlarged),
+        )
+        return dataclasses.replace(self, plans=(*self.plans, *other.plans), decision=decision)
+
+    def only(self, keep: Callable[[Edit], bool]) -> Edits:
+        """Those that `keep` says yes to."""
+        kept = tuple(edit for edit in self if keep(edit))
+        return dataclasses.replace(self, decision=dataclasses.replace(self.decision, edits=kept))
+
+    def fit(self, budget: Budget | None = None, **limits: str) -> Edits:
+        """As many of them as a budget allows, the last block first; one that costs too much is passed over.
+
+        Args:
+            budget: Limits, or by quantity: `max_params="+1%"`, `max_flops`, `max_activations`.
+            limits: See `budget`.
+
+        Raises:
+            UsageError: There is no limit, or one of latency, which is measured for a whole model.
+            NoSiteError: None is within the budget.
+        """
+        budget = budget or Budget.parse(**{key.removeprefix("max_"): text for key, text in limits.items()})
+        budget.require_counted()
+        base = self.searched.base.cost
+        alone = {edit.path: self._alone(edit).cost for edit in self}
+        chosen: set[str] = set()
+        result = base
+        for edit in reversed(self.decision.edits):
+            if not budget.exceeded(result + alone[edit.path], base):
+                chosen.add(edit.path)
+                result += alone[edit.path]
+        if not chosen:
+            raise self._nothing_fits(budget, alone)
+        return self.only(lambda edit: edit.path in chosen)
+
+    def _alone(self, edit: Edit) -> Edits:
+        return dataclasses.replace(self, decision=Decision((edit,), ()))
+
+    def _nothing_fits(self, budget: Budget, alone: Mapping[str, Cost]) -> NoSiteError:
+        quantity = next(iter(budget.limits))
+        cheapest = min(self, key=lambda edit: int(getattr(alone[edit.path], quantity)))
+        cost, spec = alone[cheapest.path], self.plan.attention[0]
+        return NoSiteError(
+            f"Not one block of {self.searched.name} can take {spec} within {budget}. The cheapest is "
+            f"{cheapest.name} with {cost.params:,} params and {cost.flops:,} flops more.",
+            hint="Raise the limit, or choose a lighter module: `attn-inject stats MODEL --sort params`.",
+        )
+
+    def count(self) -> Counted:
+        """What the modified model costs; counted once."""
+        return self.total
+
+    def preview(self) -> Injected:
+        """The same as `apply` returns, with the untouched model: nothing is inserted or proven."""
+        return self._result(self.searched.loaded, self.plan, ())
+
+    def report(self, *, checks: tuple[Check, ...] = ()) -> Report:
+        """What is done and what it costs, as the command line prints it."""
+        searched, plans = self.searched, self.plans
+        notes = dict.fromkeys(note for plan in plans for note in notes_of(plan, self.decision))
+        specs = dict.fromkeys(str(spec) for plan in plans for spec in plan.attention)
+        return Report(
+            model=searched.name,
+            source=searched.source,
+            attention=tuple(specs),
+            placement=", ".join(dict.fromkeys(plan.placement for plan in plans)),
+            start=self.start,
+            input_size=searched.loaded.inputs.size,
+            insertions=tuple(map(_insertion, self.decision.edits, self.modules)),
+            rejected=(*self.skipped, *searched.findings.rejected),
+            removed=self.decision.removed_keys,
+            base=searched.base.cost,
+            result=self.total.cost,
+            uncounted=self.total.uncounted,
+            checks=checks,
+            versions=versions(),
+            notes=(*searched.loaded.notes, *notes),
+        )
+
+    def apply(
+        self,
+        *,
+        check: str | None = None,
+        inplace: bool = False,
+        progress: ProgressCallback = lambda _: None,
+    ) -> Injected:
+        """Insert the modules and prove the result.
+
+        Args:
+            check: `full`, `structure` or `off`; None for the plan's own.
+            inplace: Whether to edit the searched model itself, where it was given as an object; else a copy.
+            progress: Told what happens next.
+
+        Raises:
+            ModelError: The model cannot be copied or does not run.
+            CheckFailedError: The modified model failed a check; a model in place is as it was.
+        """
+        plan = self.plan if check is None else Plan.of(self.plan, check=check)
+        loaded = self.searched.loaded if inplace else self.searched.reload()
+        checks = self._insert(loaded, plan, progress)
+        earlier = origin_of(loaded.model)
+        asked = [to_dict(dataclasses.replace(part, start=self.start)) for part in self.plans]
+        plans = (*(earlier.plans if earlier else ()), *asked)
+        attach_origin(loaded.model, Origin(loaded.provenance, plans))
+        return self._result(loaded, plan, checks)
+
+    def _result(self, loaded: LoadedModel, plan: Plan, checks: tuple[Check, ...]) -> Injected:
+        return Injected(
+            model=loaded.model,
+            report=self.report(checks=checks),
+            edits=self.decision.edits,
+            loaded=loaded,
+            plan=plan,
+        )
+
+    def _insert(self, loaded: LoadedModel, plan: Plan, progress: ProgressCallback) -> tuple[Check, ...]:
+        model = loaded.model
+        proof = None
+        if plan.check != "off":
+            progress("noting what the untouched model does")
+            proof = self._proof(loaded, plan)
+        progress("inserting attention modules")
+        try:
+            with seeded(plan.seed):
+                apply_edits(model, self.decision.edits)
+            if proof is None:
+                return ()
+            progress("checking")
+            checks = proof()
+            require(checks)
+        except BaseException:
+            undo(model, [edit for edit in self if _is_inserted(model, edit)])
+            raise
+        return checks
+
+    def _proof(self, loaded: LoadedModel, plan: Plan) -> Callable[[], tuple[Check, ...]]:
+        """Note the untouched model now; what is returned compares the modified one with it."""
+        model, inputs = loaded.model, loaded.inputs
+        calls = {edit.path: edit.site.calls for edit in self}
+        removed = self.decision.removed_keys
+        if plan.check == "structure":
+            known = reference_shapes(model, self.searched.findings.recording)
+            return lambda: prove_structure(model, inputs, known, calls=calls, removed=removed)
+        before = reference_outputs(model, inputs, seed=plan.seed)
+        identity = self.start == "identity"
+        return lambda: prove_all(model, inputs, before, calls=calls, identity=identity, removed=removed)
+
+
+def plan_edits(searched: SearchedModel, plan: Plan, *, has_weights: bool) -> Edits:
+    """Decide what a plan does to a model.
+
+    Args:
+        searched: The model and its sites.
+        plan: What is asked.
+        has_weights: Whether the start `auto` is the identity.
+
+    Raises:
+        NoSiteError: The plan selects no site.
+        FitError: No selected site can take its module.
+    """
+    findings = searched.findings
+    start = resolve_start(plan, has_weights=has_weights)
+    decision = decide(searched.model, findings, plan, start=start)
+    return Edits(searched=searched, plans=(plan,), start=start, decision=decision)
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Raise if a check failed.
+
+    Raises:
+        CheckFailedError: Names the check and what it found.
+    """
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise CheckFailedError(
+            f"{len(failed)} of {len(checks)} checks failed. "
+            + " ".join(f"{check.name}: {check.detail}." for check in failed),
+            hint="Nothing was saved. Another --placement, or --skip GLOB, may avoid the block at fault.",
+        )
+
+
+def _is_inserted(model: nn.Module, edit: Edit) -> bool:
+    return edit.module in model.get_submodule(edit.name)._modules
+
+
+def _insertion(edit: Edit, module: AttnInject) -> Insertion:
+    return Insertion(
+        site=edit.site,
+        attention=spec_label(edit),
+        module=edit.path,
+        cost=module_count(module, edit.shape).cost.times(edit.site.calls),
+        note=edit.note,
+    )
+
+
+def _site_cost(edit: Edit, module: AttnInject) -> SiteCost:
+    one = module_count(module, edit.shape)
+    cost, elementwise = one.cost.times(edit.site.calls), one.elementwise.times(edit.site.calls)
+    return SiteCost(
+        site=edit.site,
+        attention=spec_label(edit),
+        params=cost.params,
+        flops=cost.flops,
+        activations=cost.activations,
+        gate_operations=elementwise.operations,
+        gate_bytes=elementwise.moved,
+    )

@@ -1,0 +1,64 @@
+"""A modified model with everything that was done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from attn_inject.cost.cost import Cost
+from attn_inject.models.loaded import LoadedModel
+from attn_inject.request import Plan
+from attn_inject.results import Report
+from attn_inject.shown import Shown
+from attn_inject.sites.site import Rejection, Site
+from attn_inject.surgery.edit import Edit
+from attn_inject.surgery.inserted import recorded_edits
+from attn_inject.surgery.origin import origin_of
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Injected(Shown):
+    """An operated model with everything that was done to it.
+
+    Attributes:
+        model: The operated model; after a dry run the untouched one.
+        report: What was done, proven and counted.
+        edits: The edits, enough to repeat them on an empty copy of the architecture.
+        loaded: The model's source, and how to call it.
+        plan: What was asked.
+    """
+
+    model: nn.Module
+    report: Report
+    edits: tuple[Edit, ...]
+    loaded: LoadedModel
+    plan: Plan
+
+    def __repr__(self) -> str:
+        """One line; the attributes' own would fill pages."""
+        report = self.report
+        what = f"{len(report.insertions)} x {', '.join(report.attention)}"
+        params = f"{report.base.params:,} parameters became {report.result.params:,}"
+        passed = sum(check.passed for check in report.checks)
+        return f"<Injected {report.model}: {what}; {params}; {passed} of {len(report.checks)} checks passed>"
+
+    @property
+    def is_modified(self) -> bool:
+        """Whether the modules are in the model; not so after a dry run."""
+        return origin_of(self.model) is not None and bool(recorded_edits(self.model))
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where modules were written in."""
+        return tuple(insertion.site for insertion in self.report.insertions)
+
+    @property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Candidates that are no sites, and sites that were skipped, with reasons."""
+        return self.report.rejected
+
+    @property
+    def cost(self) -> Cost:
+        """What was added."""
+        return self.report.delta

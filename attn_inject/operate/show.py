@@ -1,0 +1,54 @@
+"""Which page each result shows itself as; see `shown`."""
+
+from __future__ import annotations
+
+from attn_inject.cost.budget import Fit
+from attn_inject.cost.comparison import Comparison
+from attn_inject.cost.figures import Stats
+from attn_inject.display.columns import ColumnLayout
+from attn_inject.display.comparison_page import comparison_page
+from attn_inject.display.fit_page import fit_page
+from attn_inject.display.injection_page import injection_page
+from attn_inject.display.page import for_pipe
+from attn_inject.display.sites_page import sites_page
+from attn_inject.display.stats_page import stats_page
+from attn_inject.operate.edits import Edits
+from attn_inject.operate.injected import Injected
+from attn_inject.operate.sites import Sites
+from attn_inject.results import Report
+from attn_inject.shown import text_of
+
+
+@text_of.register
+def _(report: Report) -> str:
+    return for_pipe(injection_page(report))
+
+
+@text_of.register
+def _(result: Injected) -> str:
+    return for_pipe(injection_page(result.report, dry_run=not result.is_modified))
+
+
+@text_of.register
+def _(edits: Edits) -> str:
+    return for_pipe(injection_page(edits.report(), dry_run=True))
+
+
+@text_of.register
+def _(sites: Sites) -> str:
+    return for_pipe(sites_page(sites.model_name, sites))
+
+
+@text_of.register
+def _(table: Stats) -> str:
+    return for_pipe(stats_page(table, ColumnLayout()))
+
+
+@text_of.register
+def _(fit: Fit) -> str:
+    return for_pipe(fit_page(fit, ""))
+
+
+@text_of.register
+def _(comparison: Comparison) -> str:
+    return for_pipe(comparison_page(comparison))
