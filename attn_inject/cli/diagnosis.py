@@ -7,17 +7,19 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_inject.attention import registry
 from attn_inject.cli.attempt import MARK, PLUGINS
 from attn_inject.cli.boundary import LIBRARIES
 from attn_inject.versions import VERSION
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 MATCHING_BUILDS = (
     "Install torchvision and the torch build that it asks for together: "
@@ -84,7 +86,7 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Look at everything; imports every library and plug-in, in another process."""
-    needs = list(_requirements())
+    needs = list(_needs())
     found = attempts([*LIBRARIES, PLUGINS])
     oldest = {need.name: need.oldest for need in needs if not need.extra}
     return Diagnosis(
@@ -152,7 +154,7 @@ def _library(name: str, oldest: str, problem: str) -> Library:
         problem, remedy = "not installed", f"pip install {name}"
     elif problem:
         remedy = MATCHING_BUILDS if name == "torchvision" else f"pip install --force-reinstall {name}"
-    elif _numbers(version) < _numbers(oldest):
+    elif oldest and _is_older(version, oldest):
         problem, remedy = f"older than {oldest}", f"pip install --upgrade '{name}>={oldest}'"
     else:
         remedy = ""
@@ -160,33 +162,33 @@ def _library(name: str, oldest: str, problem: str) -> Library:
 
 
 @dataclass(frozen=True)
-class _Requirement:
+class _Need:
     name: str
     oldest: str
     extra: str
 
 
-def _requirements() -> Iterator[_Requirement]:
+def _needs() -> Iterator[_Need]:
     """What the installed distribution of attn-inject asks for; nothing if it is not installed."""
+    from packaging.requirements import Requirement
+
     try:
         lines = importlib.metadata.requires("attn-inject") or []
+        extras = importlib.metadata.metadata("attn-inject").get_all("Provides-Extra", [])
     except importlib.metadata.PackageNotFoundError:
         return
-    for line in lines:
-        head, _, marker = line.partition(";")
-        yield _Requirement(
-            name=_first(r"\s*([\w.-]+)", head),
-            oldest=_first(r">=\s*([\w.]+)", head),
-            extra=_first(r"extra\s*==\s*['\"]([\w-]+)", marker),
-        )
+    for requirement in map(Requirement, lines):
+        oldest = [part.version for part in requirement.specifier if part.operator == ">="]
+        asking = [extra for extra in ("", *extras) if _is_asked(requirement, extra)]
+        if asking:
+            yield _Need(requirement.name, oldest[0] if oldest else "", asking[0])
 
 
-def _first(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    return found.group(1) if found else ""
+def _is_asked(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _extras(needs: Sequence[_Requirement]) -> Iterator[Extra]:
+def _extras(needs: Sequence[_Need]) -> Iterator[Extra]:
     for extra in dict.fromkeys(need.extra for need in needs if need.extra):
         packages = [need.name for need in needs if need.extra == extra]
         yield Extra(name=extra, missing=tuple(name for name in packages if not _version(name)))
@@ -207,6 +209,10 @@ def _version(name: str) -> str:
         return ""
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """`2.15.0+cpu` as (2, 15, 0)."""
-    return tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0]))
+def _is_older(version: str, oldest: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(oldest)
+    except InvalidVersion:
+        return True

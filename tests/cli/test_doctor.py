@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import textwrap
+from email.message import Message
 
 import pytest
 
@@ -29,7 +30,10 @@ REQUIRES = [
     "safetensors>=0.4",
     "onnx>=1.16; extra == 'onnx'",
     "onnxruntime; extra == 'onnx'",
+    "not-for-here; sys_platform == 'no-system'",
 ]
+EXTRAS = Message()
+EXTRAS["Provides-Extra"] = "onnx"
 
 
 @pytest.fixture
@@ -46,6 +50,7 @@ def installation(monkeypatch):
 
         monkeypatch.setattr(importlib.metadata, "version", version)
         monkeypatch.setattr(importlib.metadata, "requires", lambda name: REQUIRES)
+        monkeypatch.setattr(importlib.metadata, "metadata", lambda name: EXTRAS)
         monkeypatch.setattr(diagnosis, "attempts", lambda names: HEALTHY | (found or {}))
 
     return install
@@ -83,6 +88,13 @@ def test_one_cause_has_one_remedy(program, installation):
         ({"torch": "OSError: libcudart.so"}, {}, "libcudart", "pip install --force-reinstall torch"),
         ({"fvcore": "ModuleNotFoundError"}, {"fvcore": ""}, "not installed", "pip install fvcore"),
         ({}, {"timm": "1.0.9"}, "older than 1.0.20", "pip install --upgrade 'timm>=1.0.20'"),
+        ({}, {"timm": "built-by-me"}, "older than 1.0.20", "pip install --upgrade 'timm>=1.0.20'"),
+        (
+            {},
+            {"fvcore": "0.1.5"},
+            "older than 0.1.5.post20221221",
+            "pip install --upgrade 'fvcore>=0.1.5.post20221221'",
+        ),
         ({}, {"torch": "2.5.1+cu121"}, "older than 2.6", "pip install --upgrade 'torch>=2.6'"),
     ],
 )
@@ -153,3 +165,18 @@ def test_a_real_mismatch(program, tmp_path, monkeypatch):
     assert outcome.code == 4
     broken = {item["name"]: item["remedy"] for item in outcome.document["libraries"] if item["problem"]}
     assert broken == dict.fromkeys(("torchvision", "timm"), diagnosis.MATCHING_BUILDS)
+
+
+@pytest.mark.parametrize("version", ["2.6", "2.6.0+cpu", "2.10.0", "3.0.0.dev20260101"])
+def test_what_is_new_enough_is_no_problem(program, installation, version):
+    installation({}, {"torch": version})
+    assert program("doctor").code == 0
+
+
+def test_an_extra_tells_what_it_lacks_and_what_is_for_another_system_is_not_asked(program, installation):
+    installation({}, {"onnx": "1.17.0"})
+    assert program("doctor", "--json").document["extras"] == [{"name": "onnx", "missing": ["onnxruntime"]}]
+    assert [(need.name, need.oldest, need.extra) for need in diagnosis._needs()][-2:] == [
+        ("onnx", "1.16", "onnx"),
+        ("onnxruntime", "", "onnx"),
+    ]
