@@ -83,6 +83,8 @@ class AttnInject(nn.Module):
     edit: Edit | None = None
     # What it stands for, so that it can be taken out again; None if it stands for nothing.
     replaced: Replaced | None = None
+    # Whether it hands its input on untouched; see `surgery.bypass`.
+    bypassed: bool = False
     # Where the model is from and what was asked of it, `sources.origin`; the same in all its modules.
     origin: object = None
 
@@ -105,6 +107,8 @@ class AttnInject(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate `x` in its own layout."""
+        if self.bypassed:
+            return x
         y = in_layout(self.layout, self.attention, x, self.grid)
         if self.stride > 1:
             y = F.avg_pool2d(y, self.stride, self.stride, ceil_mode=True)

@@ -1,0 +1,43 @@
+"""Switching inserted modules to pass-through for a while: what is left is the base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from attn_inject.errors import FitError
+from attn_inject.surgery.inserted import AttnInject, inserted_modules
+
+
+@contextmanager
+def bypassed(model: nn.Module) -> Iterator[None]:
+    """Within the context every inserted module returns its input; afterwards each is as it was.
+
+    Args:
+        model: A modified model, changed in place for the time of the context.
+
+    Raises:
+        FitError: An inserted module stands for another one, which no pass-through can do.
+    """
+    modules = inserted_modules(model)
+    for name, module in modules.items():
+        if stands_for_another(module):
+            raise FitError(
+                f"{name} takes the place of a module, so it cannot be bypassed.",
+                hint="Bypass only what was inserted beside the base; remove(model) brings the base back.",
+            )
+    before = {module: module.bypassed for module in modules.values()}
+    try:
+        for module in before:
+            module.bypassed = True
+        yield
+    finally:
+        for module, was in before.items():
+            module.bypassed = was
+
+
+def stands_for_another(module: AttnInject) -> bool:
+    """Whether an inserted module took the place of one of the base."""
+    return module.replaced is not None or (module.edit is not None and module.edit.replaces)
