@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from attn_inject.cost.figures import Stats, StatsRow
 from attn_inject.display.labels import Box, Bubble, place
@@ -79,6 +80,20 @@ def panels(stats: Stats) -> list[Panel]:
 def on_scale(percent: float) -> float:
     """A percentage on the axis' scale."""
     return math.copysign(math.log10(1 + abs(percent) / _NEAR_ZERO), percent)
+
+
+def site_shares(row: StatsRow) -> list[dict[str, Any]]:
+    """What each site adds, in percent of the base's parameters and flops, under the site's `name`."""
+    base_params = (row.params or 0) - (row.delta_params or 0)
+    base_flops = (row.flops or 0) - (row.delta_flops or 0)
+    return [
+        {
+            "name": item.site.name,
+            "params": 100 * item.params / max(1, base_params),
+            "flops": 100 * item.flops / max(1, base_flops),
+        }
+        for item in row.per_site
+    ]
 
 
 def _panel(title: str, rows: Sequence[StatsRow]) -> Panel:

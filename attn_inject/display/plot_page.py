@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from attn_inject.cost.figures import StatsRow
-from attn_inject.display.picture import BOTTOM, CAPTION, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Dot, Panel
+from attn_inject.display.picture import (
+    BOTTOM,
+    CAPTION,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    Dot,
+    Panel,
+    site_shares,
+)
 
 
 def bubbles_page(drawn: Sequence[Panel]) -> str:
@@ -94,8 +106,6 @@ def _annotation(dot: Dot) -> dict[str, Any]:
 
 def _bars(row: StatsRow) -> Any:
     import plotly.graph_objects as go
-
-    from attn_inject.display.plot import site_shares
 
     shares = site_shares(row)
     names = [share["name"] for share in shares]
