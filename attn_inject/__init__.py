@@ -18,19 +18,25 @@ if TYPE_CHECKING:
     from attn_inject.attention.contract import AttentionModule
     from attn_inject.attention.factory import create_attention
     from attn_inject.attention.nam import sparsity_penalty
+    from attn_inject.cost.cost import Cost
     from attn_inject.cost.handles import flop_handles
     from attn_inject.errors import AttnInjectError
     from attn_inject.files.describe import describe
     from attn_inject.files.restore import restore
     from attn_inject.operate.compare import compare
+    from attn_inject.operate.edits import Edits
     from attn_inject.operate.export import export
     from attn_inject.operate.fit import fit
     from attn_inject.operate.inject import find_sites, inject
     from attn_inject.operate.injected import Injected
+    from attn_inject.operate.inserted import inserted
     from attn_inject.operate.saving import load, save
+    from attn_inject.operate.sites import Sites
     from attn_inject.operate.stats import stats
     from attn_inject.operate.training import attention_parameters, freeze_base, parameter_groups
-    from attn_inject.request import AttentionSpec, ModelRequest
+    from attn_inject.request import AttentionSpec, ModelRequest, Plan
+    from attn_inject.results import Report
+    from attn_inject.sites.site import Rejection, Site
     from attn_inject.surgery.removal import remove
 
     __version__: str
@@ -39,8 +45,15 @@ __all__ = [
     "AttentionModule",
     "AttentionSpec",
     "AttnInjectError",
+    "Cost",
+    "Edits",
     "Injected",
     "ModelRequest",
+    "Plan",
+    "Rejection",
+    "Report",
+    "Site",
+    "Sites",
     "__version__",
     "attention_parameters",
     "compare",
@@ -52,6 +65,7 @@ __all__ = [
     "flop_handles",
     "freeze_base",
     "inject",
+    "inserted",
     "load",
     "parameter_groups",
     "remove",
@@ -62,6 +76,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Report": "attn_inject.results",
+    "Cost": "attn_inject.cost.cost",
+    "Rejection": "attn_inject.sites.site",
+    "Site": "attn_inject.sites.site",
+    "Sites": "attn_inject.operate.sites",
+    "Edits": "attn_inject.operate.edits",
+    "Plan": "attn_inject.request",
     "AttentionModule": "attn_inject.attention.contract",
     "AttentionSpec": "attn_inject.request",
     "AttnInjectError": "attn_inject.errors",
@@ -77,6 +98,7 @@ _HOMES = {
     "flop_handles": "attn_inject.cost.handles",
     "freeze_base": "attn_inject.operate.training",
     "inject": "attn_inject.operate.inject",
+    "inserted": "attn_inject.operate.inserted",
     "load": "attn_inject.operate.saving",
     "parameter_groups": "attn_inject.operate.training",
     "remove": "attn_inject.surgery.removal",

@@ -44,6 +44,31 @@ class Insertion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InsertedStatus:
+    """What one inserted module of a live model is and does at one moment.
+
+    Attributes:
+        site: The name of the module that it is in.
+        attention: The module with the options that were used, `sa:groups=32`.
+        placement: A key of `request.PLACEMENTS`.
+        alpha: Its share, 0 at an identity start; None with the paper's start, where it is whole.
+        params: Its parameters, in numbers.
+        learning: How many of them learn.
+        training: Whether it is in training mode.
+        bypassed: Whether it hands its input on untouched.
+    """
+
+    site: str
+    attention: str
+    placement: str
+    alpha: float | None
+    params: int
+    learning: int
+    training: bool
+    bypassed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One thing that was proven, or was not."""
 

@@ -20,7 +20,7 @@ from attn_inject.errors import CheckFailedError, NoSiteError, UsageError
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.models.randomness import seeded
 from attn_inject.operate.injected import Injected
-from attn_inject.operate.load_model import ProgressCallback
+from attn_inject.operate.progress import ProgressCallback, log, logged
 from attn_inject.operate.searched import SearchedModel
 from attn_inject.request import Plan, to_dict
 from attn_inject.results import Check, Insertion, Report
@@ -200,7 +200,7 @@ class Edits(Shown):
         *,
         check: str | None = None,
         inplace: bool = False,
-        progress: ProgressCallback = lambda _: None,
+        progress: ProgressCallback | None = None,
     ) -> Injected:
         """Insert the modules and prove the result.
 
@@ -215,11 +215,14 @@ class Edits(Shown):
         """
         plan = self.plan if check is None else Plan.of(self.plan, check=check)
         loaded = self.searched.loaded if inplace else self.searched.reload()
-        checks = self._insert(loaded, plan, progress)
+        checks = self._insert(loaded, plan, logged(progress))
         earlier = origin_of(loaded.model)
         asked = [to_dict(dataclasses.replace(part, start=self.start)) for part in self.plans]
         plans = (*(earlier.plans if earlier else ()), *asked)
         attach_origin(loaded.model, Origin(loaded.provenance, plans))
+        for edit in self:
+            log.debug("%s: %s, %s, start %s", edit.path, edit.attention, edit.placement, edit.start)
+        log.info("inserted %d modules in %s", len(self), self.searched.name)
         return self._result(loaded, plan, checks)
 
     def _result(self, loaded: LoadedModel, plan: Plan, checks: tuple[Check, ...]) -> Injected:

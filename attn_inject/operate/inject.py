@@ -12,7 +12,8 @@ from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
 from attn_inject.operate.edits import plan_edits
 from attn_inject.operate.injected import Injected
-from attn_inject.operate.load_model import ProgressCallback, copied, load_model, name_of
+from attn_inject.operate.load_model import copied, load_model, name_of
+from attn_inject.operate.progress import ProgressCallback, logged
 from attn_inject.operate.saving import save_checked
 from attn_inject.operate.searched import SearchedModel
 from attn_inject.operate.sites import Sites
@@ -61,28 +62,28 @@ def inject(
         AttnInjectError: Its subclasses say what could not be had, found, fitted, proven or written.
     """
     plan = Plan.of(attention, **options)
-    progress = progress or (lambda _: None)
+    say = logged(progress)
     check_kept(only)
     if out is not None and not dry_run:
         check_suffix(out)
         check_writable(out, force=force)
-    progress("building the model")
+    say("building the model")
     how = {"example_input": example_input, "input_size": input_size, "seed": plan.seed}
     loaded = load_model(model, shapes_only=dry_run, **how)
     if isinstance(model, nn.Module) and not inplace and not dry_run:
         loaded = copied(loaded)
-    progress("finding residual blocks")
+    say("finding residual blocks")
     found = search(loaded.model, loaded.inputs, plan)
     searched = SearchedModel(name_of(model), loaded, found, reload=lambda: loaded)
     edits = plan_edits(searched, plan, has_weights=loaded.has_weights)
-    progress("counting cost")
+    say("counting cost")
     edits.count()
     if dry_run:
         return edits.preview()
     result = edits.apply(progress=progress)
     if out is None:
         return result
-    progress("saving")
+    say("saving")
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from attn_inject.models.loaded import LoadedModel
 from attn_inject.models.randomness import seeded
 from attn_inject.request import ModelRequest
 from attn_inject.surgery.origin import origin_of
-
-ProgressCallback = Callable[[str], None]
 
 
 def load_model(

@@ -9,11 +9,13 @@ from attn_inject.display.columns import ColumnLayout
 from attn_inject.display.comparison_page import comparison_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
+from attn_inject.display.inserted_page import inserted_page
 from attn_inject.display.page import for_pipe
 from attn_inject.display.sites_page import sites_page
 from attn_inject.display.stats_page import stats_page
 from attn_inject.operate.edits import Edits
 from attn_inject.operate.injected import Injected
+from attn_inject.operate.inserted import InsertedModules
 from attn_inject.operate.sites import Sites
 from attn_inject.results import Report
 from attn_inject.shown import text_of
@@ -37,6 +39,11 @@ def _(edits: Edits) -> str:
 @text_of.register
 def _(sites: Sites) -> str:
     return for_pipe(sites_page(sites.model_name, sites))
+
+
+@text_of.register
+def _(modules: InsertedModules) -> str:
+    return for_pipe(inserted_page(type(modules.model).__name__, modules.status()))
 
 
 @text_of.register

@@ -14,9 +14,9 @@ from attn_inject.cost.figures import Stats, StatsRow
 from attn_inject.cost.latency import Conditions
 from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
 from attn_inject.operate.edits import Edits, plan_edits
-from attn_inject.operate.load_model import ProgressCallback
 from attn_inject.operate.measure import Result, timed, weighed
 from attn_inject.operate.model_names import Model, Wanted, expand
+from attn_inject.operate.progress import ProgressCallback, logged
 from attn_inject.operate.searched import SearchedModel, search_shapes
 from attn_inject.request import Attention, Plan, SiteOptions, as_specs
 from attn_inject.versions import versions
@@ -90,7 +90,7 @@ def stats(
         budget=limits,
     )
     uncounted: Counter[str] = Counter()
-    rows = list(_all_rows(expand(models), wanted, uncounted, progress))
+    rows = list(_all_rows(expand(models), wanted, uncounted, logged(progress)))
     if strict and uncounted:
         raise _not_counted(uncounted)
     rows = _within(limits, rows) if limits else rows
@@ -98,11 +98,10 @@ def stats(
 
 
 def _all_rows(
-    models: Sequence[Wanted], options: _Wanted, uncounted: Counter[str], progress: ProgressCallback | None
+    models: Sequence[Wanted], options: _Wanted, uncounted: Counter[str], progress: ProgressCallback
 ) -> Iterator[StatsRow]:
     for index, wanted in enumerate(models, 1):
-        if progress is not None:
-            progress(f"counting {wanted.name} ({index} of {len(models)})")
+        progress(f"counting {wanted.name} ({index} of {len(models)})")
         yield from _rows(wanted, options, uncounted)
 
 

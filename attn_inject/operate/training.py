@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from attn_inject.errors import NoSiteError
+from attn_inject.errors import NoSiteError, nearest
 from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
 
@@ -31,13 +32,14 @@ class Frozen:
             hook.remove()
 
 
-def freeze_base(model: nn.Module, *, statistics: bool = True) -> Frozen:
+def freeze_base(model: nn.Module, *, also: Sequence[str] = (), statistics: bool = True) -> Frozen:
     """Freeze everything in an operated model but the attention modules, in place.
 
     Afterwards training changes no tensor of the base, so `remove` gives back exactly the model that went in.
 
     Args:
         model: An operated model.
+        also: Globs of parameter names that keep learning, such as those of a new classifier, `fc.*`.
         statistics: Whether batch norms of the base also keep to their running statistics, in `train()` too;
             without, they go on normalising by the batch and averaging it in.
 
@@ -45,11 +47,17 @@ def freeze_base(model: nn.Module, *, statistics: bool = True) -> Frozen:
         Its `remove()` undoes this.
 
     Raises:
-        NoSiteError: The model has no inserted module, so nothing would be left to train.
+        NoSiteError: The model has no inserted module, so nothing would be left to train; or a glob of
+            `also` matches no parameter.
     """
     _require_inserted(model)
     own = _inserted_ids(model, lambda module: module.parameters())
-    learning = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+    _require_matches(model, also)
+    learning = [
+        p
+        for name, p in model.named_parameters()
+        if p.requires_grad and id(p) not in own and not any(fnmatch.fnmatchcase(name, g) for g in also)
+    ]
     for parameter in learning:
         parameter.requires_grad_(False)
     inside = _inserted_ids(model, lambda module: module.modules())
@@ -87,6 +95,16 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def _require_matches(model: nn.Module, globs: Sequence[str]) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    for glob in globs:
+        if not fnmatch.filter(names, glob):
+            raise NoSiteError(
+                f"{glob!r} matches no parameter of the model.",
+                hint=f"The nearest are {', '.join(nearest(glob, names))}.",
+            )
 
 
 def _keep_to_statistics(norm: nn.Module, inputs: Any) -> None:

@@ -6,6 +6,7 @@ Deciding and editing are apart: what `decide` returns can be printed, saved and 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -190,7 +191,8 @@ def refuse_nested(edits: Sequence[Edit]) -> None:
                 hint="Choose one of them, with a narrower glob or --skip; or insert one after the other.",
             )
     if len(names) < len(edits):
-        twice = next(name for name in names if sum(edit.name == name for edit in edits) > 1)
+        counts = Counter(edit.name for edit in edits)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise FitError(
             f"{twice} is selected twice.", hint="Insert one module first, then search again for the other."
         )
