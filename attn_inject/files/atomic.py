@@ -68,7 +68,7 @@ def atomic_write(
         if before_publishing is not None:
             before_publishing(hidden)
         with _reporting(target):
-            _publish(hidden, target, force=force)
+            publish(hidden, target, force=force)
     finally:
         _discard(hidden, file)
     _sync_folder(target.parent)
@@ -179,8 +179,18 @@ def _sweep(target: Path) -> None:
                 hidden.unlink()
 
 
-def _publish(hidden: Path, target: Path, *, force: bool) -> None:
-    """Give the complete file its name."""
+def publish(hidden: Path, target: Path, *, force: bool) -> None:
+    """Give a complete file beside its target the target's name.
+
+    Args:
+        hidden: The file; it is gone afterwards, or, where `force` is not set, another name of the target.
+        target: No link.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        FileError: The target exists, and `force` is not set.
+        OSError: It cannot be done.
+    """
     if force:
         if target.exists():
             hidden.chmod(stat.S_IMODE(target.stat().st_mode))

@@ -35,6 +35,7 @@ class Planned:
         size: Bytes of the untouched model, about those of the file; None if it could not be built.
         need: Bytes of memory to set aside.
         aside: Where the file goes that is there now and that someone changed; None if there is none.
+        replaces: Whether the file that is there now is a zoo's own, unchanged.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Planned:
     size: int | None = None
     need: int = 0
     aside: str | None = None
+    replaces: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The documented keys of one entry of `outputs`."""
@@ -172,7 +174,13 @@ def _planned(standing: OutputStatus, sizes: Mapping[str, Mapping[str, int]]) -> 
     need = estimate(size or 0, job.plan.check, found.get("positions", USUAL))
     aside = name_aside(job.file, standing.changed) if standing.changed else None
     return Planned(
-        job=job, state=standing.state, params=found.get("params"), size=size, need=need, aside=aside
+        job=job,
+        state=standing.state,
+        params=found.get("params"),
+        size=size,
+        need=need,
+        aside=aside,
+        replaces=standing.is_own,
     )
 
 

@@ -2,7 +2,8 @@
 
 A folder of this machine has `ledger.jsonl`, which is only ever appended to. A kill can tear its last line;
 such a line counts as never written. Stores cannot append, so there each line is a small file of its own in
-`ledger/`. A line with `run` tells what a run set out to write, the others what came of one output.
+`ledger/`. A line with `run` tells what a run set out to write, one with `summaries` what it wrote beside the
+outputs, the others what came of one output.
 """
 
 from __future__ import annotations
@@ -42,24 +43,38 @@ class Ledger:
     Attributes:
         records: The latest record of each file.
         planned: Every file that some run set out to write.
+        scratch: The folders in which runs set out to work.
+        summaries: Digests of what runs set out to write beside the outputs, by file.
         torn: How many lines could not be read.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
     planned: set[str] = field(default_factory=set)
+    scratch: set[str] = field(default_factory=set)
+    summaries: dict[str, set[str]] = field(default_factory=dict)
     torn: int = 0
     _book: _Book | None = None
 
-    def begin(self, files: Iterable[str], about: Mapping[str, Any]) -> None:
-        """Note what a run sets out to write; only files that no earlier run named."""
+    def begin(self, files: Iterable[str], scratch: str, about: Mapping[str, Any]) -> None:
+        """Note what a run sets out to write and in which folder; only files that no earlier run named."""
         new = [file for file in files if file not in self.planned]
         self.planned.update(new)
-        self._append({"run": {**about, "files": new}})
+        self.scratch.add(scratch)
+        self._append({"run": {**about, "files": new, "scratch": scratch}})
 
     def add(self, record: Record) -> None:
         """Note what came of one output; on disk when this returns."""
         self._append(record.to_json())
         self.records[record.file] = record
+
+    def note_summaries(self, digests: Mapping[str, str]) -> None:
+        """Note what is about to be written beside the outputs; digests by file."""
+        self._append({"summaries": dict(digests)})
+        self._take_summaries(digests)
+
+    def _take_summaries(self, digests: Mapping[str, str]) -> None:
+        for file, digest in digests.items():
+            self.summaries.setdefault(file, set()).add(digest)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         assert self._book is not None, "this ledger was opened for reading"
@@ -71,6 +86,9 @@ class Ledger:
                 content = json.loads(line)
                 if "run" in content:
                     self.planned.update(content["run"]["files"])
+                    self.scratch.update([content["run"]["scratch"]] if "scratch" in content["run"] else [])
+                elif "summaries" in content:
+                    self._take_summaries(content["summaries"])
                 else:
                     record = Record.from_json(content)
                     self.records[record.file] = record
@@ -101,7 +119,7 @@ def open_ledger(place: Place) -> Iterator[Ledger]:
     with contextlib.ExitStack() as stack:
         book: _Book
         if isinstance(place, LocalPlace):
-            book = stack.enter_context(_file_book(place.root / NAME))
+            book = stack.enter_context(_file_book(place.path(NAME)))
         else:
             book = _PieceBook(place)
         ledger = read_ledger(place)

@@ -31,9 +31,17 @@ def check_template(template: str) -> None:
         UsageError: With what to write instead.
     """
     try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        parts = [*string.Formatter().parse(template)]
     except ValueError as error:
         raise UsageError(f"--name-template {template} cannot be read: {error}.") from None
+    fields = [name for _, name, _, _ in parts if name is not None]
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise UsageError(
+            f"--name-template {template} has a field with more than its name in the braces.",
+            hint=f"The fields are {', '.join(f'{{{name}}}' for name in FIELDS)}, as they are.",
+        )
+    if not template.isprintable() or "\\" in template:
+        raise UsageError(f"--name-template {template!r} holds characters that no file name should have.")
     for name in fields:
         if name not in FIELDS:
             close = nearest(name, FIELDS, count=1)[0]
@@ -63,7 +71,10 @@ def file_name(template: str, source: str, request: ModelRequest, plan: Plan, for
         "start": plan.start,
         "seed": str(plan.seed),
     }
-    filled = template.format(**{name: safe(word) for name, word in words.items()})
+    filled = "".join(
+        literal + (safe(words[name]) if name is not None else "")
+        for literal, name, _, _ in string.Formatter().parse(template)
+    )
     return f"{filled.removesuffix(f'.{form}')}.{form}"
 
 

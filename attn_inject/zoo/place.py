@@ -11,15 +11,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from attn_inject.errors import AttnInjectError, FileError, MissingExtraError, UsageError
-from attn_inject.files.atomic import atomic_write
+from attn_inject.files.atomic import atomic_write, publish
 
-SCRATCH = ".attn-inject-scratch-"
+_OWN = ".attn-inject-"
+SCRATCH = f"{_OWN}scratch-"
 _CHUNK = 2**22
 
 
@@ -42,8 +43,14 @@ class Place(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes see what is written here."""
 
+    def make(self) -> None:
+        """Make the folder if it is not there."""
+
     def check(self) -> None:
-        """Make the folder and write into it once; FileError if that cannot be done."""
+        """Write into the folder once; FileError if that cannot be done."""
+
+    def taken(self, names: Iterable[str]) -> list[str]:
+        """The names among these under which there is something already, hidden or not."""
 
     def sizes(self) -> dict[str, int]:
         """Every file and its size in bytes."""
@@ -130,48 +137,88 @@ class LocalPlace:
         """Always."""
         return True
 
-    def check(self) -> None:
-        """Make the folder, write into it once, and remove what killed runs left."""
+    def path(self, name: str) -> Path:
+        """Where a name lies: the one way from a name to a file that is read, written, renamed or removed.
+
+        Raises:
+            FileError: A link leads elsewhere, or the name itself leaves the folder.
+        """
+        root = Path(os.path.realpath(self.root))
+        path = root / name
+        found = Path(os.path.realpath(path))
+        if found != path or root not in path.parents:
+            raise FileError(
+                f"{self.url}/{name} leads to {found}, through a link or out of the output folder.",
+                hint="Put a folder or a file in the place of the link, or name another --out-dir.",
+            )
+        return path
+
+    def reporting(self) -> AbstractContextManager[None]:
+        """A block in which everything that goes wrong says that the place cannot be used."""
+        return _reporting(self.url)
+
+    def make(self) -> None:
+        """Make the folder and those above it."""
         with _reporting(self.url):
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root) as file:
-                file.write(b"\0")
-            for left in self.root.glob(f"{SCRATCH}*"):
-                shutil.rmtree(left, ignore_errors=True)
+
+    def check(self) -> None:
+        """Write into the folder once."""
+        with _reporting(self.url), tempfile.TemporaryFile(dir=self.root) as file:
+            file.write(b"\0")
+
+    def taken(self, names: Iterable[str]) -> list[str]:
+        """The names among these that something has already, be it a link that leads nowhere."""
+        return [name for name in names if os.path.lexists(self.root / name)]
 
     def sizes(self) -> dict[str, int]:
-        """Every file but hidden ones."""
-        found = (path for path in self.root.rglob("*") if path.is_file())
-        return {
-            path.relative_to(self.root).as_posix(): path.stat().st_size
-            for path in found
-            if not path.name.startswith(".")
-        }
+        """Every file, hidden ones too, but for the scratch of runs and what lies behind links."""
+        with _reporting(self.url):
+            found = (path for path in _files(self.root) if path.is_file())
+            return {path.relative_to(self.root).as_posix(): path.stat().st_size for path in found}
 
     def stored(self, name: str) -> Stored:
         """Read a whole file for its digest."""
-        with _reporting(self.url), open(self.root / name, "rb") as file:
+        with _reporting(self.url), open(self.path(name), "rb") as file:
             return read_whole(file)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
         with _reporting(self.url):
-            return (self.root / name).read_bytes()
+            return self.path(name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
         """Write or replace a file, all of it or nothing."""
-        with atomic_write(self.root / name, force=True) as file:
+        with atomic_write(self.path(name), force=True) as file:
             file.write(content)
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if there is none."""
         with _reporting(self.url):
-            (self.root / name).unlink(missing_ok=True)
+            self.path(name).unlink(missing_ok=True)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file another name."""
+        """Give a file another name; what has that name already is replaced only by its equal.
+
+        Raises:
+            FileError: Another file has that name.
+        """
         with _reporting(self.url):
-            os.replace(self.root / name, self.root / new)
+            if self.taken([new]) and self.stored(new) != self.stored(name):
+                raise FileError(f"{self.url}/{new} is another file.", hint="Move it, and run the same again.")
+            os.replace(self.path(name), self.path(new))
+
+    def publish(self, finished: Path, name: str, *, force: bool) -> None:
+        """Give a finished file of a scratch folder in here its name.
+
+        Raises:
+            FileError: Something has that name, and `force` is not set; or it cannot be done.
+        """
+        with _reporting(self.url):
+            target = self.path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            publish(finished, self.path(name), force=force)
+            finished.unlink(missing_ok=True)
 
     def free(self) -> int | None:
         """Bytes left on the disk."""
@@ -183,10 +230,7 @@ class LocalPlace:
     @contextmanager
     def target(self, name: str) -> Iterator[Path]:
         """The file's own path; whoever writes there writes atomically."""
-        path = self.root / name
-        with _reporting(self.url):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        yield path
+        yield self.path(name)
 
 
 @dataclass(frozen=True)
@@ -199,6 +243,14 @@ class RemotePlace:
     def is_shared(self) -> bool:
         """All but `memory://`, which lives in one process."""
         return "memory" not in _protocols(self._open()[0])
+
+    def make(self) -> None:
+        """Nothing: a store makes folders as files come."""
+
+    def taken(self, names: Iterable[str]) -> list[str]:
+        """The names among these that a file has."""
+        sizes = self.sizes()
+        return [name for name in names if name in sizes]
 
     def check(self) -> None:
         """Write a small file and remove it again."""
@@ -293,6 +345,13 @@ class RemotePlace:
         # S3 has no folders, and would take this for a wish to make a bucket.
         if "s3" not in _protocols(filesystem):
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below, but for scratch; no link to a folder is followed."""
+    for above, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(_OWN)]
+        yield from (Path(above, name) for name in files if not name.startswith(_OWN))
 
 
 @contextmanager

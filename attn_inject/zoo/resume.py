@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attn_inject.errors import FileError
 from attn_inject.zoo.jobs import Job
 from attn_inject.zoo.ledger import Ledger
-from attn_inject.zoo.place import Place, Stored
+from attn_inject.zoo.place import Place, RemotePlace, Stored
 from attn_inject.zoo.record import Record
 
 STATES = {
@@ -32,12 +32,14 @@ class OutputStatus:
         state: A key of `STATES`.
         record: The latest of it, or None.
         changed: The digest of the file that is there, if no run wrote it.
+        is_own: Whether the file that is there is as a run wrote it.
     """
 
     job: Job
     state: str
     record: Record | None = None
     changed: str | None = None
+    is_own: bool = False
 
 
 def scan_outputs(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[OutputStatus]:
@@ -59,11 +61,13 @@ def _standing(
 ) -> OutputStatus:
     record = ledger.records.get(job.file)
     if record is None:
-        return OutputStatus(job, "new")
+        # A worker that writes into a store itself may have been killed before its file was noted.
+        left = isinstance(place, RemotePlace) and job.file in ledger.planned and job.file in sizes
+        return OutputStatus(job, "new", changed=place.stored(job.file).digest if left else None)
     found = _found(record, place, sizes)
     is_own = record.is_done and not record.discarded and found is not None and found.digest == record.digest
     changed = None if found is None or is_own else found.digest
-    return OutputStatus(job, _state(record, job, found, changed, discard), record, changed)
+    return OutputStatus(job, _state(record, job, found, changed, discard), record, changed, is_own)
 
 
 def _state(record: Record, job: Job, found: Stored | None, changed: str | None, discard: bool) -> str:
@@ -93,14 +97,23 @@ def name_aside(file: str, digest: str) -> str:
     return f"{stem}.changed-{digest[:16]}{dot}{suffix}"
 
 
-def refuse_foreign_files(files: Iterable[str], ledger: Ledger, place: Place) -> None:
+def refuse_foreign_files(
+    files: Iterable[str], summaries: Iterable[str], ledger: Ledger, place: Place
+) -> None:
     """Refuse to replace what no zoo has made here.
 
+    Args:
+        files: Outputs, which the ledger vouches for once they are noted.
+        summaries: Files beside them, which it vouches for once a run set out to write them.
+        ledger: What earlier runs noted.
+        place: Where the files are.
+
     Raises:
-        FileError: A file is there that no run set out to write.
+        FileError: A file is there that no run wrote.
     """
-    sizes = place.sizes()
-    foreign = [file for file in files if file in sizes and file not in ledger.planned]
+    known = {*ledger.records, *(ledger.planned if isinstance(place, RemotePlace) else ())}
+    foreign = [file for file in place.taken(files) if file not in known]
+    foreign += [file for file in place.taken(summaries) if file not in ledger.planned]
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise FileError(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
+import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from attn_inject.errors import FileError, UsageError
@@ -19,7 +18,8 @@ from attn_inject.zoo.engine import Engine, Failure, Progress, Task
 from attn_inject.zoo.ledger import Ledger, open_ledger, read_ledger
 from attn_inject.zoo.local import LocalEngine
 from attn_inject.zoo.manifest import Settings, Zoo
-from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, RemotePlace, open_place
+from attn_inject.zoo.place import Place, open_place
+from attn_inject.zoo.publishing import Publisher, open_publisher, recover, scratch_name
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.resume import refuse_foreign_files
 from attn_inject.zoo.summary import SUMMARIES, write_summaries
@@ -72,16 +72,20 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         MissingExtraError: Ray, or what reaches the place, is not installed.
     """
     place = open_place(zoo.settings.out_dir)
-    place.check()
+    place.make()
     with ExitStack() as stack:
+        # A run that is refused here has changed nothing.
         ledger = stack.enter_context(open_ledger(place))
+        place.check()
+        recover(place, ledger)
         engine = stack.enter_context(open_engine(zoo.settings, place))
         dry_run = look_ahead(zoo, engine, ledger, place, only_look=False, progress=watcher.say)
-        files = [*(planned.job.file for planned in dry_run.to_do), *SUMMARIES]
+        files = [planned.job.file for planned in dry_run.to_do]
         if not zoo.settings.force:
-            refuse_foreign_files(files, ledger, place)
+            refuse_foreign_files(files, SUMMARIES, ledger, place)
+        scratch = scratch_name(secrets.token_hex(8))
         if dry_run.to_do:
-            ledger.begin(files, {"began": _now(), "versions": versions()})
+            ledger.begin([*files, *SUMMARIES], scratch, {"began": _now(), "versions": versions()})
         for planned in dry_run.to_do:
             # Under a name with its own digest, what is there already is the same.
             if planned.aside is not None:
@@ -91,53 +95,13 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         for planned in dry_run.outputs:
             if id(planned) not in pending and planned.job.file in ledger.records:
                 yield dataclasses.replace(ledger.records[planned.job.file], reused=True)
-        hands = stack.enter_context(_hands(place))
         try:
-            yield from _convert(zoo.settings, engine, dry_run.to_do, ledger, hands, watcher)
+            if dry_run.to_do:
+                with open_publisher(place, scratch) as hands:
+                    yield from _convert(zoo.settings, engine, dry_run.to_do, ledger, hands, watcher)
         finally:
             if ledger.records:
                 write_summaries(place, ledger)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Publisher:
-    """How a file comes into its place: workers put it there, or this process does where only it can."""
-
-    workers: Place
-    place: Place
-
-    def take_over(self, file: str, size: int) -> None:
-        """See to it that a finished file is in the place.
-
-        Raises:
-            FileError: It is not, though its worker wrote it.
-        """
-        if isinstance(self.place, LocalPlace):
-            _require(self.place.root / file, size)
-        elif isinstance(self.place, RemotePlace) and isinstance(self.workers, LocalPlace):
-            self.place.put(self.workers.root / file, file)
-            self.workers.remove(file)
-
-
-def _require(path: Path, size: int) -> None:
-    if not path.is_file() or path.stat().st_size != size:
-        raise FileError(
-            f"{path} was written by a worker and is not here.",
-            hint="Every node has to reach the output folder by the same path.",
-        )
-
-
-@contextmanager
-def _hands(place: Place) -> Iterator[_Publisher]:
-    if isinstance(place, LocalPlace):
-        # Nodes of a cluster work in folders of their own.
-        yield _Publisher(LocalPlace(str(place.root.absolute())), place)
-        return
-    if place.is_shared:
-        yield _Publisher(place, place)
-        return
-    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-        yield _Publisher(LocalPlace(folder), place)
 
 
 def _convert(
@@ -145,7 +109,7 @@ def _convert(
     engine: Engine,
     to_do: Sequence[Planned],
     ledger: Ledger,
-    hands: _Publisher,
+    hands: Publisher,
     watcher: Watcher,
 ) -> Iterator[Record]:
     tasks = [_task(number, planned, hands, settings) for number, planned in enumerate(to_do)]
@@ -154,7 +118,7 @@ def _convert(
     )
     try:
         for finished in finishing:
-            record = _note(finished, to_do, ledger, hands)
+            record = _note(finished, to_do, ledger, hands, force=settings.force)
             yield record
             if settings.fail_fast and not record.is_done:
                 return
@@ -163,11 +127,11 @@ def _convert(
         for ended in engine.poll(0):
             if ended.answer is not None:
                 over = Finished(task=ended.task, answer=ended.answer, seconds=ended.seconds, peak=ended.peak)
-                _note(over, to_do, ledger, hands)
+                _note(over, to_do, ledger, hands, force=settings.force)
         raise
 
 
-def _task(number: int, planned: Planned, hands: _Publisher, settings: Settings) -> Task:
+def _task(number: int, planned: Planned, hands: Publisher, settings: Settings) -> Task:
     job = planned.job
     return Task(
         number=number,
@@ -176,7 +140,7 @@ def _task(number: int, planned: Planned, hands: _Publisher, settings: Settings) 
             "request": job.request,
             "plan": job.plan,
             "place": hands.workers,
-            "file": job.file,
+            "file": hands.name_for(job.file),
             "discard": settings.discard,
             "keeping": {"only": job.only, "keep_replaced": job.keep_replaced},
         },
@@ -186,12 +150,24 @@ def _task(number: int, planned: Planned, hands: _Publisher, settings: Settings) 
     )
 
 
-def _note(finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: _Publisher) -> Record:
+def _note(
+    finished: Finished, to_do: Sequence[Planned], ledger: Ledger, hands: Publisher, *, force: bool
+) -> Record:
     planned = to_do[finished.task.number]
     record = _record(finished, planned)
-    if record.is_done and not record.discarded:
-        hands.take_over(record.file, record.size)
-    ledger.add(record)
+    is_made = record.is_done and not record.discarded
+    force = force or planned.replaces
+    try:
+        if is_made:
+            hands.check(record.file, force=force)
+        # First the digest, then the file: what has its name without a line in the ledger is no zoo's.
+        ledger.add(record)
+        if is_made:
+            hands.publish(record.file, record.size, force=force)
+    except FileError as error:
+        failure = Failure(code=error.code, message=error.message, hint=error.hint)
+        record = dataclasses.replace(record, status="failed", digest="", size=0, failure=failure, result=None)
+        ledger.add(record)
     return record
 
 

@@ -145,6 +145,7 @@ def convert_model(
     # One thread: results do not depend on how many models run at a time, and processes share the cores.
     torch.set_num_threads(1)
     if discard:
+        # The scratch folder of the run, where there is one.
         beside = place.root if isinstance(place, LocalPlace) else None
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside) as folder:
             path = Path(folder) / Path(file).name

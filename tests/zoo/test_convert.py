@@ -140,6 +140,7 @@ def test_what_someone_trained_is_put_aside(zoo, tmp_path, more):
 def test_what_someone_put_in_the_place_of_a_failed_output_is_kept(zoo, tmp_path):
     assert zoo("plain")["plain"].failure.code == "no-site"
     path = tmp_path / "zoo" / FILE.format("plain")
+    path.parent.mkdir()
     path.write_bytes(b"made by hand")
     zoo("plain")
     assert [kept.read_bytes() for kept in path.parent.glob("*.changed-*.pt")] == [b"made by hand"]

@@ -29,13 +29,17 @@ def place(request, tmp_path):
 
 def test_what_is_noted_is_read_again(place):
     with open_ledger(place) as ledger:
-        ledger.begin(["a.pt", "b.pt"], {"began": "now"})
+        ledger.begin(["a.pt", "b.pt"], ".attn-inject-scratch-0", {"began": "now"})
+        ledger.note_summaries({"README.md": "x"})
+        ledger.note_summaries({"README.md": "y"})
         ledger.add(record(digest="old"))
         ledger.add(FAILED)
         ledger.add(record(digest="new"))
     again = read_ledger(place)
     assert again.records == {"a.pt": record(digest="new"), "b.pt": FAILED}
     assert again.planned == {"a.pt", "b.pt"}
+    assert again.scratch == {".attn-inject-scratch-0"}
+    assert again.summaries == {"README.md": {"x", "y"}}
     assert again.torn == 0
 
 

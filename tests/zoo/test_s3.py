@@ -46,7 +46,7 @@ def test_a_zoo_in_a_bucket_and_its_resume(zoo, bucket):
     found = keys(bucket)
     assert found[f"zoo/{FILE}"] == first["tiny"].size
     assert {"zoo/index.json", "zoo/summary.csv", "zoo/README.md", "zoo/index.html"} < found.keys()
-    assert sum(key.startswith("zoo/ledger/") for key in found) == 3
+    assert sum(key.startswith("zoo/ledger/") for key in found) == 4
     assert not any("check" in key or "scratch" in key for key in found)
 
     assert {name: record.reused for name, record in zoo("tiny", **options).items()} == {"tiny": True}
