@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,7 +133,7 @@ class Report(Shown):
             "start": self.start,
             "input_size": list(self.input_size) if self.input_size else None,
             "sites": [insertion.to_json() for insertion in self.insertions],
-            "rejected": [{"name": item.name, "reason": item.reason} for item in self.rejected],
+            "rejected": [dataclasses.asdict(item) for item in self.rejected],
             "removed": list(self.removed),
             "base": self.base.to_json(),
             "result": self.result.to_json(),

@@ -55,7 +55,7 @@ def _remarks(site: Site) -> str:
 
 
 def sites_document(model: str, found: Found) -> dict[str, Any]:
-    """The document of `sites --json`: `{"model", "sites": [...], "rejected": [{"name", "reason"}]}`."""
+    """The document of `sites --json`: `model`, `sites`, and `rejected` with `name`, `code` and `reason`."""
     return {
         "model": model,
         "sites": [dataclasses.asdict(site) for site in found.sites],

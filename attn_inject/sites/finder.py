@@ -22,12 +22,30 @@ from attn_inject.sites.readers import grid_is_read
 from attn_inject.sites.recording import ModuleCall, Node, Recording, record, tensors_of
 from attn_inject.sites.residual import Addition, Verdict, judge
 from attn_inject.sites.selection import match_modules
-from attn_inject.sites.site import Rejection, Site
+from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
 
-IN_THE_MODEL = (
-    "it adds to shortcuts in the model's own forward; name the modules between them: at (--at GLOB)"
+IN_THE_MODEL = Reason(
+    RejectionCode.IN_MODEL,
+    "it adds to shortcuts in the model's own forward; name the modules between them: at (--at GLOB)",
 )
-NO_SHORTCUT = "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it"
+NO_SHORTCUT = Reason(
+    RejectionCode.NO_SHORTCUT,
+    "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it",
+)
+NOT_RUN = Reason(RejectionCode.NOT_RUN, "did not run")
+INNER = Reason(RejectionCode.INNER, "it is part of a residual block")
+BETWEEN_BLOCKS = Reason(
+    RejectionCode.BETWEEN_BLOCKS, "it belongs to a downsampler or side branch between the blocks"
+)
+SUMS_BLOCKS = Reason(RejectionCode.SUMS_BLOCKS, "it sums the outputs of other residual blocks")
+POSITION_ENCODING = Reason(RejectionCode.POSITION_ENCODING, "it is a position-encoding convolution")
+FIRST_HALF = Reason(
+    RejectionCode.FIRST_HALF, "it is the first half of a block that ends with the next module"
+)
+REPARAMETERIZED = Reason(RejectionCode.REPARAMETERIZED, "it becomes one convolution after training")
+ALONE = Reason(RejectionCode.ALONE, "it stands alone")
+NO_TENSOR = Reason(RejectionCode.NO_TENSOR, "it returns no tensor")
+NOT_FLOATING = Reason(RejectionCode.NOT_FLOATING, "it returns no floating-point tensor")
 
 
 def find(
@@ -52,7 +70,7 @@ def find(
         calls.setdefault(call.name, []).append(call)
     if at:
         chosen: dict[str, Addition | None] = {name: None for name in named if name in calls}
-        rejected = [Rejection(name=name, reason="did not run") for name in named if name not in calls]
+        rejected = [Rejection.of(name, NOT_RUN) for name in named if name not in calls]
     else:
         chosen, rejected = _residual_blocks(recording, calls)
         siblings = _siblings(calls, chosen)
@@ -61,14 +79,14 @@ def find(
             rejected = [item for item in rejected if item.name not in siblings]
         else:
             known = {item.name for item in rejected}
-            rejected += [Rejection(name=n, reason=NO_SHORTCUT) for n in siblings if n not in known]
+            rejected += [Rejection.of(n, NO_SHORTCUT) for n in siblings if n not in known]
     found = []
     for name in sorted(chosen, key=list(calls).index):
         item = _describe(calls[name], chosen[name], recording)
         if isinstance(item, FoundSite):
             found.append(item)
         else:
-            rejected.append(Rejection(name=name, reason=item))
+            rejected.append(Rejection.of(name, item))
     return Findings(recording, tuple(_with_stages(found)), tuple(rejected))
 
 
@@ -81,7 +99,7 @@ def _residual_blocks(
     inner = [name for name in calls if name and verdicts[name].additions and not _is_inserted(name)]
     blocks, refused = _own_blocks(inner, calls, verdicts)
     outermost = {name for name in blocks if not _has_ancestor(name, blocks)}
-    refused |= {name: "it is part of a residual block" for name in blocks if name not in outermost}
+    refused |= {name: INNER for name in blocks if name not in outermost}
     reasons = {
         name: reason
         for name, reason in reasons.items()
@@ -89,7 +107,7 @@ def _residual_blocks(
     }
     if not outermost and verdicts[""].additions:
         refused[""] = IN_THE_MODEL
-    rejected = [Rejection(name=n or "(model)", reason=r) for n, r in (reasons | refused).items()]
+    rejected = [Rejection.of(n or "(model)", r) for n, r in (reasons | refused).items()]
     return {name: _last(verdicts[name]) for name in outermost}, rejected
 
 
@@ -109,38 +127,38 @@ def _judge_all(recording: Recording) -> dict[str, Verdict]:
 
 def _own_blocks(
     inner: list[str], calls: dict[str, list[ModuleCall]], verdicts: dict[str, Verdict]
-) -> tuple[dict[str, None], dict[str, str]]:
+) -> tuple[dict[str, None], dict[str, Reason]]:
     """Names of blocks in their own right, and look-alikes with their reasons."""
     blocks: dict[str, None] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, Reason] = {}
     branches: dict[str, None] = {}
     owners: dict[str, ModuleCall] = {}
     plain = [n for n in inner if not is_wrapper(calls[n][0], verdicts[n])]
     for name in inner:
         call, verdict = calls[name][0], verdicts[name]
         if is_between_blocks(name):
-            refused[name] = "it belongs to a downsampler or side branch between the blocks"
+            refused[name] = BETWEEN_BLOCKS
         elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
-            refused[name] = "it sums the outputs of other residual blocks"
+            refused[name] = SUMS_BLOCKS
         elif is_multi_branch_convolution(call, verdict):
             branches[name] = None
         elif is_position_encoding(call, verdict):
-            refused[name] = "it is a position-encoding convolution"
+            refused[name] = POSITION_ENCODING
         elif name not in plain and (owner := _owner(name, calls, inner, plain)):
             blocks[owner] = None
             owners[owner] = calls[owner][0]
             if owner != name:
-                refused[name] = "it is part of a residual block"
+                refused[name] = INNER
         else:
             blocks[name] = None
     for first in first_halves(owners):
         del blocks[first]
-        refused[first] = "it is the first half of a block that ends with the next module"
+        refused[first] = FIRST_HALF
     repeated = {name: None for name in branches if name.rpartition(".")[0] in _lists(calls)}
     if blocks:
-        refused |= dict.fromkeys(branches, "it becomes one convolution after training")
+        refused |= dict.fromkeys(branches, REPARAMETERIZED)
         return blocks, refused
-    return repeated, refused | {name: "it stands alone" for name in branches if name not in repeated}
+    return repeated, refused | {name: ALONE for name in branches if name not in repeated}
 
 
 def _lists(calls: dict[str, list[ModuleCall]]) -> set[str]:
@@ -182,21 +200,21 @@ def _siblings(
     }
 
 
-def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Recording) -> FoundSite | str:
+def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Recording) -> FoundSite | Reason:
     call = calls[0]
     place = addition.place if addition else None
     tensors = dict(tensors_of(call.output))
     if not tensors:
-        return "it returns no tensor"
+        return NO_TENSOR
     if place not in tensors:
         place = next(reversed(tensors))
     if not tensors[place].is_floating_point():
-        return "it returns no floating-point tensor"
+        return NOT_FLOATING
     shape = tuple(tensors[place].shape)
     node = addition.node if addition else dict(call.output_nodes).get(place)
     node = node or Node("const", "", (), shape, frozenset(), frozenset())
     layout = layouts.infer(shape, node, recording, call)
-    if isinstance(layout, str):
+    if isinstance(layout, Reason):
         return layout
     site = Site(
         name=call.name,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from attn_inject.sites.recording import ModuleCall, Node, Recording
-from attn_inject.sites.site import Site
+from attn_inject.sites.site import Reason, RejectionCode, Site
 
 LAST_AXIS = (nn.Linear, nn.LayerNorm)
 LONGEST_PREFIX = 16
@@ -49,19 +49,20 @@ class Layout:
         )
 
 
-def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout | str:
+def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout | Reason:
     """The layout of a tensor of `shape` that `node` made in `call`, or the reason why there is none."""
     if len(shape) == 4:
         return _of_map(shape, node, recording.image_size)
     if len(shape) == 3:
         if not recording.maps and isinstance(_nearest(node, (*LAST_AXIS, nn.Conv1d)), nn.Conv1d):
-            return (
+            text = (
                 f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
             )
+            return Reason(RejectionCode.SIGNAL, text)
         return _of_tokens(shape, recording, call)
     if len(shape) == 5:
         return _of_video(shape, node, recording.image_size)
-    return f"its output of shape {shape} is neither a map nor tokens"
+    return Reason(RejectionCode.NO_LAYOUT, f"its output of shape {shape} is neither a map nor tokens")
 
 
 def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:

@@ -13,10 +13,19 @@ from dataclasses import dataclass
 from torch import nn
 
 from attn_inject.sites.recording import ADDITIONS, ModuleCall, Node
+from attn_inject.sites.site import Reason, RejectionCode
 
 # A projection is one convolution, or a depthwise and a pointwise one.
 PROJECTION_WEIGHTS = 2
 MULTIPLICATIONS = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
+TWO_BRANCHES = Reason(
+    RejectionCode.NO_LIGHTER_SIDE, "adds two branches of equal weight, none of which is a shortcut"
+)
+GATED = Reason(
+    RejectionCode.GATED_SHORTCUT, "the shortcut is gated by a learned gate, as in a recurrent cell"
+)
+FUSION = Reason(RejectionCode.FUSION, "it adds what two of its inputs became, which is a fusion")
+UNUSED = Reason(RejectionCode.SUM_UNUSED, "the sum does not reach the output")
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Verdict:
     """The residual additions of one call, and why the other additions are none."""
 
     additions: tuple[Addition, ...]
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 def tensor_additions(call: ModuleCall) -> Iterator[tuple[int, Node]]:
@@ -63,7 +72,7 @@ def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
         residual: Names of the modules inside that are residual themselves; a shortcut may pass through.
     """
     additions: list[Addition] = []
-    reasons: list[str] = []
+    reasons: list[Reason] = []
     sums: dict[Node, frozenset[Node]] = {}
     for index, node in tensor_additions(call):
         found = _judge_one(call, index, node, sums, residual)
@@ -78,31 +87,33 @@ def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
 
 def _judge_one(
     call: ModuleCall, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
-) -> Addition | str:
-    """The addition, the reason why it is none, or "" if it is not even a candidate."""
+) -> Addition | Reason | None:
+    """The addition, the reason why it is none, or None if it is not even a candidate."""
     left, right = node.inputs
     if not (left.sources and right.sources and (left.children or right.children)):
-        return ""
+        return None
     if left.shape != right.shape:
-        return f"adds shapes {left.shape} and {right.shape}, which differ"
+        text = f"adds shapes {left.shape} and {right.shape}, which differ"
+        return Reason(RejectionCode.SHAPES_DIFFER, text)
     if len(node.shape) < 3:
-        return f"adds vectors of shape {node.shape}, which are no map"
+        return Reason(RejectionCode.VECTORS, f"adds vectors of shape {node.shape}, which are no map")
     shortcut = _shortcut_side(left, right)
     if shortcut is None:
-        return "adds two branches of equal weight, none of which is a shortcut"
+        return TWO_BRANCHES
     if _is_gated(node.inputs[shortcut]):
-        return "the shortcut is gated by a learned gate, as in a recurrent cell"
+        return GATED
     passed = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
     trunk = frozenset(child for child in passed if child.name not in residual)
     apart = not left.sources & right.sources
     if apart and passed:
-        return "it adds what two of its inputs became, which is a fusion"
+        return FUSION
     if _weights(trunk) > PROJECTION_WEIGHTS:
         names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
-        return f"the shortcut is no projection: it passed through {names}"
+        text = f"the shortcut is no projection: it passed through {names}"
+        return Reason(RejectionCode.DEEP_SHORTCUT, text)
     places = [place for place, output in call.output_nodes if is_ancestor(node, output)]
     if not places:
-        return "the sum does not reach the output"
+        return UNUSED
     return Addition(node, index, shortcut, places[-1], apart)
 
 

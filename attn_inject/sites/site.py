@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,91 @@ class Site:
         return "-" if self.height is None else f"{self.height}x{self.width}"
 
 
+class RejectionCode(StrEnum):
+    """Why something is not a site, or was skipped, for programs; the sentence beside it is for people.
+
+    Attributes:
+        meaning: What the code says, in a few words.
+    """
+
+    meaning: str
+
+    # What the recorded run shows of a module.
+    NOT_RUN = "not-run", "the forward never called the module"
+    IN_MODEL = "in-model", "the model itself adds in its own forward"
+    NO_SHORTCUT = "no-shortcut", "others of its class have a shortcut, this one has not"
+    NO_SUM = "no-sum", "its paths meet in something that is not a sum"
+    INNER = "inner", "it is part of a block"
+    GROUP = "group", "it is a group of blocks with one long skip"
+    SUMS_BLOCKS = "sums-blocks", "it sums what blocks return"
+    BETWEEN_BLOCKS = "between-blocks", "it stands between the blocks"
+    POSITION_ENCODING = "position-encoding", "it adds a position encoding"
+    FIRST_HALF = "first-half", "the next module ends its block"
+    REPARAMETERIZED = "reparameterized", "it becomes one convolution after training"
+    ALONE = "alone", "it is a multi-branch convolution outside any list"
+    # What its additions lack.
+    SHAPES_DIFFER = "shapes-differ", "it adds tensors of different shapes"
+    VECTORS = "vectors", "it adds vectors"
+    NO_LIGHTER_SIDE = "no-lighter-side", "both sides of its sum hold the same weights"
+    GATED_SHORTCUT = "gated-shortcut", "its shortcut is gated"
+    FUSION = "fusion", "it adds what several inputs became"
+    DEEP_SHORTCUT = "deep-shortcut", "its shortcut holds more than a projection"
+    SUM_UNUSED = "sum-unused", "its sum does not reach its output"
+    # What its output lacks.
+    NO_TENSOR = "no-tensor", "it returns no tensor, or the placement finds none"
+    NOT_FLOATING = "not-floating", "its output is not floating-point"
+    SIGNAL = "signal", "its output is a signal along one axis"
+    NO_LAYOUT = "no-layout", "its output is neither a map nor tokens"
+    # What a module or a placement needs, and the site has not.
+    NO_GRID = "no-grid", "its tokens form no grid"
+    UNREAD_GRID = "unread-grid", "nothing reads the tokens of its grid"
+    CANNOT_BUILD = "cannot-build", "the attention module cannot be built for its size"
+    NOT_EXCHANGEABLE = "not-exchangeable", "its class cannot be exchanged"
+    NOT_TRACEABLE = "not-traceable", "the placement rewrites its forward, which cannot be traced"
+    NO_PLACE = "no-place", "the placement has no place in it"
+    OVERWRITTEN = "overwritten", "the value that the placement would change is overwritten"
+    ARITY = "arity", "it does not map one tensor to one of the same shape"
+    CONV_UNLIKE = "conv-unlike", "attention cannot stand for this convolution"
+
+    def __new__(cls, value: str, meaning: str) -> RejectionCode:
+        """A code with its meaning."""
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is not what was looked for.
+
+    Attributes:
+        code: For programs.
+        text: For people, without a full stop.
+    """
+
+    code: RejectionCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """A candidate that is no site, or a site that was skipped, with its reason."""
+    """A candidate that is not a site, or a site that was skipped.
+
+    Attributes:
+        name: The module's qualified name; `(model)` for the model itself.
+        code: Why, for programs.
+        reason: Why, for people.
+    """
 
     name: str
+    code: RejectionCode
     reason: str
+
+    @classmethod
+    def of(cls, name: str, reason: Reason) -> Rejection:
+        """The rejection of the module called `name`."""
+        return cls(name=name, code=reason.code, reason=reason.text)

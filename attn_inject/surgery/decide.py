@@ -22,7 +22,7 @@ from attn_inject.request import Plan
 from attn_inject.sites.finder import find
 from attn_inject.sites.findings import Findings, FoundSite
 from attn_inject.sites.selection import select
-from attn_inject.sites.site import Rejection, Site
+from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
 from attn_inject.surgery.apply import free_name, refusal
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import operations
@@ -32,6 +32,11 @@ from attn_inject.surgery.placements.replace_attention import attention_of
 from attn_inject.surgery.placements.stem import Enlarged, decide_stem
 from attn_inject.surgery.placements.target import Target
 
+NO_GRID = Reason(RejectionCode.NO_GRID, "its tokens form no grid, and this module needs one")
+UNREAD_GRID = Reason(
+    RejectionCode.UNREAD_GRID,
+    "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect",
+)
 Call = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
 
 
@@ -218,13 +223,13 @@ def _edit(model: nn.Module, target: Target | Rejection, item: Assignment, start:
     told = name if item.placement == "replace-conv" else item.found.site.name
     if name == told and isinstance(target, Rejection) and item.placement == "replace-conv":
         return target
-    if reason := refusal(block):
-        return Rejection(name=told, reason=reason)
+    if refused := refusal(block):
+        return Rejection(name=told, code=RejectionCode.NOT_EXCHANGEABLE, reason=refused)
     if isinstance(target, Rejection):
         return target
     resolved = resolve(item.spec, target.site.channels)
     if reason := _misfit(resolved, target.site, item.found):
-        return Rejection(name=told, reason=reason)
+        return Rejection.of(told, reason)
     return Edit(
         site=target.site,
         module=free_name(block),
@@ -241,18 +246,17 @@ def _edit(model: nn.Module, target: Target | Rejection, item: Assignment, start:
     )
 
 
-def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> str | None:
+def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> Reason | None:
     """Why a module cannot act on the tensor of a site, or None if it can."""
-    no_grid = "its tokens form no grid, and this module needs one"
     if site.height is None and needs_size(registry.load(resolved.entry)):
-        return no_grid
+        return NO_GRID
     tried = _tried(resolved, site.channels, site.map_size)
     if tried.refusal:
-        return tried.refusal
+        return Reason(RejectionCode.CANNOT_BUILD, tried.refusal)
     if site.height is None and tried.is_spatial:
-        return no_grid
+        return NO_GRID
     if tried.is_spatial and not found.grid_is_read:
-        return "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect"
+        return UNREAD_GRID
     return None
 
 

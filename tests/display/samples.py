@@ -11,7 +11,7 @@ from attn_inject.cost.cost import Cost
 from attn_inject.cost.figures import SiteCost, Stats, StatsRow, Timing
 from attn_inject.request import Plan, as_specs, to_dict
 from attn_inject.results import Check, Insertion, Report
-from attn_inject.sites.site import Rejection, Site
+from attn_inject.sites.site import Rejection, RejectionCode, Site
 
 SHAPES = {1: (256, 56, 3), 2: (512, 28, 4), 3: (1024, 14, 6), 4: (2048, 7, 3)}
 VERSIONS = {
@@ -100,11 +100,17 @@ def awkward_report() -> Report:
         ),
         rejected=(
             *(
-                Rejection(name=f"blocks.{i}.attn", reason="an inner sum of an attention layer")
+                Rejection(
+                    name=f"blocks.{i}.attn",
+                    code=RejectionCode.INNER,
+                    reason="an inner sum of an attention layer",
+                )
                 for i in range(38)
             ),
             Rejection(
-                name="head", reason="two projections of one vector are added (heads), no shortcut [in] it"
+                name="head",
+                code=RejectionCode.NO_LIGHTER_SIDE,
+                reason="two projections of one vector are added (heads), no shortcut [in] it",
             ),
         ),
         base=Cost(params=0, flops=10_000_000_000, activations=500),
@@ -133,7 +139,13 @@ def vit_sites() -> SimpleNamespace:
         calls=2,
         element=1,
     )
-    reasons = [Rejection(name="patch_embed", reason="a position embedding is added, no branch with a weight")]
+    reasons = [
+        Rejection(
+            name="patch_embed",
+            code=RejectionCode.NO_SHORTCUT,
+            reason="a position embedding is added, no branch with a weight",
+        )
+    ]
     return SimpleNamespace(sites=(*blocks, odd), rejected=tuple(reasons))
 
 

@@ -7,7 +7,7 @@ import pytest
 from attn_inject.display.injection_page import injection_page, insertion_grid
 from attn_inject.display.page import for_pipe
 from attn_inject.display.rejections import rejection_grid
-from attn_inject.sites.site import Rejection
+from attn_inject.sites.site import Rejection, RejectionCode
 from tests.display.samples import awkward_report, resnet_report
 
 
@@ -67,8 +67,8 @@ def test_what_was_adapted_and_what_was_not_counted_is_said():
 
 
 def test_rejections_share_a_line_by_reason():
-    rejected = [Rejection(name="head", reason="rare")]
-    rejected += [Rejection(name=f"b{i}", reason="often") for i in range(40)]
+    rejected = [Rejection(name="head", code=RejectionCode.NOT_RUN, reason="rare")]
+    rejected += [Rejection(name=f"b{i}", code=RejectionCode.INNER, reason="often") for i in range(40)]
     assert rejection_grid(rejected, names=2).rows == (
         ("often", "40", "b0, b1 and 38 more"),
         ("rare", "1", "head"),

@@ -15,6 +15,7 @@ from attn_inject.cost import figures
 from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.request import ModelRequest, Plan, as_specs
+from attn_inject.sites.site import RejectionCode
 from attn_inject.zoo.dry_run import DryRun, Planned
 from attn_inject.zoo.engine import Failure, Node
 from attn_inject.zoo.jobs import Job
@@ -81,7 +82,7 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         start="",
         input_size=None,
         insertions=(results.Insertion(site=site, attention="", module=""),),
-        rejected=(results.Rejection(name="", reason=""),),
+        rejected=(results.Rejection(name="", code=RejectionCode.INNER, reason=""),),
         checks=(results.Check(name="", passed=True),),
     )
     one = figures.SiteCost(

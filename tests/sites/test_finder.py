@@ -11,6 +11,7 @@ from torch import nn
 from attn_inject.errors import ModelError, NoSiteError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.sites.finder import IN_THE_MODEL, NO_SHORTCUT, find
+from attn_inject.sites.site import Reason, Rejection
 from tests.nets import build, find_in, kinds, size_of
 
 # model: blocks in each stage, class, layout. Stages are numbered by map size.
@@ -153,8 +154,8 @@ def test_siblings_that_are_left_out_are_named():
     findings = find_in(build("mobilenetv2_100", meta=True))
     firsts = [f"blocks.{stage}.0" for stage in range(1, 7)]
     assert [item.name for item in findings.rejected] == firsts
-    assert {item.reason for item in findings.rejected} == {NO_SHORTCUT}
-    assert "--blocks family" in NO_SHORTCUT
+    assert {Reason(item.code, item.reason) for item in findings.rejected} == {NO_SHORTCUT}
+    assert "--blocks family" in NO_SHORTCUT.text
 
 
 def test_modules_named_by_hand():
@@ -249,7 +250,7 @@ def test_a_model_that_adds_in_its_own_forward_is_told_so():
 
     findings = find(Flat(), InputSpec((8, 16, 16)))
     assert findings.found == ()
-    assert [(item.name, item.reason) for item in findings.rejected] == [("(model)", IN_THE_MODEL)]
+    assert findings.rejected == (Rejection.of("(model)", IN_THE_MODEL),)
 
 
 def test_a_skip_around_the_whole_model_is_no_news_where_blocks_are_found():

@@ -18,7 +18,7 @@ from attn_inject.sites import layout as layouts
 from attn_inject.sites.findings import FoundSite
 from attn_inject.sites.recording import ModuleCall, Recording, has_weight
 from attn_inject.sites.residual import Addition, tensor_additions
-from attn_inject.sites.site import Rejection
+from attn_inject.sites.site import Reason, Rejection, RejectionCode
 from attn_inject.surgery.placements.gates import is_attention
 from attn_inject.surgery.placements.target import Target
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
@@ -92,20 +92,22 @@ def _target(
 ) -> Target | Rejection:
     name = found.site.name
     if isinstance(block, str):
-        return Rejection(name=name, reason=f"{block}; only --placement after works here")
+        text = f"{block}; only --placement after works here"
+        return Rejection(name=name, code=RejectionCode.NOT_TRACEABLE, reason=text)
     choice = choose(block)
     if isinstance(choice, str):
-        return Rejection(name=name, reason=choice)
+        return Rejection(name=name, code=RejectionCode.NO_PLACE, reason=choice)
     node, users = choice
     if node.name not in block.values:
-        return Rejection(name=name, reason=f"the placement would act on {node.name}, which is not a tensor")
+        text = f"the placement would act on {node.name}, which is not a tensor"
+        return Rejection(name=name, code=RejectionCode.NO_TENSOR, reason=text)
     if overwriter := _overwriter(node, users, block.module):
         reason = f"the placement would act on a value that {overwriter} overwrites in place"
-        return Rejection(name=name, reason=reason)
+        return Rejection(name=name, code=RejectionCode.OVERWRITTEN, reason=reason)
     shape = tuple(block.values[node.name].shape)
     layout = _layout_at(shape, found, recording)
-    if isinstance(layout, str):
-        return Rejection(name=name, reason=layout)
+    if isinstance(layout, Reason):
+        return Rejection.of(name, layout)
     return Target(
         site=dataclasses.replace(layout.on(found.site), name=block.call.name, element=None),
         shape=shape,
@@ -115,11 +117,12 @@ def _target(
     )
 
 
-def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -> layouts.Layout | str:
+def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -> layouts.Layout | Reason:
     """The layout of a tensor inside a block, read like that of the block's output."""
     made = found.addition.node if found.addition else dict(found.call.output_nodes).get(found.site.element)
     if made is None:
-        return "its recorded run does not show what made its output"
+        text = "its recorded run does not show what made its output"
+        return Reason(RejectionCode.NO_TENSOR, text)
     return layouts.infer(shape, made, recording, found.call)
 
 

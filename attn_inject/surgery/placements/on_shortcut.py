@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from attn_inject.sites.findings import FoundSite
 from attn_inject.sites.recording import Recording
-from attn_inject.sites.site import Rejection
+from attn_inject.sites.site import Reason, Rejection, RejectionCode
 from attn_inject.surgery.placements.body import Choice, TracedBlock, target_in
 from attn_inject.surgery.placements.target import Target
+
+NONE = Reason(RejectionCode.NO_PLACE, "the block has no shortcut")
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
     """The other operand of the block's last addition."""
     if found.addition is None:
-        return [Rejection(name=found.site.name, reason="the block has no shortcut")]
+        return [Rejection.of(found.site.name, NONE)]
     return [target_in(found, recording, _choose)]
 
 

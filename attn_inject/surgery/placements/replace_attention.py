@@ -9,7 +9,7 @@ from torch import nn
 
 from attn_inject.sites.findings import FoundSite
 from attn_inject.sites.recording import Recording, tensors_of
-from attn_inject.sites.site import Rejection
+from attn_inject.sites.site import Rejection, RejectionCode
 from attn_inject.surgery.placements.gates import is_attention
 from attn_inject.surgery.placements.target import Target
 
@@ -17,7 +17,7 @@ from attn_inject.surgery.placements.target import Target
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
     """The module itself, if it maps one tensor to another of the same shape."""
     if reason := _misfit(found):
-        return [Rejection(name=found.site.name, reason=reason)]
+        return [Rejection(name=found.site.name, code=RejectionCode.ARITY, reason=reason)]
     return [Target(site=found.site, shape=found.shape)]
 
 

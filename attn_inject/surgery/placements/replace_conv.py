@@ -19,8 +19,10 @@ from torch import nn
 
 from attn_inject.sites.findings import FoundSite
 from attn_inject.sites.recording import Node, Recording
-from attn_inject.sites.site import Rejection, Site
+from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
 from attn_inject.surgery.placements.target import Target
+
+NONE = Reason(RejectionCode.NO_PLACE, "the block has no spatial convolution of a map")
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
@@ -29,7 +31,7 @@ def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
     inside = {node.name: node for node in _calls(recording) if node.name.startswith(f"{found.site.name}.")}
     spatial = [node for node in inside.values() if _is_spatial(node.module)]
     return [_target(node, calls[node.name], found.site.stage) for node in spatial] or [
-        Rejection(name=found.site.name, reason="the block has no spatial convolution of a map")
+        Rejection.of(found.site.name, NONE)
     ]
 
 
@@ -59,7 +61,7 @@ def _target(node: Node, calls: int, stage: int) -> Target | Rejection:
         made = "x".join(map(str, node.shape[2:]))
         reason = f"it makes a map of {made}, and attention with a pool one of {'x'.join(map(str, size))}"
     if reason:
-        return Rejection(name=node.name, reason=reason)
+        return Rejection(name=node.name, code=RejectionCode.CONV_UNLIKE, reason=reason)
     site = Site(
         name=node.name,
         block=type(conv).__name__,

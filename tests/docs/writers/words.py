@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from attn_inject import errors, request
 from attn_inject.cli.list import FORMATS
 from attn_inject.errors import AttnInjectError
+from attn_inject.sites.site import RejectionCode
 from tests.docs.writers.markdown import code, table
 
 
@@ -29,6 +30,10 @@ def formats() -> str:
 
 def _meanings(title: str, words: Mapping[str, str]) -> str:
     return table(f"{title}|meaning", [(code(word), meaning) for word, meaning in words.items()])
+
+
+def rejection_codes() -> str:
+    return table("code|meaning", [(code(str(item)), item.meaning) for item in RejectionCode])
 
 
 def exit_codes() -> str:
