@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from attn_inject.errors import FileError
+from attn_inject.errors import FileError, UsageError
 
 _FILES = (".pt", ".pth", ".safetensors")
+_LONGEST_LIST = 2**20  # bytes
 
 
 KINDS = {
@@ -77,4 +79,40 @@ def refuse_own_trust(where: str) -> FileError:
     return FileError(
         f"{where} is refused: a file cannot vouch for itself.",
         hint="Take the line out; if you know where the file comes from, type --trust.",
+    )
+
+
+def names_in(path: Path) -> list[GivenName]:
+    """The names of models in a list, one on each line; `#` begins a comment.
+
+    Raises:
+        FileError: It cannot be read, is no text, or is longer than any list.
+        UsageError: It names no model, or another list.
+    """
+    lines = [line.partition("#")[0].strip() for line in _list_text(path).splitlines()]
+    names = [GivenName(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line]
+    if nested := [name for name in names if name.text.startswith("@")]:
+        raise UsageError(
+            f"{nested[0].where} names another list, {nested[0].text}.", hint="Write its models here."
+        )
+    if not names:
+        raise UsageError(f"{path} names no model.", hint="Write one model on each line.")
+    return names
+
+
+def _list_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_LIST + 1)
+        if len(content) > _LONGEST_LIST:
+            reason = f"it has more than {_LONGEST_LIST} bytes"
+        else:
+            return content.decode()
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (UnicodeDecodeError, ValueError):
+        reason = "it is no text"
+    raise FileError(
+        f"The list of models {path} cannot be read: {reason}.",
+        hint="It is a text file with one model on each line; # begins a comment.",
     )

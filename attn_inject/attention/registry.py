@@ -285,7 +285,7 @@ def _import(module: str, entry: Entry) -> Any:
             hint=f"Install it, or ask {entry.owner} for the extra that does.",
         ) from error
     # Whatever foreign code raises while it is imported is the user's to read, without our traceback.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"{entry.name} cannot be imported from {entry.target!r}: {type(error).__name__}: {error}.",
             hint=_mend(entry),

@@ -9,6 +9,7 @@ from torch import nn
 from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
 from attn_inject.cost.count import Counted, count
 from attn_inject.errors import UsageError
+from attn_inject.operate.containment import contained
 from attn_inject.operate.load_model import load_model
 from attn_inject.operate.model_names import Model, expand
 from attn_inject.surgery.apply import spec_label
@@ -16,6 +17,7 @@ from attn_inject.surgery.inserted import inserted_modules
 from attn_inject.versions import versions
 
 
+@contained()
 def compare(a: Model, b: Model) -> Comparison:
     """What two models cost, and each of their attention modules.
 

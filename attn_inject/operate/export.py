@@ -16,6 +16,7 @@ from attn_inject.files.exports import exporter, onnx
 from attn_inject.files.exports.agreement import Agreement
 from attn_inject.files.loading import check_digest
 from attn_inject.models.inputs import InputSpec
+from attn_inject.operate.containment import contained
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.saving import load, save, unwrapped
 from attn_inject.request import ModelRequest
@@ -24,6 +25,7 @@ from attn_inject.surgery.origin import origin_of
 SUFFIXES = (*formats.SUFFIXES, *exporter.SUFFIXES)
 
 
+@contained()
 def export(
     model: nn.Module | Injected | str | Path,
     out: str | Path,

@@ -7,12 +7,14 @@ from typing import Unpack
 from attn_inject.attention import registry
 from attn_inject.cost.budget import Budget, Fit
 from attn_inject.errors import UsageError
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import plan_edits
 from attn_inject.operate.model_names import Model, expand
 from attn_inject.operate.searched import search_shapes
 from attn_inject.request import Attention, Plan, SiteOptions
 
 
+@contained()
 def fit(model: Model, attention: Attention | Plan, budget: Budget, **options: Unpack[SiteOptions]) -> Fit:
     """Choose as many sites as a budget allows, the last block first; a block that is too dear is passed over.
 

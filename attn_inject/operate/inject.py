@@ -10,6 +10,7 @@ from torch import nn
 
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import plan_edits
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.load_model import copied, load_model, name_of
@@ -22,6 +23,7 @@ from attn_inject.sites.finder import find
 from attn_inject.surgery.decide import search
 
 
+@contained()
 def inject(
     model: nn.Module | str | ModelRequest,
     attention: Attention | Plan,
@@ -87,6 +89,7 @@ def inject(
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
 
 
+@contained()
 def find_sites(
     model: nn.Module | str | ModelRequest,
     *,

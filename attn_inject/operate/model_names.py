@@ -10,9 +10,10 @@ from pathlib import Path
 from torch import nn
 
 from attn_inject import models
-from attn_inject.errors import FileError, UsageError, unknown_name
+from attn_inject.errors import unknown_name
 from attn_inject.operate.load_model import is_saved_file
 from attn_inject.request import ModelRequest
+from attn_inject.trust import names_in, require_trust
 
 Model = nn.Module | str | ModelRequest
 
@@ -41,7 +42,7 @@ def expand(models: Model | Iterable[Model]) -> list[Wanted]:
 
     Raises:
         UnknownNameError: A glob matches nothing.
-        FileError: A list cannot be read.
+        FileError: A list cannot be read, or names code and is not trusted.
         UsageError: A list names no model.
     """
     given = [models] if isinstance(models, str | nn.Module | ModelRequest) else models
@@ -51,38 +52,23 @@ def expand(models: Model | Iterable[Model]) -> list[Wanted]:
             wanted.setdefault(id(model), Wanted(model, type(model).__name__))
             continue
         request = ModelRequest(name=model) if isinstance(model, str) else model
-        for name, listed in _names(request.name):
+        for name, listed in _names(request.name, trust=request.trust):
             one = dataclasses.replace(request, name=name)
             wanted.setdefault(repr(one), Wanted(one, name, listed))
     return list(wanted.values())
 
 
-def _names(text: str) -> Iterator[tuple[str, bool]]:
+def _names(text: str, *, trust: bool) -> Iterator[tuple[str, bool]]:
     """Every name that one text stands for, and whether it was found by a glob or in a list."""
     if text.startswith("@"):
-        for line in _lines(Path(text[1:])):
-            yield from ((name, True) for name, _ in _names(line))
+        listed = names_in(Path(text[1:]))
+        require_trust(listed, trust=trust)
+        for line in listed:
+            yield from ((name, True) for name, _ in _names(line.text, trust=trust))
     elif is_saved_file(text) or ":" in text or not any(sign in text for sign in "*?["):
         yield text, False
     else:
         yield from ((name, True) for name in _matches(text))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(
-            f"The list of models {path} cannot be read: {error}.",
-            hint="It is a text file with one model on each line; # begins a comment.",
-        ) from error
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    names = [line for line in lines if line]
-    if nested := [name for name in names if name.startswith("@")]:
-        raise UsageError(f"{path} names another list, {nested[0]}.", hint="Write its models here.")
-    if not names:
-        raise UsageError(f"{path} names no model.", hint="Write one model on each line.")
-    return names
 
 
 def _matches(glob: str) -> list[str]:

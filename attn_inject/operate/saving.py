@@ -21,6 +21,7 @@ from attn_inject.files.structure_digest import state_digest, structure
 from attn_inject.files.tensors import attention_only
 from attn_inject.files.verified_origin import verified_origin
 from attn_inject.models.clone import deep_copy
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import require
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.load_model import load_model
@@ -33,6 +34,7 @@ from attn_inject.surgery.removal import remove
 __all__ = ["describe", "load", "restore", "save", "save_checked"]
 
 
+@contained()
 def load(
     path: str | Path,
     *,
@@ -66,6 +68,7 @@ def load(
     return loading.load(path, base=module, trust=trust, verify=verify, inplace=built)
 
 
+@contained()
 def save(
     model: nn.Module | Injected,
     path: str | Path,

@@ -13,6 +13,7 @@ from attn_inject.cost.count import Counted, by_frequency
 from attn_inject.cost.figures import Stats, StatsRow
 from attn_inject.cost.latency import Conditions
 from attn_inject.errors import CheckFailedError, FitError, ModelError, NoSiteError
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import Edits, plan_edits
 from attn_inject.operate.measure import Result, timed, weighed
 from attn_inject.operate.model_names import Model, Wanted, expand
@@ -34,6 +35,7 @@ class _Wanted:
     budget: Budget
 
 
+@contained()
 def stats(
     models: Model | Sequence[Model] = ("resnet50",),
     attention: Attention | None = None,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from attn_inject.attention import registry
-from attn_inject.errors import AttnInjectError, FileError, UsageError, nearest, unknown_name
+from attn_inject.errors import AttnInjectError, UsageError, nearest, unknown_name
 from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept
-from attn_inject.trust import GivenName, refuse_own_trust, require_trust
+from attn_inject.trust import GivenName, names_in, refuse_own_trust, require_trust
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
 
@@ -307,19 +307,8 @@ def _unique(specs: Iterable[AttentionSpec]) -> list[AttentionSpec]:
 
 
 def _listed(given: GivenName) -> list[GivenName]:
-    """`@FILE` as the names in the file, one a line, `#` begins a comment; anything else as it is."""
-    text = given.text
-    if not text.startswith("@"):
-        return [given]
-    try:
-        lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise FileError(
-            f"The list of models {text[1:]} cannot be read: {reason}.", hint="One name or glob a line."
-        ) from None
-    names = [(line.partition("#")[0].strip(), number) for number, line in enumerate(lines, 1)]
-    return [GivenName(name, f"{text[1:]}, line {number}") for name, number in names if name]
+    """`@FILE` as the names in the file; anything else as it is."""
+    return names_in(Path(given.text[1:])) if given.text.startswith("@") else [given]
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:

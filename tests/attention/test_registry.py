@@ -230,6 +230,7 @@ def test_two_plug_ins_of_one_name_are_told_with_both_owners(install):
             ModelError,
             "cannot be imported from 'some_gates:Gate': ZeroDivisionError: division by zero",
         ),
+        ("import sys; sys.exit(0)", ModelError, "cannot be imported from 'some_gates:Gate': SystemExit: 0"),
         ("Gate = (", ModelError, "cannot be imported from 'some_gates:Gate': SyntaxError"),
         ("from torch import nosuchname", ModelError, "ImportError: cannot import name 'nosuchname'"),
         ("", UnknownNameError, "some_gates has no Gate"),

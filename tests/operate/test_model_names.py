@@ -46,6 +46,15 @@ def test_lists_hold_names_globs_and_comments(tmp_path):
     assert names(f"@{file}") == ["resnet18", "torchvision/alexnet"]
 
 
+def test_code_in_a_list_needs_trust(tmp_path):
+    file = tmp_path / "list.txt"
+    file.write_text("resnet18\nevil.nets:net\n")
+    with pytest.raises(FileError, match=r"list\.txt, line 2 names evil\.nets:net"):
+        expand(f"@{file}")
+    trusted = expand(ModelRequest(name=f"@{file}", trust=True))
+    assert [wanted.name for wanted in trusted] == ["resnet18", "evil.nets:net"]
+
+
 @pytest.mark.parametrize(
     ("content", "error", "told"),
     [

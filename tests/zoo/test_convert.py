@@ -254,3 +254,11 @@ def test_what_workers_begin_with_ends_silently():
 
     command = [sys.executable, "-c", "import attn_inject.zoo.preload"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_a_module_that_ends_the_program_is_reported_and_the_rest_goes_on(zoo):
+    records = {}
+    for name in ("LeavesWhenMade", "LeavesWhenCalled"):
+        records[name] = zoo("tiny", attn=f"tests.operate.test_containment:{name}")["tiny"].failure
+    assert {name: failure.code for name, failure in records.items()} == dict.fromkeys(records, "model")
+    assert all(name in failure.message for name, failure in records.items())
