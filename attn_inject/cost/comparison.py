@@ -7,31 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attn_inject.cost.cost import Cost
 from attn_inject.shown import Shown
-
-QUANTITIES = ("params", "flops", "activations", "gate_operations", "gate_bytes")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """What something costs.
-
-    Attributes:
-        params: Learnable and frozen parameters, in numbers.
-        flops: fvcore's count; one multiply-add counts once.
-        activations: Elements that convolutions and matrix products write.
-        gate_operations: Elementwise operations, which flops leave out.
-        gate_bytes: Bytes that they read and write, in float32.
-    """
-
-    params: int = 0
-    flops: int = 0
-    activations: int = 0
-    gate_operations: int = 0
-    gate_bytes: int = 0
-
-    def __sub__(self, other: Figures) -> Figures:
-        return Figures(**{name: getattr(self, name) - getattr(other, name) for name in QUANTITIES})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +25,7 @@ class Inserted:
     module: str
     attention: str
     placement: str
-    figures: Figures
+    figures: Cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +41,7 @@ class Side:
 
     model: str
     source: str
-    figures: Figures
+    figures: Cost
     inserted: tuple[Inserted, ...]
 
 
@@ -83,7 +60,7 @@ class Comparison(Shown):
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def difference(self) -> Figures:
+    def difference(self) -> Cost:
         """The second minus the first."""
         return self.b.figures - self.a.figures
 

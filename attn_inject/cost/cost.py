@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,30 +13,30 @@ class Cost:
         params: Learnable and frozen parameters, in numbers.
         flops: fvcore's count; one multiply-add counts once.
         activations: Elements that convolutions and matrix products write, fvcore's count.
+        gate_operations: Elementwise operations, which flops leave out: pooling, activations, norms, gates.
+        gate_bytes: Bytes that these read and write, in float32.
     """
 
     params: int = 0
     flops: int = 0
     activations: int = 0
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(
-            params=self.params - other.params,
-            flops=self.flops - other.flops,
-            activations=self.activations - other.activations,
-        )
+    gate_operations: int = field(default=0, repr=False)
+    gate_bytes: int = field(default=0, repr=False)
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            params=self.params + other.params,
-            flops=self.flops + other.flops,
-            activations=self.activations + other.activations,
-        )
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in QUANTITIES})
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(**{name: getattr(self, name) - getattr(other, name) for name in QUANTITIES})
 
     def times(self, count: int) -> Cost:
         """The same parameters, run `count` times."""
-        return Cost(params=self.params, flops=self.flops * count, activations=self.activations * count)
+        runs = {name: getattr(self, name) * count for name in QUANTITIES if name != "params"}
+        return Cost(params=self.params, **runs)
 
     def to_json(self) -> dict[str, int]:
         """Keys `params`, `flops`, `activations`."""
         return {"params": self.params, "flops": self.flops, "activations": self.activations}
+
+
+QUANTITIES = tuple(quantity.name for quantity in fields(Cost))

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from attn_inject.cost.cost import Cost
 from attn_inject.cost.deduplication import CalledAgainError, Deduplication, above, is_deduplicated, is_within
-from attn_inject.cost.elementwise import NO_ELEMENTWISE, ElementwiseCost, Tally
+from attn_inject.cost.elementwise import Tally
 from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.shapes_only import ShapesOnly, ValuesNeededError
 from attn_inject.cost.tracing import countable_operations
@@ -64,13 +64,11 @@ class Counted:
 
     Attributes:
         cost: Of the whole module.
-        elementwise: Elementwise operations and bytes moved, which flops leave out.
         uncounted: Arithmetic that fvcore has no rule for, `aten::add`, and how often it ran.
         by_module: The same of every module, its children included, by qualified name; "" is the whole.
     """
 
     cost: Cost
-    elementwise: ElementwiseCost = NO_ELEMENTWISE
     uncounted: Mapping[str, int] = field(default_factory=dict)
     by_module: Mapping[str, Counted] = field(default_factory=dict)
 
@@ -80,7 +78,6 @@ class Counted:
         uncounted = Counter(self.uncounted) + Counter(call.uncounted)
         return Counted(
             cost=self.cost + added,
-            elementwise=self.elementwise + call.elementwise,
             uncounted=by_frequency(uncounted),
         )
 
@@ -176,6 +173,7 @@ def _require_all_alive(
 def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str, Counted]:
     """What was counted in the trace, by module, in the model's own names."""
     elementwise = tally.by_module()
+    nothing = Cost()
     counts = analysis.by_module_and_operator()
     return {
         name: Counted(
@@ -183,8 +181,8 @@ def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str
                 params=sum(parameter.numel() for parameter in module.parameters()),
                 flops=int(counts[f"model.{name}".rstrip(".")]["flops"]),
                 activations=int(counts[f"model.{name}".rstrip(".")]["activations"]),
-            ),
-            elementwise=elementwise.get(name, NO_ELEMENTWISE),
+            )
+            + elementwise.get(name, nothing),
             uncounted=analysis.uncounted(f"model.{name}".rstrip(".")),
         )
         for module, name in _first_names(model).items()

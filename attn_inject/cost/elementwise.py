@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+from attn_inject.cost.cost import Cost
 
 _BYTES = 4  # of a float32
 # Their work is in flops.
@@ -42,38 +43,12 @@ _MOVES = frozenset(
 _SPARING = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class ElementwiseCost:
-    """What the kernels of one forward of one sample do besides convolutions and matrix products.
-
-    Attributes:
-        operations: Elementwise operations: pooling, activations, norms, gates, additions.
-        moved: Bytes read and written by them.
-    """
-
-    operations: int = 0
-    moved: int = 0
-
-    def __add__(self, other: ElementwiseCost) -> ElementwiseCost:
-        return ElementwiseCost(operations=self.operations + other.operations, moved=self.moved + other.moved)
-
-    def __sub__(self, other: ElementwiseCost) -> ElementwiseCost:
-        return ElementwiseCost(operations=self.operations - other.operations, moved=self.moved - other.moved)
-
-    def times(self, count: int) -> ElementwiseCost:
-        """Of `count` runs."""
-        return ElementwiseCost(operations=self.operations * count, moved=self.moved * count)
-
-
-NO_ELEMENTWISE = ElementwiseCost()
-
-
 class Tally:
-    """Adds up the traffic of kernels, by the module in whose forward they run."""
+    """Adds up what kernels cost beyond flops, by the module in whose forward they run."""
 
     def __init__(self) -> None:
         self._scopes: list[str] = [""]
-        self._own: dict[str, ElementwiseCost] = defaultdict(ElementwiseCost)
+        self._own: dict[str, Cost] = defaultdict(Cost)
 
     def watch(self, modules: Mapping[str, nn.Module]) -> None:
         """Follow the forwards of modules, given by name."""
@@ -105,15 +80,15 @@ class Tally:
         written = [tensor.numel() for tensor in results if isinstance(tensor, torch.Tensor)]
         largest = max([*written, *(tensor.numel() for tensor, _ in read)], default=0)
         elements = sum(written) + sum(stored for _, stored in read)
-        self._own[self._scopes[-1]] += ElementwiseCost(
-            operations=0 if kind in _MOVES else largest, moved=_BYTES * elements
+        self._own[self._scopes[-1]] += Cost(
+            gate_operations=0 if kind in _MOVES else largest, gate_bytes=_BYTES * elements
         )
 
-    def by_module(self) -> dict[str, ElementwiseCost]:
-        """The traffic of every module, its children included; "" is the whole."""
-        totals: dict[str, ElementwiseCost] = defaultdict(ElementwiseCost)
-        for name, elementwise in self._own.items():
+    def by_module(self) -> dict[str, Cost]:
+        """The sums of every module, its children included; "" is the whole."""
+        totals: dict[str, Cost] = defaultdict(Cost)
+        for name, cost in self._own.items():
             parts = name.split(".") if name else []
             for end in range(len(parts) + 1):
-                totals[".".join(parts[:end])] += elementwise
+                totals[".".join(parts[:end])] += cost
         return totals

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attn_inject.cost.cost import Cost
 from attn_inject.shown import Shown
 from attn_inject.sites.site import Site
 
@@ -31,26 +32,16 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteCost:
+class SiteCost(Cost):
     """What one inserted module costs over all its calls in one forward.
 
     Attributes:
         site: Where; layout, channels and size are those that the module acts on.
         attention: The module with the options that were used, `sa:groups=32`.
-        params: Learnable and frozen parameters, in numbers.
-        flops: fvcore's count; one multiply-add counts once.
-        activations: Elements that convolutions and matrix products write.
-        gate_operations: Elementwise operations, which flops leave out.
-        gate_bytes: Bytes that they read and write, in float32.
     """
 
     site: Site
     attention: str
-    params: int
-    flops: int
-    activations: int
-    gate_operations: int
-    gate_bytes: int
 
     def to_json(self) -> dict[str, Any]:
         """The documented keys of one entry of `per_site`."""

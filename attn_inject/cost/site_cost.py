@@ -60,16 +60,14 @@ def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[Si
         sites: What was written in.
         removed: What it stands for, in the model's own modules.
     """
-    cost, elementwise, uncounted = base.cost, base.elementwise, Counter(base.uncounted)
+    cost, uncounted = base.cost, Counter(base.uncounted)
     for module, shape, calls in removed:
         gone = module_count(module, shape)
         cost -= gone.cost.times(calls)
-        elementwise -= gone.elementwise.times(calls)
         uncounted.subtract({kind: times * calls for kind, times in gone.uncounted.items()})
     for module, shape, calls in sites:
         site = module_count(module, shape)
         cost += site.cost.times(calls)
-        elementwise += site.elementwise.times(calls)
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
     left = by_frequency(uncounted)
-    return Counted(cost=cost, elementwise=elementwise, uncounted=left, by_module=base.by_module)
+    return Counted(cost=cost, uncounted=left, by_module=base.by_module)

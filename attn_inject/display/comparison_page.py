@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from attn_inject.cost.comparison import QUANTITIES, Comparison, Inserted
+from attn_inject.cost.comparison import Comparison, Inserted
+from attn_inject.cost.cost import QUANTITIES
 from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, scaled, share
 from attn_inject.display.page import Part

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.count import Counted, count
 from attn_inject.errors import UsageError
 from attn_inject.operate.containment import contained
@@ -43,7 +43,7 @@ def _side(model: Model) -> Side:
     return Side(
         model=wanted[0].name,
         source=loaded.provenance.source,
-        figures=_figures(counted),
+        figures=counted.cost,
         inserted=tuple(_inserted(loaded.model, counted)),
     )
 
@@ -56,16 +56,5 @@ def _inserted(model: nn.Module, counted: Counted) -> Iterator[Inserted]:
             module=name,
             attention=spec_label(module.edit),
             placement=module.edit.placement,
-            figures=_figures(counted.by_module[name]),
+            figures=counted.by_module[name].cost,
         )
-
-
-def _figures(counted: Counted) -> Figures:
-    cost, elementwise = counted.cost, counted.elementwise
-    return Figures(
-        params=cost.params,
-        flops=cost.flops,
-        activations=cost.activations,
-        gate_operations=elementwise.operations,
-        gate_bytes=elementwise.moved,
-    )

@@ -12,7 +12,7 @@ from torch import nn
 from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.cost.budget import Budget
-from attn_inject.cost.cost import Cost
+from attn_inject.cost.cost import QUANTITIES, Cost
 from attn_inject.cost.count import Counted
 from attn_inject.cost.figures import SiteCost
 from attn_inject.cost.site_cost import module_count, with_sites
@@ -315,14 +315,6 @@ def _insertion(edit: Edit, module: AttnInject) -> Insertion:
 
 
 def _site_cost(edit: Edit, module: AttnInject) -> SiteCost:
-    one = module_count(module, edit.shape)
-    cost, elementwise = one.cost.times(edit.site.calls), one.elementwise.times(edit.site.calls)
-    return SiteCost(
-        site=edit.site,
-        attention=spec_label(edit),
-        params=cost.params,
-        flops=cost.flops,
-        activations=cost.activations,
-        gate_operations=elementwise.operations,
-        gate_bytes=elementwise.moved,
-    )
+    cost = module_count(module, edit.shape).cost.times(edit.site.calls)
+    quantities = {name: getattr(cost, name) for name in QUANTITIES}
+    return SiteCost(site=edit.site, attention=spec_label(edit), **quantities)

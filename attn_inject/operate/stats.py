@@ -157,7 +157,7 @@ def _operated_row(bare: StatsRow, result: Edits, base: Counted, *, per_site: boo
 
 
 def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:
-    cost, delta, gates = result.cost, result.cost - base.cost, result.elementwise - base.elementwise
+    cost, delta = result.cost, result.cost - base.cost
     is_base = row.attention is None
     return dataclasses.replace(
         row,
@@ -167,8 +167,8 @@ def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:
         delta_params=delta.params,
         delta_flops=delta.flops,
         delta_activations=delta.activations,
-        gate_operations=None if is_base else gates.operations,
-        gate_bytes=None if is_base else gates.moved,
+        gate_operations=None if is_base else delta.gate_operations,
+        gate_bytes=None if is_base else delta.gate_bytes,
     )
 
 

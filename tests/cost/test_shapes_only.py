@@ -60,7 +60,7 @@ def test_models(name):
     model = build(name, meta=True)
     on_shapes, real = both(model, InputSpec(size_of(model)))
     assert on_shapes == real
-    assert on_shapes.cost.flops > 0 < on_shapes.elementwise.moved
+    assert on_shapes.cost.flops > 0 < on_shapes.cost.gate_bytes
 
 
 @pytest.mark.parametrize("name", [name for name in registry.entries() if name != "sasa"])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from attn_inject.attention.registry import Entry
 from attn_inject.cost.budget import Fit
-from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.cost import Cost
 from attn_inject.cost.figures import SiteCost, Stats, StatsRow, Timing
 from attn_inject.request import Plan, as_specs, to_dict
@@ -229,14 +229,14 @@ def two_sides() -> Comparison:
     """SE everywhere against ECA in the last block."""
 
     def inserted(site: Site, attention: str) -> Inserted:
-        figures = Figures(params=site.channels, flops=2 * site.channels, gate_bytes=100)
+        figures = Cost(params=site.channels, flops=2 * site.channels, gate_bytes=100)
         return Inserted(
             module=f"{site.name}.attn_inject", attention=attention, placement="after", figures=figures
         )
 
     sites = resnet_sites()
-    a = Figures(params=28_088_024, flops=4_114_030_592, activations=11_130_096, gate_bytes=300_000_000)
-    b = Figures(params=25_557_041, flops=4_111_602_000, activations=11_116_064, gate_bytes=240_000_000)
+    a = Cost(params=28_088_024, flops=4_114_030_592, activations=11_130_096, gate_bytes=300_000_000)
+    b = Cost(params=25_557_041, flops=4_111_602_000, activations=11_116_064, gate_bytes=240_000_000)
     return Comparison(
         a=Side(
             model="[a].pt", source="timm", figures=a, inserted=tuple(inserted(site, "se") for site in sites)

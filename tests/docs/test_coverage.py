@@ -13,7 +13,8 @@ from attn_inject import results
 from attn_inject.cli.boundary import EXIT_CODES
 from attn_inject.cost import figures
 from attn_inject.cost.budget import Fit
-from attn_inject.cost.comparison import Comparison, Figures, Inserted, Side
+from attn_inject.cost.comparison import Comparison, Inserted, Side
+from attn_inject.cost.cost import Cost
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.sites.site import RejectionCode
 from attn_inject.zoo.dry_run import DryRun, Planned
@@ -93,8 +94,8 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         model="", source="", attention=None, placement=None, latency=timing, per_site=(one,)
     )
     stats = figures.Stats(rows=(row,)).to_json(figures.MORE, per_site=True)
-    inserted = Inserted(module="", attention="", placement="", figures=Figures())
-    side = Side(model="", source="", figures=Figures(), inserted=(inserted,))
+    inserted = Inserted(module="", attention="", placement="", figures=Cost())
+    side = Side(model="", source="", figures=Cost(), inserted=(inserted,))
     compared = Comparison(a=side, b=side).to_json()
     fit = Fit(
         model="",

@@ -22,7 +22,7 @@ VALUES = {
     cost: ("Cost",),
     figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
     budget: ("Budget", "Fit"),
-    comparison: ("Comparison", "Side", "Inserted", "Figures"),
+    comparison: ("Comparison", "Side", "Inserted"),
 }
 
 
