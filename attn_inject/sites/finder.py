@@ -19,7 +19,7 @@ from attn_inject.sites.lookalikes import (
     is_wrapper,
 )
 from attn_inject.sites.readers import grid_is_read
-from attn_inject.sites.recording import ModuleCall, Node, Recording, record, tensors_of
+from attn_inject.sites.recording import ModuleCall, Node, Recording, has_weight, record, tensors_of
 from attn_inject.sites.residual import Addition, Verdict, judge
 from attn_inject.sites.selection import match_modules
 from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
@@ -87,7 +87,22 @@ def find(
             found.append(item)
         else:
             rejected.append(Rejection.of(name, item))
+    rejected += [Rejection.of(name, NOT_RUN) for name in _unused(recording, at)]
     return Findings(recording, tuple(_with_stages(found)), tuple(rejected))
+
+
+def _unused(recording: Recording, at: Sequence[str]) -> list[str]:
+    """The outermost modules with weights that took no part in the run."""
+    unused: list[str] = []
+    took_part = {
+        ".".join(parts[:end])
+        for parts in (name.split(".") for name in recording.ran)
+        for end in range(len(parts) + 1)
+    }
+    for name, module in recording.model.named_modules():
+        if not at and name not in took_part and not _has_ancestor(name, unused) and has_weight(module):
+            unused.append(name)
+    return unused
 
 
 def _residual_blocks(
@@ -112,16 +127,16 @@ def _residual_blocks(
 
 
 def _judge_all(recording: Recording) -> dict[str, Verdict]:
-    """A verdict for the first call of every module, the innermost first."""
-    firsts = {call.name: call for call in reversed(recording.calls)}
+    """A verdict for every module: that of its first call that adds, or of its first."""
     verdicts: dict[str, Verdict] = {}
     residual: set[str] = set()
     # A call is listed when it begins, so the reverse order meets children before their parents.
     for call in reversed(recording.calls):
-        if firsts[call.name] is call:
-            verdicts[call.name] = judge(call, residual)
-            if verdicts[call.name].additions:
-                residual.add(call.name)
+        verdict = judge(call, residual)
+        if verdict.additions:
+            residual.add(call.name)
+        if verdict.additions or not (call.name in verdicts and verdicts[call.name].additions):
+            verdicts[call.name] = verdict
     return verdicts
 
 
@@ -201,7 +216,7 @@ def _siblings(
 
 
 def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Recording) -> FoundSite | Reason:
-    call = calls[0]
+    call = next((c for c in calls if addition and addition.node in c.nodes), calls[0])
     place = addition.place if addition else None
     tensors = dict(tensors_of(call.output))
     if not tensors:

@@ -35,7 +35,7 @@ def is_wrapper(call: ModuleCall, verdict: Verdict) -> bool:
     if len(verdict.additions) != 1:
         return False
     addition = verdict.additions[0]
-    shortcut = addition.node.inputs[addition.shortcut]
+    shortcut = addition.node.operands[addition.shortcut]
     while shortcut.kind == "call" and isinstance(shortcut.module, TRANSPARENT):
         shortcut = shortcut.inputs[0]
     weighted = [node for node in call.nodes if node.kind == "call" and node in node.children]
@@ -52,7 +52,7 @@ def is_position_encoding(call: ModuleCall, verdict: Verdict) -> bool:
     if len(verdict.additions) != 1:
         return False
     addition = verdict.additions[0]
-    branch = addition.node.inputs[1 - addition.shortcut]
+    branch = addition.node.operands[1 - addition.shortcut]
     leaves = [
         leaf
         for child in branch.children

@@ -9,7 +9,8 @@ which weighted children it came through. Control flow of any kind has already ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -21,11 +22,11 @@ from attn_inject.models.clone import shadow, to_meta, uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
+from attn_inject.sites.sums import FOREACH, each, inner_sums, joined, operands, operands_of_call, written
 
 # What reading a tensor's attributes gives, most of what a forward asks for.
 _NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
 _PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "masked_fill_", "scatter_"})
-ADDITIONS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -40,6 +41,7 @@ class Node:
         sources: Which tensor arguments of the module it came from, by position.
         children: Calls of children with a weight matrix that it came through.
         detail: The index of a `__getitem__`.
+        operands: The two tensors that it adds; empty if it is not a sum.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Node:
     children: frozenset[Node]
     module: nn.Module | None = None
     detail: Any = None
+    operands: tuple[Node, ...] = ()
 
     def __repr__(self) -> str:
         """Without its inputs, which would repeat the whole graph many times over."""
@@ -92,12 +95,14 @@ class Recording:
     Attributes:
         model: The meta copy that ran.
         calls: The model's own call first.
+        ran: Names of all modules that were called, or whose parameters an operation used.
         maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that did.
         image_size: (H, W) of the input in pixels, or None.
     """
 
     model: nn.Module
     calls: tuple[ModuleCall, ...]
+    ran: frozenset[str]
     maps: dict[tuple[int, int], str]
     image_size: tuple[int, int] | None
 
@@ -148,7 +153,7 @@ def _record(
     finally:
         for handle in handles:
             handle.remove()
-    return Recording(copy, tuple(recorder.calls), recorder.maps, inputs.image_size)
+    return Recording(copy, tuple(recorder.calls), recorder.ran(copy), recorder.maps, inputs.image_size)
 
 
 def _asks_for_values(error: Exception) -> bool:
@@ -174,7 +179,7 @@ def _first_line(error: Exception) -> str:
 
 
 def tensors_of(value: Any) -> Iterator[tuple[int | str | None, torch.Tensor]]:
-    """Every tensor in a value with its outermost index or key (None if the value is a tensor)."""
+    """Every tensor in a value with its outermost index, key or `.field` (None if the value is a tensor)."""
     if isinstance(value, torch.Tensor):
         yield None, value
         return
@@ -183,6 +188,8 @@ def tensors_of(value: Any) -> Iterator[tuple[int | str | None, torch.Tensor]]:
         items = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        items = ((f".{item.name}", getattr(value, item.name, None)) for item in fields(value))
     for place, item in items:
         for _, tensor in tensors_of(item):
             yield place, tensor
@@ -204,6 +211,8 @@ class _Recorder(TorchFunctionMode):
         self._stack: list[ModuleCall | None] = []
         self._alive: list[Any] = []  # an id is only unique while its tensor lives
         self._weighted: dict[nn.Module, bool] = {}
+        self._called: set[str] = set()
+        self._used: set[int] = set()  # parameters that a forward used itself
 
     def watch(self, model: nn.Module, keep: frozenset[str]) -> list[Any]:
         """Hook every module; childless ones stay closed boxes."""
@@ -216,11 +225,25 @@ class _Recorder(TorchFunctionMode):
             handles.append(module.register_forward_hook(leave, with_kwargs=True))
         return handles
 
+    def ran(self, model: nn.Module) -> frozenset[str]:
+        """Names of the modules that took part."""
+        used = {
+            name
+            for name, module in model.named_modules()
+            if any(id(p) in self._used for p in module.parameters(recurse=False))
+        }
+        return frozenset(self._called | used)
+
     def _hooks(self, name: str, opaque: bool) -> tuple[Callable[..., None], Callable[..., None]]:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             # Our own look at a shape is no operation of the model's.
             with torch._C.DisableTorchFunction():
-                self._stack.append(None if opaque else self._open(name, module, args, kwargs))
+                self._called.add(name)
+                may_add = not self._weighted[module] and _has_several(args, kwargs)
+                call = self._open(name, module, args, kwargs) if may_add or not opaque else None
+                if call is not None and not opaque:
+                    self.calls.append(call)
+                self._stack.append(call)
 
         def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             with torch._C.DisableTorchFunction():
@@ -232,8 +255,10 @@ class _Recorder(TorchFunctionMode):
                 self._close(call, output)
             if self._stack and self._stack[-1] is not None:
                 above = self._stack[-1]
-                self._note(above, "call", name, (args, kwargs), output, module)
+                node = self._note(above, "call", name, (args, kwargs), output, module)
                 if call is not None:
+                    if node is not None and not self._weighted[module]:
+                        node.operands = tuple(node.inputs[at] for at in operands_of_call(call))
                     call.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
 
         return enter, leave
@@ -247,7 +272,6 @@ class _Recorder(TorchFunctionMode):
             node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
             call.env.setdefault(id(tensor), node)
             self._alive.append(tensor)
-        self.calls.append(call)
         return call
 
     def _close(self, call: ModuleCall, output: Any) -> None:
@@ -272,6 +296,8 @@ class _Recorder(TorchFunctionMode):
         inputs = []
         for _, tensor in tensors_of(arguments):
             node = call.env.get(id(tensor))
+            if node is None:
+                self._used.add(id(tensor))
             inputs.append(node or Node("const", "", (), tuple(tensor.shape), frozenset(), frozenset()))
         sources = frozenset().union(*(node.sources for node in inputs))
         children = frozenset().union(*(node.children for node in inputs))
@@ -314,16 +340,37 @@ class _Recorder(TorchFunctionMode):
                     raise
                 output = func(*args, **kwargs)
         call = self._stack[-1] if self._stack else None
-        if call is None or isinstance(output, _NO_TENSORS):
-            return output
-        name = getattr(func, "__name__", "")
-        if name == "__setitem__":
-            self._note(call, "op", name, (args, kwargs), args[0])
-            return output
-        node = self._note(call, "op", name, (args, kwargs), output)
-        if node is not None and name == "__getitem__":
-            node.detail = args[1]
+        if call is not None and (output is None or not isinstance(output, _NO_TENSORS)):
+            self._note_operation(call, getattr(func, "__name__", ""), args, kwargs, output)
         return output
+
+    def _note_operation(
+        self, call: ModuleCall, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if name.startswith(FOREACH):
+            for own, single, made in each(name, args, output):
+                self._note_operation(call, own, single, {}, made)
+            return
+        target = written(name, args, kwargs)
+        if "out" in kwargs:
+            kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+        node = self._note(call, "op", name, (args, kwargs), output if output is not None else target)
+        if node is None:
+            return
+        node.operands = operands(node)
+        call.nodes[-1:-1] = inner_sums(node)
+        if name == "__getitem__":
+            node.detail = args[1]
+        base = target._base if target is not None else None
+        if base is not None and id(base) in call.env:
+            # Whoever reads the whole tensor reads what was written into a part of it.
+            whole = joined("write", (call.env[id(base)], node), tuple(base.shape))
+            call.env[id(base)] = whole
+            call.nodes.append(whole)
+
+
+def _has_several(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return len(list(islice(tensors_of([*args, *kwargs.values()]), 2))) > 1
 
 
 def _on_meta(value: Any) -> Any:

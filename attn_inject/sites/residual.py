@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
-from attn_inject.sites.recording import ADDITIONS, ModuleCall, Node
+from attn_inject.sites.recording import ModuleCall, Node
 from attn_inject.sites.site import Reason, RejectionCode
+from attn_inject.sites.sums import ADDITIONS, is_ancestor
 
 # A projection is one convolution, or a depthwise and a pointwise one.
 PROJECTION_WEIGHTS = 2
@@ -34,14 +36,15 @@ class Addition:
 
     Attributes:
         node: The sum.
-        index: Its place among the additions of two tensors in the call, from 0.
+        index: Its place among the additions `a + b` and `a - b` in the call, from 0; None if it is made in
+            another way (by a child, by `lerp`).
         shortcut: Which operand is the shortcut, 0 or 1.
         place: Which element of the module's output it reaches; None if a tensor is returned.
         apart: Whether branch and shortcut stem from different arguments (DLA hands its shortcut in).
     """
 
     node: Node
-    index: int
+    index: int | None
     shortcut: int
     place: int | str | None
     apart: bool
@@ -55,13 +58,17 @@ class Verdict:
     reasons: tuple[Reason, ...]
 
 
-def tensor_additions(call: ModuleCall) -> Iterator[tuple[int, Node]]:
-    """Every addition of two tensors in a call, with its place among them."""
+def tensor_additions(call: ModuleCall) -> Iterator[tuple[int | None, Node]]:
+    """Every sum of two tensors in a call, with its place among those that two operands write (`a + b`)."""
     count = 0
     for node in call.nodes:
-        if node.kind == "op" and node.name in ADDITIONS and len(node.inputs) == 2:
+        if not node.operands:
+            continue
+        if node.kind == "op" and node.name in ADDITIONS:
             yield count, node
             count += 1
+        else:
+            yield None, node
 
 
 def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
@@ -78,18 +85,49 @@ def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
         found = _judge_one(call, index, node, sums, residual)
         if isinstance(found, Addition):
             additions.append(found)
-            branch = node.inputs[1 - found.shortcut]
-            sums[node] = branch.children - node.inputs[found.shortcut].children
+            branch = node.operands[1 - found.shortcut]
+            sums[node] = branch.children - node.operands[found.shortcut].children
         elif found:
             reasons.append(found)
+    if not additions and not reasons and (almost := _meeting(call)):
+        reasons.append(almost)
     return Verdict(tuple(additions), tuple(reasons))
 
 
+def _meeting(call: ModuleCall) -> Reason | None:
+    """Where the input and what layers made of it meet in anything but a sum; None if they never do."""
+    for node in call.nodes:
+        if node.children & {node} or node.operands or len(node.inputs) < 2 or len(node.shape) < 3:
+            continue
+        around = [item for item in node.inputs if item.sources and not item.children]
+        through = [item for item in node.inputs if item.children and item.sources]
+        met = [(a, t) for a in around for t in through if a.sources & t.sources]
+        if met and any(is_ancestor(node, output) for _, output in call.output_nodes):
+            child = min(met[0][1].children, key=call.nodes.index).name.rpartition(".")[2]
+            text = (
+                f"its input reaches the output through {child} and around it, but they meet in {_shown(node)}"
+            )
+            return Reason(RejectionCode.NO_SUM, text)
+    return None
+
+
+def _shown(node: Node) -> str:
+    """An operation as its documentation calls it."""
+    if node.kind == "call":
+        return node.name.rpartition(".")[2]
+    name = node.name.removeprefix("__i" if node.name.startswith("__i") else "__").rstrip("_")
+    return f"torch.{name}" if hasattr(torch, name) else name
+
+
 def _judge_one(
-    call: ModuleCall, index: int, node: Node, sums: dict[Node, frozenset[Node]], residual: Container[str]
+    call: ModuleCall,
+    index: int | None,
+    node: Node,
+    sums: dict[Node, frozenset[Node]],
+    residual: Container[str],
 ) -> Addition | Reason | None:
     """The addition, the reason why it is none, or None if it is not even a candidate."""
-    left, right = node.inputs
+    left, right = node.operands
     if not (left.sources and right.sources and (left.children or right.children)):
         return None
     if left.shape != right.shape:
@@ -100,9 +138,9 @@ def _judge_one(
     shortcut = _shortcut_side(left, right)
     if shortcut is None:
         return TWO_BRANCHES
-    if _is_gated(node.inputs[shortcut]):
+    if _is_gated(node.operands[shortcut]):
         return GATED
-    passed = node.inputs[shortcut].children - _branches_inside(node.inputs[shortcut], sums)
+    passed = node.operands[shortcut].children - _branches_inside(node.operands[shortcut], sums)
     trunk = frozenset(child for child in passed if child.name not in residual)
     apart = not left.sources & right.sources
     if apart and passed:
@@ -153,17 +191,3 @@ def _parameters(child: Node) -> Iterator[nn.Parameter]:
 def _branches_inside(shortcut: Node, sums: dict[Node, frozenset[Node]]) -> frozenset[Node]:
     """The branches of earlier residual additions that the shortcut came through."""
     return frozenset().union(*(branch for node, branch in sums.items() if is_ancestor(node, shortcut)))
-
-
-def is_ancestor(node: Node, of: Node) -> bool:
-    """Whether `of` was computed from `node`, or is it."""
-    seen: set[int] = set()
-    waiting = [of]
-    while waiting:
-        current = waiting.pop()
-        if current is node:
-            return True
-        if id(current) not in seen:
-            seen.add(id(current))
-            waiting.extend(current.inputs)
-    return False

@@ -51,7 +51,10 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     if place is None:
         graph.output(graph.call_module(module, (output,)))
         return graph
-    element = graph.call_function(operator.getitem, (output, place))
+    if elements.is_field(place):
+        element = graph.call_function(getattr, (output, str(place)[1:]))
+    else:
+        element = graph.call_function(operator.getitem, (output, place))
     gated = graph.call_module(module, (element,))
     graph.output(graph.call_function(elements.replace_element, (output, place, gated)))
     return graph

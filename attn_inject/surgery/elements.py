@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import nn
@@ -10,16 +11,31 @@ from attn_inject.errors import FitError
 
 
 def replace_element(output: Any, place: int | str, value: Any) -> Any:
-    """A copy of a tuple, list or dictionary with one element replaced; its type is kept."""
+    """A copy of a tuple, list, dictionary or dataclass with one element replaced; its type is kept.
+
+    Args:
+        output: What a block returned.
+        place: The index, the key, or `.field`.
+        value: What takes the element's place.
+    """
     if isinstance(output, dict):
         changed = output.copy()
         changed[place] = value
+        return changed
+    if is_field(place):
+        changed = copy.copy(output)
+        object.__setattr__(changed, str(place)[1:], value)  # a frozen dataclass refuses its own
         return changed
     items = list(output)
     items[int(place)] = value
     if hasattr(output, "_fields"):
         return type(output)(*items)
     return type(output)(items)
+
+
+def is_field(place: int | str | None) -> bool:
+    """Whether a place is the field of a dataclass, written `.field`."""
+    return isinstance(place, str) and place.startswith(".")
 
 
 def require_specialized(block: nn.Module, name: str, value: Any, expected: Any) -> None:

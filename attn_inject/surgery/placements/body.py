@@ -23,8 +23,11 @@ from attn_inject.surgery.placements.gates import is_attention
 from attn_inject.surgery.placements.target import Target
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body
 
-ADD_FUNCTIONS = (operator.add, operator.iadd, torch.add)
-ADD_METHODS = ("add", "add_")
+ADD_FUNCTIONS = (
+    *(operator.add, operator.iadd, operator.sub, operator.isub),
+    *(torch.add, torch.sub, torch.subtract),
+)
+ADD_METHODS = ("add", "add_", "sub", "sub_", "subtract", "subtract_")
 
 # A node with the nodes whose use of it is replaced, or the reason why there is none.
 Choice = tuple[fx.Node, tuple[fx.Node, ...]] | str
@@ -160,8 +163,10 @@ def _matching_add(
     """The fx node of the recorded addition: both runs made the same additions in the same order."""
     if addition is None:
         return None
+    if addition.index is None:
+        return f"its sum is made by {addition.node.name}, not by an addition in its own forward"
     traced = [node for node in body.graph.nodes if _adds_two_tensors(node, values)]
-    recorded = [node for _, node in tensor_additions(call)]
+    recorded = [node for index, node in tensor_additions(call) if index is not None]
     if [tuple(values[node.name].shape) for node in traced] != [node.shape for node in recorded]:
         return "its traced body makes other additions than its recorded run"
     add: fx.Node = traced[addition.index]
