@@ -6,63 +6,35 @@ success and without a file.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any
 
 from torch import nn
 
 from attn_inject.errors import ModelError
 
 
-class _Exit(SystemExit):
-    """`os._exit` was called."""
-
-
 @contextmanager
 def contained() -> Iterator[None]:
     """A block, or a function, that foreign code cannot end the program from.
 
-    `os._exit` is replaced meanwhile, but for processes that foreign code starts by forking, and in a zoo's
-    worker, which is there to be ended. Code that had it by another name before ends the program.
+    `os._exit` ends the process all the same: to keep it from that, it would have to be replaced for every
+    thread. A zoo's worker is a process of its own, and the zoo reports its end.
 
     Raises:
         ModelError: It tried; the module and the line are named.
     """
     try:
-        with _no_hard_exit():
-            yield
+        yield
     except SystemExit as error:
         if _is_closed_pipe(error):
             raise
-        call = "os._exit" if isinstance(error, _Exit) else "sys.exit"
         raise ModelError(
-            f"{_culprit(error.__traceback__)} called {call}({error.code!r}), which would end the program.",
+            f"{_culprit(error.__traceback__)} called sys.exit({error.code!r}), which would end the program.",
             hint="Take the call out, or raise an exception in its place; nothing was saved.",
         ) from error
-
-
-@contextmanager
-def _no_hard_exit() -> Iterator[None]:
-    real, here = os._exit, os.getpid()
-
-    def stand_in(code: int) -> Any:
-        if os.getpid() != here:
-            real(code)
-        raise _Exit(code)
-
-    if multiprocessing.parent_process() is not None:
-        yield
-        return
-    os._exit = stand_in  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        os._exit = real
 
 
 def _culprit(trace: TracebackType | None) -> str:

@@ -12,59 +12,49 @@ from torch import nn
 
 import attn_inject
 from attn_inject.errors import ModelError
-from attn_inject.operate.containment import contained
 
 HERE = __name__
 
 
-def leave(hard):
-    os._exit(0) if hard else sys.exit(0)
-
-
 class LeavesWhenMade(nn.Module):
-    def __init__(self, channels: int, *, hard: bool = False) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        leave(hard)
+        sys.exit(0)
 
 
 class LeavesWhenCalled(nn.Module):
-    def __init__(self, channels: int, *, hard: bool = False) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.hard = hard
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        leave(self.hard)
-        return x
+        sys.exit(0)
 
 
-def leaving(hard: bool = False) -> nn.Module:
-    leave(hard)
-    raise AssertionError("not reached")
+def leaving() -> nn.Module:
+    sys.exit(0)
 
 
 def refuses_to_copy() -> nn.Module:
     class Net(nn.Sequential):
         def __deepcopy__(self, memo):
-            leave(False)
+            sys.exit(0)
 
     return Net(nn.Conv2d(3, 8, 3))
 
 
-@pytest.mark.parametrize("hard", ["false", "true"])
 @pytest.mark.parametrize("name", ["LeavesWhenMade", "LeavesWhenCalled"])
-def test_an_attention_module_does_not_end_the_program(tmp_path, name, hard):
+def test_an_attention_module_does_not_end_the_program(tmp_path, name):
     out = tmp_path / "model.pt"
     with pytest.raises(ModelError) as caught:
-        attn_inject.inject("test_resnet", f"{HERE}:{name}:hard={hard}", input_size=(3, 32, 32), out=out)
+        attn_inject.inject("test_resnet", f"{HERE}:{name}", input_size=(3, 32, 32), out=out)
     assert f"{HERE}:{name}" in caught.value.message
-    assert f"{'os._exit' if hard == 'true' else 'sys.exit'}(0)" in caught.value.message
+    assert "sys.exit(0)" in caught.value.message
     assert caught.value.exit_code == 5
     assert not out.exists()
 
 
-@pytest.mark.parametrize("hard", [False, True])
-def test_a_factory_does_not_end_the_program(hard):
-    request = attn_inject.ModelRequest(name=f"{HERE}:leaving", model_args={"hard": hard})
+def test_a_factory_does_not_end_the_program():
+    request = attn_inject.ModelRequest(name=f"{HERE}:leaving")
     with pytest.raises(ModelError, match="leaving"):
         attn_inject.inject(request, "se")
 
@@ -72,17 +62,6 @@ def test_a_factory_does_not_end_the_program(hard):
 def test_a_model_that_is_copied_does_not_end_the_program():
     with pytest.raises(ModelError, match=r"Net \(.*test_containment.py, line \d+\) called sys.exit\(0\)"):
         attn_inject.inject(refuses_to_copy(), "se")
-
-
-def test_after_a_block_and_in_forked_processes_a_hard_exit_is_one():
-    real = os._exit
-    with contained():
-        assert os._exit is not real
-        child = os.fork()
-        if not child:
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert os._exit is real
 
 
 def test_the_program_tells_it(tmp_path):
