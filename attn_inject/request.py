@@ -239,6 +239,8 @@ class Plan:
         for what, (value, known) in choices.items():
             if value not in known:
                 raise unknown_name(what, value, known)
+        if not 0 <= self.seed < 2**63:
+            raise UsageError("The seed is not between 0 and 2**63.", hint="Take a smaller one.")
         if not self.attention:
             raise UsageError(
                 "No attention module is named.", hint="Name one (--attn NAME), for example ela-l."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import closing, redirect_stdout
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,7 +146,7 @@ class ZooCommand(Command):
 def with_address(arguments: list[str]) -> list[str]:
     """The arguments with `auto` behind every `--ray` that no address follows."""
     completed: list[str] = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         completed.append(argument)
         if argument == "--ray" and not _ADDRESS.fullmatch(following):
             completed.append("auto")

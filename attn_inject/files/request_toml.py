@@ -17,18 +17,15 @@ A recipe says what is asked, not what with: tensors are no part of it.
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from attn_inject.errors import FileError, UsageError, nearest
+from attn_inject.errors import UsageError, nearest
+from attn_inject.files.toml_file import line_of, read_toml_file
 from attn_inject.request import AttentionSpec
 from attn_inject.trust import GivenName, refuse_own_trust, require_trust
 
-LARGEST = 2**20  # bytes
 THEN = "then"
 
 _TEXTS, _NUMBERS = "a text or a list of texts", "a whole number or a list of them"
@@ -81,13 +78,7 @@ def read_recipe(path: str | os.PathLike[str], *, trust: bool = False) -> RecipeF
         FileError: It cannot be read, or names code and is not trusted.
         UsageError: It is no TOML, or has an unknown key or a value of another type; the line is named.
     """
-    text = _text_of(path)
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is no TOML: {error}.", hint="A text stands in quotes, a list in brackets."
-        ) from error
+    data, text = read_toml_file(path)
     further = data.pop(THEN, [])
     _check(data, MODEL_KEYS | PLAN_KEYS, text, path)
     if not isinstance(further, list) or not all(isinstance(table, dict) for table in further):
@@ -155,24 +146,9 @@ def _options(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {"attn": attn} | {key: value for key, value in rest.items() if value != []}
 
 
-def _text_of(path: str | os.PathLike[str]) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) <= LARGEST:
-            return data.decode()
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be read: {error.strerror or error}.", hint="--recipe takes a TOML file."
-        ) from error
-    except UnicodeDecodeError:
-        pass
-    raise FileError(f"{path} is no text file of a recipe.", hint="--recipe takes a TOML file.")
-
-
 def _check(table: Mapping[str, Any], known: Mapping[str, str], text: str, path: Any) -> None:
     for key, value in table.items():
-        where = f"{path}{_line_of(key, text)}"
+        where = f"{path}{line_of(key, text)}"
         if key == "trust":
             raise refuse_own_trust(f"{where}: {key}")
         if key not in known:
@@ -197,17 +173,10 @@ def _listed(key: str, value: Any) -> Any:
     return [value] if several and not isinstance(value, list) else value
 
 
-def _line_of(key: str, text: str) -> str:
-    """` line 3`, where a key stands first; tomllib does not tell."""
-    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
-    lines = enumerate(text.splitlines(), start=1)
-    return next((f" line {number}" for number, line in lines if pattern.match(line)), "")
-
-
 def _names(asked: RecipeFile, text: str, path: Any) -> Iterator[GivenName]:
     """Everything in the file that may lead to code."""
-    yield GivenName(asked.model.get("model", ""), f"{path}{_line_of('model', text)}: model")
-    where = f"{path}{_line_of('attn', text)}: attn"
+    yield GivenName(asked.model.get("model", ""), f"{path}{line_of('model', text)}: model")
+    where = f"{path}{line_of('attn', text)}: attn"
     for spec in (spec for plan in asked.operations for spec in plan.get("attn", [])):
         yield GivenName(AttentionSpec.parse(spec).name, where, "attention")
 

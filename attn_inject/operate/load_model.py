@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -86,7 +85,7 @@ def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | N
 
 def is_saved_file(name: str) -> bool:
     """Whether a model's name is the path of a file."""
-    return name.endswith(formats.SUFFIXES) and Path(name).is_file()
+    return name.endswith(formats.SUFFIXES) and os.path.isfile(name)
 
 
 def _reopened(request: ModelRequest) -> LoadedModel:

@@ -101,7 +101,7 @@ def _digest(path: str, known: dict[str, str]) -> str:
         try:
             with open(path, "rb") as file:
                 known[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
+        except (OSError, ValueError):
             known[path] = ""
     return known[path]
 

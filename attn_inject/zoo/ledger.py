@@ -22,6 +22,8 @@ from typing import Any, Protocol
 from attn_inject.errors import FileError
 from attn_inject.zoo.place import LocalPlace, Place, RemotePlace
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.rows import row
+from attn_inject.zoo.values import texts, whole
 
 NAME = "ledger.jsonl"
 FOLDER = "ledger"
@@ -83,25 +85,38 @@ class Ledger:
     def _take(self, lines: Iterable[str]) -> None:
         for line in lines:
             try:
-                content = json.loads(line)
-                if "run" in content:
-                    self.planned.update(content["run"]["files"])
-                    self.scratch.update([content["run"]["scratch"]] if "scratch" in content["run"] else [])
-                elif "summaries" in content:
-                    self._take_summaries(content["summaries"])
-                else:
-                    record = Record.from_json(content)
-                    self.records[record.file] = record
-            except (ValueError, KeyError, TypeError):
+                self._take_line(json.loads(line))
+            # Whatever somebody wrote into the ledger is no line of ours.
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 self.torn += 1
+
+    def _take_line(self, content: Any) -> None:
+        if "run" in content:
+            run = content["run"]
+            names = texts([*run["files"], *([run["scratch"]] if "scratch" in run else [])])
+            self.planned.update(names[: len(run["files"])])
+            self.scratch.update(names[len(run["files"]) :])
+        elif "summaries" in content:
+            texts([*content["summaries"].keys(), *content["summaries"].values()])
+            self._take_summaries(content["summaries"])
+        else:
+            record = Record.from_json(content)
+            _require_numbers(row(record))
+            self.records[record.file] = record
+
+
+def _require_numbers(shown: Mapping[str, Any]) -> None:
+    """Raise for a row that no table could show."""
+    for name, value in shown.items():
+        if name.endswith(("params", "flops", "activations")) and value is not None:
+            whole(abs(value))
 
 
 def read_ledger(place: Place) -> Ledger:
     """What is known about a place, without noting anything."""
     ledger = Ledger()
     if isinstance(place, LocalPlace):
-        path = place.root / NAME
-        if path.exists():
+        if place.taken([NAME]):
             ledger._take(place.read(NAME).decode(errors="replace").splitlines())
     elif isinstance(place, RemotePlace):
         names = sorted(name for name in place.sizes() if name.startswith(f"{FOLDER}/"))

@@ -222,10 +222,9 @@ class LocalPlace:
 
     def free(self) -> int | None:
         """Bytes left on the disk."""
-        existing = next(
-            path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists()
-        )
-        return shutil.disk_usage(existing).free
+        above = (self.root.absolute(), *self.root.absolute().parents)
+        with _reporting(self.url):
+            return shutil.disk_usage(next(path for path in above if path.exists())).free
 
     @contextmanager
     def target(self, name: str) -> Iterator[Path]:

@@ -8,6 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attn_inject.zoo.engine import Failure
+from attn_inject.zoo.values import LARGEST, texts
+
+_TEXTS = ("key", "file", "model", "placement", "status", "digest", "node", "ended")
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("size", "peak_memory", "need", "attempts"), int),
+    "seconds": int | float,
+    "discarded": bool,
+    "versions": Mapping,
+    "result": Mapping | None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +86,23 @@ class Record:
 
         Raises:
             KeyError: Something is missing.
-            TypeError: Something is of the wrong kind, or from a newer version.
+            TypeError: Something is of the wrong kind.
+            ValueError: Something that should be a text is none, or the status is unknown.
         """
-        failure = content["failure"]
+        given = content["failure"]
+        failure = None if given is None else Failure(**given)
+        if failure is not None:
+            texts([failure.code, failure.message, failure.hint, failure.detail])
         known = {item.name for item in dataclasses.fields(cls)} - {"reused"}
         values = {name: value for name, value in content.items() if name in known}
-        values |= {"attention": tuple(content["attention"]), "failure": failure and Failure(**failure)}
-        return cls(**values)
+        values |= {"attention": texts(content["attention"]), "failure": failure}
+        record = cls(**values)
+        for name, kind in _KINDS.items():
+            value = getattr(record, name)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise TypeError(f"{name} is a {type(value).__name__}")
+            if isinstance(value, int | float) and not 0 <= value < LARGEST:
+                raise ValueError(f"{name} is {value}")
+        if record.status not in ("done", "failed"):
+            raise ValueError(f"the status is {record.status!r}")
+        return record

@@ -16,6 +16,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
     "tib": 2**40,
 }
 _TIMES = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+LARGEST = 2**63
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z%]*)")
 
 
@@ -43,7 +44,7 @@ def truth(value: Any) -> bool:
 
 def whole(value: Any) -> int:
     """A whole number, 0 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
         raise ValueError(f"is a whole number of 0 or more, not {_shown(value)}")
     return value
 
@@ -82,7 +83,7 @@ def arguments(value: Any) -> dict[str, Any]:
 def seconds(value: Any) -> float:
     """A time above 0: seconds, or `90s`, `10m`, `2h`."""
     amount, unit = _amount(value, "is a time such as 90, 10m or 2h")
-    if unit not in _TIMES or amount <= 0:
+    if unit not in _TIMES or not 0 < amount < LARGEST:
         raise ValueError(f"is a time such as 90, 10m or 2h, not {_shown(value)}")
     return amount * _TIMES[unit]
 
@@ -93,7 +94,7 @@ def memory(value: Any) -> int | float:
     amount, unit = _amount(value, wanted)
     if unit == "%" and 0 < amount <= 100:
         return amount / 100
-    if unit not in _UNITS or amount * _UNITS[unit] < 1:
+    if unit not in _UNITS or not 1 <= amount * _UNITS[unit] < LARGEST:
         raise ValueError(f"{wanted}, not {_shown(value)}")
     return int(amount * _UNITS[unit])
 
@@ -108,4 +109,4 @@ def _amount(value: Any, wanted: str) -> tuple[float, str]:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value!r:.80}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attn_inject.errors import FileError, UsageError
+from attn_inject.errors import UsageError
+from attn_inject.files.toml_file import read_toml_file
 from attn_inject.zoo.manifest import Options
 
 _HEADER = re.compile(r"\s*\[\[?\s*([\w.\-\"' ]+?)\s*\]?\]")
@@ -20,15 +20,9 @@ def read_toml(path: str | Path) -> tuple[Options, list[Options]]:
 
     Raises:
         FileError: The file cannot be read.
-        UsageError: It is no TOML, or an entry is no table.
+        UsageError: It is no TOML, holds what no option takes, or an entry is no table.
     """
-    content = _text(Path(path))
-    try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{path} is no TOML: {error}.", hint="Texts stand in quotes, lists in [ ]."
-        ) from None
+    document, content = read_toml_file(path)
     lines = _key_lines(content)
     entries = document.pop("entry", [])
     if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
@@ -37,17 +31,6 @@ def read_toml(path: str | Path) -> tuple[Options, list[Options]]:
         )
     top = _options(document, str(path), lines, 0)
     return top, [_options(entry, str(path), lines, number) for number, entry in enumerate(entries, 1)]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileError(
-            f"{path} cannot be read: {error.strerror}.", hint="Check its name and folder."
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is no TOML: it is not UTF-8 text.") from None
 
 
 def _options(

@@ -72,7 +72,7 @@ def test_a_recipe_of_two_operations(program, api, plan, tmp_path):
 def test_mistakes_in_a_recipe_are_told_with_their_line(program, api, plan):
     outcome = program("--recipe", plan(PLAN.replace("seed", "seeed")), "--dry-run")
     assert (outcome.code, api.calls) == (2, [])
-    assert "plan.toml line 5: there is no option 'seeed'" in outcome.err
+    assert "plan.toml, line 5: there is no option 'seeed'" in outcome.err
     assert "Did you mean seed?" in outcome.err
     assert program("--recipe", plan('attn = "se"'), "--dry-run").code == 2
     assert program("--recipe", plan('model = "resnet50"'), "--dry-run").code == 2

@@ -63,7 +63,7 @@ def test_every_field_of_a_plan_has_a_key():
         ("seed = 1\nattn = [x]", UsageError, "is no TOML: .*line 2"),
         ("then = 3", UsageError, r"\[\[then\]\]"),
         (b"\xff\xfe", FileError, "no text file"),
-        ("a" * (2**20 + 1), FileError, "no text file"),
+        ("a" * (2**20 + 1), FileError, "is longer than"),
         ('attn = "my.gates:Gate"', FileError, "line 1: attn names my.gates:Gate.*--trust"),
         ('attn = "se"\ntrust = true', FileError, "line 2: trust is refused"),
         ('model = "my.nets:net"\nattn = "se"', FileError, "names my.nets:net"),

@@ -17,7 +17,8 @@ def record(file="a.pt", key="k", **more):
     )
 
 
-FAILED = record("b.pt", failure=Failure(code="fit", message="no", hint="try"), result={"sites": []})
+RESULT = {"sites": [], "rejected": []}
+FAILED = record("b.pt", failure=Failure(code="fit", message="no", hint="try"), result=RESULT)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -81,3 +82,34 @@ def test_two_runs_do_not_write_to_one_place(tmp_path):
 def test_a_record_of_a_newer_version_is_still_read():
     newer = {**record().to_json(), "colour": "green"}
     assert Record.from_json(newer) == record()
+
+
+def lines_of_others():
+    good = record(result=RESULT).to_json()
+    yield from ("[]", "1", '"run"', "null", "true", "{}", "[" * 100_000, "9" * 5000, "NaN", "\x00")
+    yield from (
+        '{"run": 5}',
+        '{"run": {}}',
+        '{"run": []}',
+        '{"run": {"files": 5}}',
+        '{"run": {"files": [[]]}}',
+    )
+    yield from ('{"run": {"files": ["a"]', '{"run": {"files": [], "scratch": []}}', '{"file": "a.pt"}')
+    yield from ('{"summaries": 5}', '{"summaries": {"a": 5}}', '{"summaries": {"a": []}}')
+    for odd in (10**400, -1, float("nan"), "x"):
+        yield json.dumps({**good, "size": odd})
+        yield json.dumps({**good, "result": {**RESULT, "base": {"params": odd}}})
+    for name in good:
+        for value in (None, 5, "x", [], {}, True, [5], {"x": 5}):
+            yield json.dumps({**good, name: value})
+
+
+def test_lines_that_somebody_else_wrote_are_passed_over(zoo, tmp_path):
+    done = zoo("tiny")["tiny"]
+    with open(tmp_path / "zoo" / NAME, "ab") as file:
+        for line in lines_of_others():
+            file.write(line.replace('"a.pt"', '"other.pt"').encode() + b"\n")
+        file.write(b"\xff\xfe\n")
+    again = zoo("tiny")["tiny"]
+    assert again.reused
+    assert again.digest == done.digest

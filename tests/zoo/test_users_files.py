@@ -186,3 +186,18 @@ def test_a_refused_second_zoo_changes_nothing(zoo, tmp_path):
         assert "Another zoo" in error.message
         assert (contents(folder), folder.stat().st_mtime_ns) == (before, times)
     shutil.rmtree(folder)
+
+
+def test_a_folder_that_is_renamed_during_the_run_is_told(tmp_path):
+    folder = tmp_path / "zoo"
+
+    class Mover:
+        def say(self, text): ...
+        def progress(self, running): ...
+        def begin(self, dry_run):
+            folder.rename(tmp_path / "moved")
+
+    options = {"attn": "se", "input_size": 32, "check": "off", "out_dir": folder, "jobs": 1}
+    with pytest.raises(FileError, match="zoo cannot be used"):
+        list(convert([f"{FACTORIES}tiny"], watcher=Mover(), **options))
+    assert not folder.exists()

@@ -1,0 +1,71 @@
+"""Reading a TOML file that anybody may have written: bounded; every complaint names file and line."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attn_inject.errors import FileError, UsageError
+
+LARGEST = 2**20  # bytes
+DEEPEST = 16  # tables and lists in one another
+_WHOLE = 2**63
+
+
+def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    """The content of a TOML file: texts, numbers, true and false, lists and tables; and its text.
+
+    Raises:
+        FileError: It cannot be read, is no text, or is longer than any request.
+        UsageError: It is no TOML, or holds a number too large, a date, or lists and tables too deep.
+    """
+    text = _text_of(path)
+    try:
+        document = tomllib.loads(text)
+    # A number of thousands of digits is a ValueError that is no TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
+        reason = "too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+        raise UsageError(
+            f"{path} is no TOML: {reason}.", hint="Texts stand in quotes, lists in [ ], tables are shallow."
+        ) from None
+    for key, value in document.items():
+        for problem in _problems(value, 1):
+            raise UsageError(f"{path}{line_of(key, text)}: {key} holds {problem}.")
+    return document, text
+
+
+def line_of(key: str, text: str) -> str:
+    """`, line 3`, where a key stands first; tomllib does not tell."""
+    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    lines = enumerate(text.splitlines(), start=1)
+    return next((f", line {number}" for number, line in lines if pattern.match(line)), "")
+
+
+def _text_of(path: str | os.PathLike[str]) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) <= LARGEST:
+            return data.decode()
+        reason = f"is longer than {LARGEST} bytes"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+    except ValueError:  # of decode, or of a name with a zero byte in it
+        reason = "is no text file"
+    raise FileError(f"{path} {reason}.", hint="Name a TOML file.")
+
+
+def _problems(value: Any, depth: int) -> Iterator[str]:
+    if depth > DEEPEST:
+        yield f"more than {DEEPEST} lists and tables in one another"
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _problems(item, depth + 1)
+    elif isinstance(value, int) and not -_WHOLE <= value < _WHOLE:
+        yield "a whole number that is too large"
+    elif not isinstance(value, str | int | float):
+        yield f"{value}, a {type(value).__name__}, which no option takes"
