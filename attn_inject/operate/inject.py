@@ -11,7 +11,8 @@ from torch import nn
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
 from attn_inject.operate.containment import contained
-from attn_inject.operate.edits import plan_edits
+from attn_inject.models.loaded import LoadedModel
+from attn_inject.operate.edits import Edits, plan_edits
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.load_model import copied, load_model, name_of
 from attn_inject.operate.progress import ProgressCallback, logged
@@ -74,12 +75,7 @@ def inject(
     loaded = load_model(model, shapes_only=dry_run, **how)
     if isinstance(model, nn.Module) and not inplace and not dry_run:
         loaded = copied(loaded)
-    say("finding residual blocks")
-    found = search(loaded.model, loaded.inputs, plan)
-    searched = SearchedModel(name_of(model), loaded, found, reload=lambda: loaded)
-    edits = plan_edits(searched, plan, has_weights=loaded.has_weights)
-    say("counting cost")
-    edits.count()
+    edits = _edits(name_of(model), loaded, plan, say)
     if dry_run:
         return edits.preview()
     result = edits.apply(progress=progress)
@@ -87,6 +83,17 @@ def inject(
         return result
     say("saving")
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
+
+
+def _edits(name: str, loaded: LoadedModel, plan: Plan, say: ProgressCallback) -> Edits:
+    """What a plan does to a model that is edited itself."""
+    say("finding residual blocks")
+    found = search(loaded.model, loaded.inputs, plan)
+    searched = SearchedModel(name, loaded, found, reload=lambda: loaded)
+    edits = plan_edits(searched, plan, has_weights=loaded.has_weights)
+    say("counting cost")
+    edits.count()
+    return edits
 
 
 @contained()

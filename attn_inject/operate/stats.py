@@ -95,8 +95,11 @@ def stats(
     rows = list(_all_rows(expand(models), wanted, uncounted, logged(progress)))
     if strict and uncounted:
         raise _not_counted(uncounted)
-    rows = _within(limits, rows) if limits else rows
-    return Stats(rows=tuple(rows), uncounted=by_frequency(uncounted), versions=versions())
+    return Stats(
+        rows=tuple(_within(limits, rows) if limits else rows),
+        uncounted=by_frequency(uncounted),
+        versions=versions(),
+    )
 
 
 def _all_rows(
