@@ -10,8 +10,8 @@ from torch import nn
 
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.formats import check_suffix
-from attn_inject.operate.containment import contained
 from attn_inject.models.loaded import LoadedModel
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import Edits, plan_edits
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.load_model import copied, load_model, name_of
