@@ -37,6 +37,8 @@ CHECKS = {
 BLOCK_KINDS = {
     "residual": "residual blocks",
     "family": "also sibling blocks of the same class that have no shortcut",
+    "inner": "of nested residual blocks the innermost",
+    "outer": "of nested residual blocks the outermost, also where it is a group of blocks or a stack",
 }
 KEPT = {
     "all": "every tensor of the model",

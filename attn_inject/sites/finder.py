@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from torch import nn
 
 from attn_inject.models.inputs import InputSpec
 from attn_inject.sites import layout as layouts
 from attn_inject.sites.findings import Findings, FoundSite
+from attn_inject.sites.groups import LISTS, groups, layers_of_stack
 from attn_inject.sites.lookalikes import (
-    LISTS,
     first_halves,
     is_between_blocks,
     is_multi_branch_convolution,
@@ -32,6 +32,12 @@ NO_SHORTCUT = Reason(
     RejectionCode.NO_SHORTCUT,
     "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it",
 )
+STACK = Reason(
+    RejectionCode.STACK,
+    "it adds layer by layer in its own forward: the sites are the last modules of its layers, before they "
+    "are added; blocks=outer (--blocks outer) takes it as one",
+)
+AROUND = Reason(RejectionCode.GROUP, "there are blocks inside it, and blocks=inner takes those")
 NOT_RUN = Reason(RejectionCode.NOT_RUN, "did not run")
 INNER = Reason(RejectionCode.INNER, "it is part of a residual block")
 BETWEEN_BLOCKS = Reason(
@@ -56,7 +62,7 @@ def find(
     Args:
         model: Any module; it is left untouched.
         inputs: How to call it.
-        blocks: `residual`, or `family` to add sibling blocks of the same class without a shortcut.
+        blocks: A key of `request.BLOCK_KINDS`.
         at: Globs of module names to take instead of residual blocks.
 
     Raises:
@@ -65,14 +71,18 @@ def find(
     """
     named = match_modules(model, at)
     recording = record(model, inputs, keep=named)
-    calls: dict[str, list[ModuleCall]] = {}
-    for call in recording.calls:
-        calls.setdefault(call.name, []).append(call)
+    calls = _by_name(recording)
+    notes: dict[str, str] = {}
     if at:
         chosen: dict[str, Addition | None] = {name: None for name in named if name in calls}
         rejected = [Rejection.of(name, NOT_RUN) for name in named if name not in calls]
     else:
-        chosen, rejected = _residual_blocks(recording, calls)
+        chosen, rejected, notes = _residual_blocks(recording, calls, blocks)
+        if not calls.keys() >= chosen.keys():
+            # What stands for a layer of a stack may be a single convolution.
+            recording = record(model, inputs, keep=tuple(chosen))
+            calls = _by_name(recording)
+            chosen, rejected, notes = _residual_blocks(recording, calls, blocks)
         siblings = _siblings(calls, chosen)
         if blocks == "family":
             chosen |= siblings
@@ -84,11 +94,18 @@ def find(
     for name in sorted(chosen, key=list(calls).index):
         item = _describe(calls[name], chosen[name], recording)
         if isinstance(item, FoundSite):
-            found.append(item)
+            found.append(dataclasses.replace(item, note=notes.get(name, "")))
         else:
             rejected.append(Rejection.of(name, item))
     rejected += [Rejection.of(name, NOT_RUN) for name in _unused(recording, at)]
     return Findings(recording, tuple(_with_stages(found)), tuple(rejected))
+
+
+def _by_name(recording: Recording) -> dict[str, list[ModuleCall]]:
+    calls: dict[str, list[ModuleCall]] = {}
+    for call in recording.calls:
+        calls.setdefault(call.name, []).append(call)
+    return calls
 
 
 def _unused(recording: Recording, at: Sequence[str]) -> list[str]:
@@ -106,13 +123,17 @@ def _unused(recording: Recording, at: Sequence[str]) -> list[str]:
 
 
 def _residual_blocks(
-    recording: Recording, calls: dict[str, list[ModuleCall]]
-) -> tuple[dict[str, Addition | None], list[Rejection]]:
-    """The outermost residual blocks by name, and every candidate that is none."""
+    recording: Recording, calls: dict[str, list[ModuleCall]], kind: str
+) -> tuple[dict[str, Addition | None], list[Rejection], dict[str, str]]:
+    """The residual blocks by name, every candidate that is none, and what has to be said of a block."""
+    modules = dict(recording.model.named_modules())
     verdicts = _judge_all(recording)
     reasons = {name: reason for name in calls for reason in dict.fromkeys(verdicts[name].reasons)}
     inner = [name for name in calls if name and verdicts[name].additions and not _is_inserted(name)]
     blocks, refused = _own_blocks(inner, calls, verdicts)
+    made_of = _made_of_blocks(blocks, modules, kind)
+    for name in made_of:
+        del blocks[name]
     outermost = {name for name in blocks if not _has_ancestor(name, blocks)}
     refused |= {name: INNER for name in blocks if name not in outermost}
     reasons = {
@@ -120,10 +141,37 @@ def _residual_blocks(
         for name, reason in reasons.items()
         if not verdicts[name].additions and name not in blocks and not _has_ancestor(name, outermost)
     }
+    refused |= made_of
+    chosen: dict[str, Addition | None] = {name: _last(verdicts[name]) for name in outermost}
+    notes: dict[str, str] = {}
     if not outermost and verdicts[""].additions:
-        refused[""] = IN_THE_MODEL
+        outermost, refused[""] = {""}, IN_THE_MODEL
+    for name in sorted(outermost) if kind != "outer" else ():
+        if layers := layers_of_stack(calls[name][0], verdicts[name], modules):
+            chosen.pop(name, None)
+            refused[name] = STACK
+            refused = {key: reason for key, reason in refused.items() if key not in layers}
+            chosen |= dict.fromkeys(layers)
+            notes |= dict.fromkeys(layers, f"acts on the branch before {name or 'the model'} adds it")
     rejected = [Rejection.of(n or "(model)", r) for n, r in (reasons | refused).items()]
-    return {name: _last(verdicts[name]) for name in outermost}, rejected
+    return chosen, rejected, notes
+
+
+def _made_of_blocks(blocks: Iterable[str], modules: dict[str, nn.Module], kind: str) -> dict[str, Reason]:
+    """The candidates that are no blocks because of those inside them."""
+    if kind == "outer":
+        return {}
+    if kind == "inner":
+        names = list(blocks)
+        return {n: AROUND for n in names if any(other.startswith(f"{n}.") for other in names)}
+    return {
+        name: Reason(
+            RejectionCode.GROUP,
+            f"it is a group of {count} blocks with one shortcut around them; blocks=outer "
+            "(--blocks outer) takes it as one",
+        )
+        for name, count in groups(blocks, modules).items()
+    }
 
 
 def _judge_all(recording: Recording) -> dict[str, Verdict]:

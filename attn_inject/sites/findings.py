@@ -18,6 +18,7 @@ class FoundSite:
         call: The first call of its block.
         shape: Of the block's output tensor in that call, batch included.
         addition: Its last residual addition, or None (family blocks, modules named by hand).
+        note: What a person has to know of the place, or "".
         grid_is_read: Whether anything after the block reads the tokens of its grid.
     """
 
@@ -26,6 +27,7 @@ class FoundSite:
     shape: tuple[int, ...]
     addition: Addition | None
     grid_is_read: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True)

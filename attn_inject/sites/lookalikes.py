@@ -18,7 +18,6 @@ from torch import nn
 from attn_inject.sites.recording import ModuleCall, Node
 from attn_inject.sites.residual import MULTIPLICATIONS, Verdict
 
-LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 BETWEEN = re.compile(r"(^|\.)(downsample|down|global_block)(\.|$)")
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)

@@ -62,6 +62,7 @@ class RejectionCode(StrEnum):
     NO_SUM = "no-sum", "its paths meet in something that is not a sum"
     INNER = "inner", "it is part of a block"
     GROUP = "group", "it is a group of blocks with one long skip"
+    STACK = "stack", "it adds layer by layer in its own forward"
     SUMS_BLOCKS = "sums-blocks", "it sums what blocks return"
     BETWEEN_BLOCKS = "between-blocks", "it stands between the blocks"
     POSITION_ENCODING = "position-encoding", "it adds a position encoding"

@@ -248,7 +248,8 @@ def test_a_model_that_adds_in_its_own_forward_is_told_so():
                 x = x + layer(x).relu()
             return x
 
-    findings = find(Flat(), InputSpec((8, 16, 16)))
+    assert len(find(Flat(), InputSpec((8, 16, 16))).found) == 3
+    findings = find(Flat(), InputSpec((8, 16, 16)), blocks="outer")
     assert findings.found == ()
     assert findings.rejected == (Rejection.of("(model)", IN_THE_MODEL),)
 

@@ -13,4 +13,4 @@ from attn_inject.surgery.placements.target import Target
 
 def targets(found: FoundSite, recording: Recording) -> list[Target]:
     """The block's output, or the element of it that its addition made."""
-    return [Target(site=found.site, shape=found.shape)]
+    return [Target(site=found.site, shape=found.shape, note=found.note)]
