@@ -19,7 +19,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from attn_inject.display.documents import error_document, json_text
-from attn_inject.display.grid import printable
+from attn_inject.display.escaping import printable
 from attn_inject.errors import AttnInjectError, InterruptedByUserError, MissingExtraError, UsageError
 
 EXIT_CODES = {

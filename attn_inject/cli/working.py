@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from rich.console import Console
 from rich.text import Text
 
-from attn_inject.display.grid import printable
+from attn_inject.display.escaping import printable
 
 
 @contextmanager

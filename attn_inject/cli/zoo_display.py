@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from attn_inject.display.grid import printable
+from attn_inject.display.escaping import printable
 from attn_inject.display.numbers import plural, storage
 from attn_inject.zoo.dry_run import DryRun
 from attn_inject.zoo.engine import Progress

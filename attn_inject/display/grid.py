@@ -12,10 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
-
-def printable(text: str) -> str:
-    """The text with control characters spelled out, so that a file's names cannot steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+from attn_inject.display.escaping import csv_cell, markdown_cell, printable
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class Table:
     def to_markdown(self) -> str:
         """A pipe table; numeric columns are set right."""
         lines = [tuple(column.title for column in self.columns), *self.rows]
-        written = ["| " + " | ".join(_markdown_cell(cell) for cell in line) + " |" for line in lines]
+        written = ["| " + " | ".join(markdown_cell(cell) for cell in line) + " |" for line in lines]
         rule = "|" + "|".join("---:" if column.numeric else "---" for column in self.columns) + "|"
         return "\n".join([written[0], rule, *written[1:]])
 
@@ -94,9 +91,5 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.title for column in self.columns])
-        writer.writerows(self.rows)
+        writer.writerows([csv_cell(cell) for cell in row] for row in self.rows)
         return text.getvalue()
-
-
-def _markdown_cell(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -9,7 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from attn_inject.display.grid import Table, printable
+from attn_inject.display.escaping import printable
+from attn_inject.display.grid import Table
 
 Part = str | Table
 

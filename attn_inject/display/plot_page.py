@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attn_inject.cost.figures import StatsRow
+from attn_inject.display.escaping import html_text
 from attn_inject.display.picture import (
     BOTTOM,
     CAPTION,
@@ -51,7 +52,7 @@ def _bubbles(panel: Panel) -> Any:
             x=[dot.x for dot in dots],
             y=[dot.y for dot in dots],
             mode="markers",
-            text=[dot.note for dot in dots],
+            text=[html_text(dot.note) for dot in dots],
             hoverinfo="text",
             marker={
                 "size": [2 * dot.bubble.radius for dot in dots],
@@ -62,7 +63,7 @@ def _bubbles(panel: Panel) -> Any:
         )
     )
     figure.update_layout(
-        title={"text": f"{panel.title}: {CAPTION}", "font": {"size": 13}},
+        title={"text": f"{html_text(panel.title)}: {CAPTION}", "font": {"size": 13}},
         width=WIDTH,
         height=HEIGHT,
         margin={"l": LEFT, "r": RIGHT, "b": BOTTOM, "t": TOP},
@@ -92,7 +93,7 @@ def _annotation(dot: Dot) -> dict[str, Any]:
     return {
         "x": dot.x,
         "y": dot.y,
-        "text": bubble.label,
+        "text": html_text(bubble.label),
         "ax": (box.left + box.right) / 2 - bubble.x,
         "ay": bubble.y - (box.bottom + box.top) / 2,
         "showarrow": True,
@@ -115,7 +116,7 @@ def _bars(row: StatsRow) -> Any:
     ]
     figure = go.Figure(bars)
     figure.update_layout(
-        title=f"{row.attention} on {row.model}, site by site",
+        title=html_text(f"{row.attention} on {row.model}, site by site"),
         width=WIDTH,
         height=420,
         template="plotly_white",

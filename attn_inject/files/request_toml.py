@@ -109,7 +109,15 @@ def recipe_text(content: Mapping[str, Any]) -> str:
         data["model-arg"] = arguments  # a table ends the keys before it
     if further:
         data[THEN] = further
-    return "".join(f"# {line}\n" for line in _remarks(content)) + tomli_w.dumps(data)
+    remarks = [" ".join(remark.splitlines()) for remark in _remarks(content)]
+    return "".join(map(_spelled_out, "".join(f"# {line}\n" for line in remarks) + tomli_w.dumps(data)))
+
+
+def _spelled_out(character: str) -> str:
+    """Without control characters, in the way of TOML's texts: what is printed must not steer a terminal."""
+    if character.isprintable() or character == "\n":
+        return character
+    return f"\\U{ord(character):08X}"
 
 
 def _remarks(content: Mapping[str, Any]) -> list[str]:

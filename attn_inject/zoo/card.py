@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from attn_inject.display.escaping import markdown_cell
 from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, plural, scaled, share, storage
 from attn_inject.zoo.record import Record
@@ -46,7 +48,7 @@ def _parts(
     yield "Medians over the models. One flop is one multiply-add, as fvcore counts."
     yield "## The files"
     if done:
-        yield f'```python\nimport attn_inject\n\nmodel = attn_inject.load("{done[0]["file"]}")\n```'
+        yield f"```python\nimport attn_inject\n\nmodel = attn_inject.load({_quoted(done[0]['file'])})\n```"
     yield _files(done).to_markdown()
     if len(done) > _MOST_ROWS:
         yield f"And {len(done) - _MOST_ROWS} more; `summary.csv` has them all."
@@ -58,6 +60,10 @@ def _parts(
     yield "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
 
 
+def _quoted(file: str) -> str:
+    return json.dumps(file).replace("`", "\\u0060")
+
+
 def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) -> str:
     models = len({row["model"] for row in done})
     modules = sorted({", ".join(row["attention"]) for row in rows})
@@ -65,7 +71,7 @@ def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) 
     size = storage(sum(row["bytes"] or 0 for row in done if not row["discarded"]))
     return (
         f"{plural(models, 'model')} with attention modules written into their residual blocks "
-        f"({', '.join(modules)}; placement {', '.join(placements)}): "
+        f"({markdown_cell(', '.join(modules))}; placement {markdown_cell(', '.join(placements))}): "
         f"{plural(len(done), 'output')} done, {len(rows) - len(done)} failed, {size}."
     )
 

@@ -5,23 +5,19 @@ It is drawn by a script of its own in the page: plotly's would be four megabytes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
+
+from attn_inject.display.escaping import html_json
 
 
 def page_text(document: Mapping[str, Any]) -> str:
     """The page for the document of `index.json`."""
     text = _part("page.html")
     text = text.replace("/*STYLE*/", _part("page.css")).replace("/*SCRIPT*/", _part("page.js"))
-    return text.replace("/*DATA*/", _as_data(document))
+    return text.replace("/*DATA*/", html_json(document))
 
 
 def _part(name: str) -> str:
     return resources.files("attn_inject.zoo").joinpath("page_parts", name).read_text(encoding="utf-8")
-
-
-def _as_data(document: Mapping[str, Any]) -> str:
-    """JSON that cannot end its element: `</script>` in a model's error would."""
-    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")

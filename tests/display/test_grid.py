@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from attn_inject.display.grid import Table, printable
+from attn_inject.display.escaping import printable
+from attn_inject.display.grid import Table
 from attn_inject.display.page import for_pipe, for_terminal
 
 NAMES = Table.of("name|>params|remark", [("layer[34].0", "12", ""), ("[red]x[/red]", "1234", "")])
