@@ -34,6 +34,11 @@ class Cost:
         runs = {name: getattr(self, name) * count for name in QUANTITIES if name != "params"}
         return Cost(params=self.params, **runs)
 
+    @property
+    def by_fvcore(self) -> Cost:
+        """The same without gates, which fvcore does not count."""
+        return Cost(params=self.params, flops=self.flops, activations=self.activations)
+
     def to_json(self) -> dict[str, int]:
         """Keys `params`, `flops`, `activations`."""
         return {"params": self.params, "flops": self.flops, "activations": self.activations}

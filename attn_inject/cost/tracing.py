@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from attn_inject.models.thread_patch import replaced_here
+
 _C: Any = torch._C  # the switches of the tracer have no types
 
 
@@ -20,13 +22,12 @@ def countable_operations() -> Iterator[None]:
     apply = torch.autograd.Function.__dict__["apply"]
     # Without gradients torch would run a whole attention layer as one operation.
     torch.backends.mha.set_fastpath_enabled(False)
-    torch.autograd.Function.apply = classmethod(_apply_closed(apply))
+    closed = replaced_here(torch.autograd.Function, "apply", classmethod(_apply_closed(apply)))
     try:
         # Which kernel serves attention depends on the machine; its plain products do not.
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with closed, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
-        torch.autograd.Function.apply = apply
         torch.backends.mha.set_fastpath_enabled(fastpath)
 
 

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_inject.errors import ModelError
-from attn_inject.models.clone import shadow
+from attn_inject.models.clone import clone_with
 from attn_inject.models.inputs import InputSpec
 
 
@@ -39,7 +39,7 @@ def training_step_bytes(
         kind = dtype if tensor.is_floating_point() else tensor.dtype
         return torch.empty(tensor.shape, dtype=kind, device="meta")
 
-    copy = shadow(model, on_meta).train().requires_grad_(True)
+    copy = clone_with(model, on_meta).train().requires_grad_(True)
     args, kwargs = pytree.tree_map_only(
         torch.Tensor, on_meta, inputs.make(batch_size, device="meta", training=True)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from attn_inject.models.clone import shadow
+from attn_inject.models.clone import clone_with
 
 
 def zero_storage_copy(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Module:
@@ -24,4 +24,4 @@ def zero_storage_copy(model: nn.Module, *, dtype: torch.dtype | None = None) -> 
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         return torch.zeros((), dtype=kind, device="cpu").expand(tensor.shape)
 
-    return shadow(model, replace)
+    return clone_with(model, replace)

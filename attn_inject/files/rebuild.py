@@ -11,7 +11,7 @@ from attn_inject import models
 from attn_inject.errors import AttnInjectError, FileError
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import first_difference, structure
-from attn_inject.models.clone import shadow
+from attn_inject.models.clone import clone_with
 from attn_inject.surgery.apply import apply_edits, build_inserted
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import AttnInject
@@ -116,7 +116,7 @@ def _empty(recipe: Recipe, path: str, base: nn.Module | None, trust: bool) -> nn
     if base is None:
         return models.rebuild(recipe.provenance, empty=True, trust=trust, where=path).model
     stored = {id(tensor) for tensor in base.state_dict(keep_vars=True).values()}
-    return shadow(
+    return clone_with(
         base,
         lambda tensor: (
             torch.empty_like(tensor, device="meta") if id(tensor) in stored else tensor.detach().clone()

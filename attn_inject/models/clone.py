@@ -21,7 +21,7 @@ _ATOMS = frozenset({type(None), bool, int, float, str})
 _SHARED_BY_DEEPCOPY = type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType
 
 
-def shadow(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -> _Model:
+def clone_with(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -> _Model:
     """A deep copy of `model` in which `replace(tensor)` stands for every tensor.
 
     Parameters stay parameters and keep `requires_grad`; buffers stay buffers; a tensor that is used in
@@ -78,12 +78,12 @@ def deep_copy(model: _Model) -> _Model:
     try:
         return copy.deepcopy(model, _empty_tables(model))
     except RuntimeError:
-        return shadow(model, lambda tensor: tensor.detach().clone())
+        return clone_with(model, lambda tensor: tensor.detach().clone())
 
 
 def to_meta(model: nn.Module) -> nn.Module:
     """A copy of `model` on the meta device: shapes and dtypes without memory."""
-    return shadow(model, _empty_on_meta)
+    return clone_with(model, _empty_on_meta)
 
 
 def _empty_on_meta(tensor: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,7 @@ from attn_inject.errors import ModelError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.library_errors import library, refused
 from attn_inject.models.matching import compare
+from attn_inject.models.thread_patch import replaced_here
 from attn_inject.models.torchvision_inputs import InputKind, kind_of
 from attn_inject.request import ModelRequest
 
@@ -164,12 +165,11 @@ def _weights_that_fit(num_classes: int | None, *, read: bool) -> Iterator[None]:
     def load_fitting(self: nn.Module, state: Mapping[str, Any], **_: Any) -> None:
         load(self, compare(self, state).fitting, strict=False)
 
-    with ExitStack() as restore:
+    with ExitStack() as replaced:
         for owner, name, value in (
             (weights, "meta", property(meta_with_classes)),
             (nn.Module, "load_state_dict", load_fitting),
             (weights, "get_state_dict", vars(weights)["get_state_dict"] if read else lambda self, **_: {}),
         ):
-            restore.callback(setattr, owner, name, vars(owner)[name])
-            setattr(owner, name, value)
+            replaced.enter_context(replaced_here(owner, name, value))
         yield

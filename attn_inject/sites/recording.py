@@ -18,7 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from attn_inject.errors import ModelError
-from attn_inject.models.clone import shadow, to_meta, uncollected
+from attn_inject.models.clone import clone_with, to_meta, uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
@@ -167,7 +167,7 @@ class _NoValueError(Exception):
 
 def _zeros(model: nn.Module) -> nn.Module:
     """A copy on the CPU whose tensors are zeros that take no memory."""
-    return shadow(model, lambda t: zeros(t.shape, t.dtype))
+    return clone_with(model, lambda t: zeros(t.shape, t.dtype))
 
 
 def _input_of(inputs: InputSpec) -> str:

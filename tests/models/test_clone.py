@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_inject.models.clone import deep_copy, shadow, to_meta, uncollected
+from attn_inject.models.clone import clone_with, deep_copy, to_meta, uncollected
 
 
 class Everywhere(nn.Module):
@@ -33,7 +33,7 @@ class Everywhere(nn.Module):
 
 def test_every_tensor_is_replaced_wherever_it_is_kept():
     model = Everywhere()
-    copied = shadow(model, lambda tensor: torch.full_like(tensor, 3, requires_grad=False))
+    copied = clone_with(model, lambda tensor: torch.full_like(tensor, 3, requires_grad=False))
     kept = [
         copied.weight,
         copied.frozen,
