@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import keyword
 from collections.abc import Iterable
@@ -13,13 +14,14 @@ from torch import fx, nn
 
 from attn_inject.attention.factory import create_attention, resolve
 from attn_inject.errors import FitError
-from attn_inject.models.clone import deep_copy
+from attn_inject.models.clone import deep_copy, to_meta
 from attn_inject.request import AttentionSpec
 from attn_inject.surgery.adapters import TokenGrid
-from attn_inject.surgery.code import after_graph, replacement_graph, source
+from attn_inject.surgery.code import after_graph, called_signature, replacement_graph, source
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, generated_class
 from attn_inject.surgery.inserted import AttnInject, Replaced
+from attn_inject.surgery.numbers import constants
 from attn_inject.surgery.placements.stem import POOL, STEM, build_stem
 from attn_inject.surgery.tracer import SPECIALIZABLE, trace
 
@@ -139,7 +141,11 @@ def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
     base = type(block)
     if edit.replaces or edit.tap is None:
         return _closed_class(base, edit)
-    code, names = source(_rewritten(block, edit), base.forward, edit.specialized)
+    # A copy, on which a trace may leave what it likes.
+    graph = trace(to_meta(block), edit.specialized)
+    baked = constants(block, graph, lambda copy: trace(copy, edit.specialized))
+    signature = inspect.signature(base.forward)
+    code, names = source(_rewritten(graph, block, edit), signature, edit.specialized, baked)
     return generated_class(base, code, names)
 
 
@@ -151,14 +157,13 @@ def _closed_class(base: type[nn.Module], edit: Edit) -> type[nn.Module]:
             graph = replacement_graph(base, edit.module)
         else:
             graph = after_graph(base, edit.module, edit.site.element)
-        code, names = source(graph, base.forward)
+        code, names = source(graph, called_signature(base.forward))
         _closed[key] = generated_class(base, code, names)
     return _closed[key]
 
 
-def _rewritten(block: nn.Module, edit: Edit) -> fx.Graph:
-    """The block's traced body with the inserted child behind the tapped node."""
-    graph = trace(block, edit.specialized)
+def _rewritten(graph: fx.Graph, block: nn.Module, edit: Edit) -> fx.Graph:
+    """The traced body, in place, with the inserted child behind the tapped node."""
     nodes = {node.name: node for node in graph.nodes}
     missing = [name for name in (edit.tap, *edit.users) if name not in nodes]
     if missing:

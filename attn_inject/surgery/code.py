@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 from torch import fx, nn
 
 from attn_inject.surgery import elements
-from attn_inject.surgery.generated import BASE_FORWARD
+from attn_inject.surgery.generated import BASE_FORWARD, PREFIX
 
 SELF = "attn_inject_self"
 REST, KEYWORDS = "attn_inject_rest", "attn_inject_keywords"
@@ -38,7 +39,7 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     graph = fx.Graph()
     args: list[fx.Node] = [graph.placeholder(SELF)]
     kwargs: dict[str, Any] = {}
-    for parameter in list(inspect.signature(base.forward).parameters.values())[1:]:
+    for parameter in list(called_signature(base.forward).parameters.values())[1:]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             kwargs[parameter.name] = graph.placeholder(parameter.name)
         elif parameter.kind is parameter.VAR_POSITIONAL:
@@ -60,6 +61,19 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
     return graph
 
 
+def called_signature(forward: Callable[..., Any]) -> inspect.Signature:
+    """What a forward can be called with: a decorator's own parameters rather than those that it shows.
+
+    `self` comes first, also where a decorator takes it among `*args`.
+    """
+    signature = inspect.signature(forward, follow_wrapped=False)
+    parameters = list(signature.parameters.values())
+    if parameters and parameters[0].kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        return signature.replace(parameters=[me, *parameters])
+    return signature
+
+
 def replacement_graph(base: type[nn.Module], module: str) -> fx.Graph:
     """First input -> the inserted module -> output, in the place of all that the base class does.
 
@@ -69,22 +83,25 @@ def replacement_graph(base: type[nn.Module], module: str) -> fx.Graph:
     """
     graph = fx.Graph()
     graph.placeholder(SELF)
-    value = graph.placeholder(list(inspect.signature(base.forward).parameters)[1])
+    value = graph.placeholder(list(called_signature(base.forward).parameters)[1])
     graph.output(graph.call_module(module, (value,)))
     return graph
 
 
 def source(
-    graph: fx.Graph, original: Callable[..., Any], specialized: Mapping[str, Any] | None = None
+    graph: fx.Graph,
+    signature: inspect.Signature,
+    specialized: Mapping[str, Any] | None = None,
+    constants: Mapping[tuple[str, ...], str] | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The source of `forward` for a graph, and the globals that it uses.
 
     Args:
-        graph: Its placeholders are named after the parameters of `original`.
-        original: The base class's forward, whose signature is re-emitted.
+        graph: Its placeholders are named after the parameters of `signature`.
+        signature: Of the base class's forward, `self` first.
         specialized: Arguments that must have the given values at every call.
+        constants: Attributes that must look so at every call.
     """
-    signature = inspect.signature(original)
     me = next(iter(signature.parameters))
     emitted = graph.python_code(me)
     body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
@@ -92,7 +109,7 @@ def source(
     names = dict(emitted.globals)
     for name, value in list(names.items()):
         if value is base_forward:
-            renames[name] = BASE_FORWARD
+            renames[name] = _free(BASE_FORWARD, signature)
             del names[name]
     if SELF in body:
         # fx frees values after their last use, `self` among them.
@@ -101,8 +118,13 @@ def source(
         body = re.sub(rf"\b{re.escape(old)}\b", new, body)
     guards = ""
     for name, value in (specialized or {}).items():
-        names["require_fixed"] = elements.require_specialized
-        guards += f"    require_fixed({me}, {name!r}, {name}, {value!r})\n"
+        guard = _free("require_fixed", signature)
+        names[guard] = elements.require_specialized
+        guards += f"    {guard}({me}, {name!r}, {name}, {value!r})\n"
+    for path, value in (constants or {}).items():
+        guard = _free("require_constant", signature)
+        names[guard] = elements.require_constant
+        guards += f"    {guard}({me}, {path!r}, {value!r})\n"
     code = f"def forward({_parameters(signature)}):\n{guards}{body.rstrip()}\n"
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     return code, {name: value for name, value in names.items() if name in used}
@@ -118,17 +140,30 @@ def _rest_names(signature: inspect.Signature) -> dict[str, str]:
     return names
 
 
+def _free(name: str, signature: inspect.Signature) -> str:
+    """A name of ours, or a longer one where the forward has a parameter called so."""
+    return f"{PREFIX}_{name}" if name in signature.parameters else name
+
+
 def _parameters(signature: inspect.Signature) -> str:
     """The parameter list as text; defaults that are no literals are filled in when the class is made."""
     shown = []
     for parameter in signature.parameters.values():
         default = parameter.default
         if default is not parameter.empty and not _is_literal(default):
-            default = ...
+            default = _Unshown()
         shown.append(parameter.replace(default=default, annotation=parameter.empty))
     plain = signature.replace(parameters=shown, return_annotation=signature.empty)
-    return str(plain)[1:-1].replace("Ellipsis", "...")
+    return str(plain)[1:-1]
+
+
+class _Unshown:
+    """Stands for a default that has no literal."""
+
+    def __repr__(self) -> str:
+        return "..."
 
 
 def _is_literal(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+    """Whether its `repr` is source code that needs no name; a subclass's may."""
+    return value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value))

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from attn_inject.errors import FitError
+from attn_inject.surgery.numbers import follow
 
 
 def replace_element(output: Any, place: int | str, value: Any) -> Any:
@@ -50,3 +51,18 @@ def require_specialized(block: nn.Module, name: str, value: Any, expected: Any) 
         f"{type(block).__name__} was rewritten for {name}={expected!r} and is called with another value.",
         hint="Inject with placement after (--placement after), which accepts every argument.",
     )
+
+
+def require_constant(block: nn.Module, path: tuple[str, ...], expected: str) -> None:
+    """Refuse to run once an attribute has changed that the traced body has as a constant.
+
+    Raises:
+        FitError: The block was rewritten for another value.
+    """
+    value = repr(follow(block, path))
+    if value != expected:
+        raise FitError(
+            f"{type(block).__name__} was rewritten for self.{'.'.join(path)} = {expected}, "
+            f"and it is {value} now.",
+            hint="Set it before injecting, or inject with placement after (--placement after).",
+        )

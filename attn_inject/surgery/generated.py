@@ -57,10 +57,11 @@ def _build(base: type[nn.Module], code: str, names: tuple[tuple[str, str], ...])
     # Tracebacks and inspect.getsource read the code from here.
     linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
     scope: dict[str, Any] = {name: import_name(target) for name, target in names}
-    scope[BASE_FORWARD] = base.forward
+    scope[BASE_FORWARD] = scope[f"{PREFIX}_{BASE_FORWARD}"] = base.forward
     exec(compile(code, filename, "exec"), scope)
     forward = scope["forward"]
     _copy_defaults(base.forward, forward)
+    forward.__signature__ = inspect.signature(base.forward)
     body = {
         "forward": forward,
         "code": code,
@@ -94,8 +95,11 @@ def own_class(cls: type[nn.Module]) -> type[nn.Module]:
 
 
 def _copy_defaults(source: Callable[..., Any], target: Any) -> None:
-    parameters = inspect.signature(source).parameters.values()
-    given = [p for p in parameters if p.default is not p.empty]
+    """Give each parameter of `target` the very object that is its default in `source`."""
+    own = inspect.signature(source, follow_wrapped=False).parameters
+    shown = {**inspect.signature(source).parameters, **own}
+    parameters = inspect.signature(target).parameters.values()
+    given = [shown[p.name] for p in parameters if p.default is not p.empty]
     target.__defaults__ = tuple(p.default for p in given if p.kind is not p.KEYWORD_ONLY) or None
     target.__kwdefaults__ = {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY} or None
 

@@ -11,14 +11,16 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from attn_inject.models.clone import to_meta
 from attn_inject.surgery.generated import is_generated, own_class
+from attn_inject.surgery.same_body import difference_of, peculiarity
 
 SPECIALIZABLE = (type(None), bool, int, float, str)
 
@@ -90,16 +92,26 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     """The body of a block as it ran with `args` and `kwargs`, or the reason why it has none.
 
     Args:
-        block: A copy of the block; its training mode is switched back and forth.
+        block: The block; copies of it are traced and run, since both may leave something on it.
         args: Positional arguments of the recorded call.
         kwargs: Keyword arguments of the recorded call.
     """
     if attribute := changing_attribute(type(block)):
         return f"its forward branches on self.{attribute}, which another of its methods changes"
+    body = _traced(to_meta(block), args, kwargs)
+    if isinstance(body, str):
+        return peculiarity(block, args, kwargs) or body
+    return difference_of(block, body.graph, args, kwargs) or body
+
+
+def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Body | str:
     values = recorded_values(block, args, kwargs)
     specialized = {name: value for name, value in values.items() if isinstance(value, SPECIALIZABLE)}
     try:
+        known = {name for name, _ in _tensors_of(block)}
         reference = trace(block, specialized)
+        if any(node.op == "get_attr" and node.target not in known for node in reference.nodes):
+            return "its forward makes a tensor of its own, which a rewritten body would freeze"
         for name in list(specialized):
             fewer = {key: value for key, value in specialized.items() if key != name}
             if _is_free(block, reference, name, fewer):
@@ -111,6 +123,14 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
         line = (str(error).strip().splitlines() or [""])[0]
         return f"torch.fx cannot trace its body ({type(error).__name__}: {line})"
     return body
+
+
+def _tensors_of(block: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor that a module and those in it hold by name, plain attributes too."""
+    for prefix, module in block.named_modules():
+        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
+            if isinstance(value, torch.Tensor):
+                yield f"{prefix}.{name}".lstrip("."), value
 
 
 def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
