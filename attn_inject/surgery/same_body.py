@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from attn_inject.models.clone import shadow, to_meta
+from attn_inject.models.clone import clone_with, to_meta
 from attn_inject.models.randomness import seeded
 from attn_inject.surgery.ambient import difference
 from attn_inject.surgery.observed import Observed, observe
@@ -140,7 +140,7 @@ def _pairs(
 def _observed(
     block: nn.Module, inputs: Any, device: str, memory: Memory, body: _Run | None, *, training: bool
 ) -> Observed:
-    copy = to_meta(block) if device == "meta" else shadow(block, _on_cpu)
+    copy = to_meta(block) if device == "meta" else clone_with(block, _on_cpu)
     copy.train(training)
     args, kwargs = pytree.tree_map_only(torch.Tensor, _with_graph, inputs)
     call = copy.forward if body is None else lambda *args, **kwargs: body(copy, args, kwargs)
