@@ -103,8 +103,8 @@ Blocks = Annotated[
     str,
     typer.Option(
         "--blocks",
-        help="Residual blocks; their family too (siblings of the same class without a shortcut); of nested ones the "
-        "inner or the outer.",
+        help="Residual blocks; their family too (siblings of the same class without a shortcut); of nested "
+        "ones the inner or the outer.",
         metavar="|".join(BLOCK_KINDS),
         autocompletion=lambda: list(BLOCK_KINDS),
         rich_help_panel=WHERE,

@@ -47,6 +47,8 @@ def site_grid(sites: tuple[Site, ...]) -> Table:
 
 def _remarks(site: Site) -> str:
     remarks = [f"{site.prefix} class or register tokens"] if site.prefix else []
+    if site.suffix:
+        remarks.append(f"{site.suffix} tokens behind the grid")
     if site.calls > 1:
         remarks.append(f"called {site.calls} times")
     if site.element is not None:

@@ -18,11 +18,13 @@ from attn_inject.sites.lookalikes import (
     is_position_encoding,
     is_wrapper,
 )
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.readers import grid_is_read
-from attn_inject.sites.recording import ModuleCall, Node, Recording, has_weight, record, tensors_of
+from attn_inject.sites.recording import Recording, record
 from attn_inject.sites.residual import Addition, Verdict, judge
 from attn_inject.sites.selection import match_modules
 from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
+from attn_inject.sites.tensors import has_weight, tensors_of
 
 IN_THE_MODEL = Reason(
     RejectionCode.IN_MODEL,
@@ -287,6 +289,7 @@ def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Rec
         height=layout.height,
         width=layout.width,
         prefix=layout.prefix,
+        suffix=layout.suffix,
         calls=len(calls),
         element=place,
     )

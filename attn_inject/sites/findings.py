@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attn_inject.sites.recording import ModuleCall, Recording
+from attn_inject.sites.nodes import ModuleCall
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.residual import Addition
 from attn_inject.sites.site import Rejection, Site
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from attn_inject.sites.recording import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.residual import Addition, Verdict
 from attn_inject.sites.sums import is_ancestor
 

@@ -2,7 +2,7 @@
 
 Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the
 image, so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
-Tokens are a grid that some earlier layer made as a map, behind a short prefix of extra tokens.
+Tokens are a grid only if they were made from a map.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from attn_inject.sites.recording import ModuleCall, Node, Recording
+from attn_inject.sites.nodes import ModuleCall, Node
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Reason, RejectionCode, Site
 
 LAST_AXIS = (nn.Linear, nn.LayerNorm)
-LONGEST_PREFIX = 16
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Layout:
         height: Rows of the grid, or None for tokens without one.
         width: Columns of the grid, or None.
         prefix: Tokens before the grid.
+        suffix: Tokens behind the grid.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Layout:
     height: int | None
     width: int | None
     prefix: int = 0
+    suffix: int = 0
 
     def on(self, site: Site) -> Site:
         """A site with this layout."""
@@ -46,6 +48,7 @@ class Layout:
             height=self.height,
             width=self.width,
             prefix=self.prefix,
+            suffix=self.suffix,
         )
 
 
@@ -59,7 +62,7 @@ def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: Module
                 f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
             )
             return Reason(RejectionCode.SIGNAL, text)
-        return _of_tokens(shape, recording, call)
+        return _of_tokens(shape, node, recording, call)
     if len(shape) == 5:
         return _of_video(shape, node, recording.image_size)
     return Reason(RejectionCode.NO_LAYOUT, f"its output of shape {shape} is neither a map nor tokens")
@@ -120,25 +123,15 @@ def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None
     return None
 
 
-def _of_tokens(shape: tuple[int, ...], recording: Recording, call: ModuleCall) -> Layout:
+def _of_tokens(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout:
     _, length, channels = shape
     told = _told_prefix(recording, call)
-    grids = [
-        (length - height * width, height, width)
-        for height, width in recording.maps
-        if _fits_image((height, width), recording.image_size)
-    ]
-    if recording.image_size is not None:
-        grids += _grids_of_image(length, recording.image_size)
-    fitting = [
-        (prefix, height, width)
-        for prefix, height, width in grids
-        if 0 <= prefix <= LONGEST_PREFIX and height * width > 1
-    ]
+    made = [node, *(output for _, output in call.output_nodes)]
+    fitting = [grid for item in made for grid in item.grids if grid.length == length]
     if not fitting or _is_reordered(recording):
         return Layout("NLC", channels, None, None)
-    prefix, height, width = min(fitting, key=lambda grid: (grid[0] != told, grid[0]))
-    return Layout("NLC", channels, height, width, prefix)
+    grid = min(fitting, key=lambda grid: (grid.before != told, grid))
+    return Layout("NLC", channels, grid.height, grid.width, grid.before, grid.behind)
 
 
 def _is_reordered(recording: Recording) -> bool:
@@ -155,9 +148,3 @@ def _told_prefix(recording: Recording, call: ModuleCall) -> int:
             return told
         current = current.parent
     return 0
-
-
-def _grids_of_image(length: int, image: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """(prefix, rows, columns) for every size of a square patch."""
-    grids = {(image[0] // patch, image[1] // patch) for patch in range(1, min(image) + 1)}
-    return [(length - height * width, height, width) for height, width in grids]

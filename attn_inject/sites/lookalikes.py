@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from attn_inject.sites.recording import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.residual import MULTIPLICATIONS, Verdict
 
 BETWEEN = re.compile(r"(^|\.)(downsample|down|global_block)(\.|$)")

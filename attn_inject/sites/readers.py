@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from attn_inject.sites.recording import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node
 
 # Layers that treat every token by itself.
 PER_TOKEN = (nn.LayerNorm, nn.Identity, nn.Dropout)

@@ -8,9 +8,8 @@ which weighted children it came through. Control flow of any kind has already ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
-from itertools import islice
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,72 +19,17 @@ from torch.overrides import TorchFunctionMode
 from attn_inject.errors import ModelError
 from attn_inject.models.clone import clone_with, to_meta, uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
+from attn_inject.sites.grids import NONE, Grids, carried, of_map, of_samples, of_unfolded
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.sums import FOREACH, each, inner_sums, joined, operands, operands_of_call, written
+from attn_inject.sites.tensors import has_weight, is_torchs, on_meta, tensors_of
 
 # What reading a tensor's attributes gives, most of what a forward asks for.
 _NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
+_MAKES_MAPS = (nn.Conv2d, nn.ConvTranspose2d, nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle)
 _PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "masked_fill_", "scatter_"})
-
-
-@dataclass(eq=False, slots=True, repr=False)
-class Node:
-    """One tensor as one module's forward sees it.
-
-    Attributes:
-        kind: `input` (an argument of the module), `op`, `call` (a child's output) or `const`.
-        name: The operation, the child's qualified name, or the argument's position.
-        inputs: Where it came from, in the same call.
-        shape: Of the (first) tensor.
-        sources: Which tensor arguments of the module it came from, by position.
-        children: Calls of children with a weight matrix that it came through.
-        detail: The index of a `__getitem__`.
-        operands: The two tensors that it adds; empty if it is not a sum.
-    """
-
-    kind: str
-    name: str
-    inputs: tuple[Node, ...]
-    shape: tuple[int, ...]
-    sources: frozenset[int]
-    children: frozenset[Node]
-    module: nn.Module | None = None
-    detail: Any = None
-    operands: tuple[Node, ...] = ()
-
-    def __repr__(self) -> str:
-        """Without its inputs, which would repeat the whole graph many times over."""
-        return f"{self.kind} {self.name} {self.shape}"
-
-
-@dataclass(eq=False, slots=True, repr=False)
-class ModuleCall:
-    """One call of one module.
-
-    Attributes:
-        name: The module's qualified name; empty for the model itself.
-        module: The module (of the meta copy).
-        parent: The call of the module that called it.
-        args: Its positional arguments, meta tensors among them.
-        kwargs: Its keyword arguments.
-        nodes: What its own forward made, in order.
-        output: What it returned.
-        output_nodes: `(place, node)` for each tensor it returned; the place is None for a bare tensor,
-            else the index or key in the returned tuple or dictionary.
-        results: The node in the parent's call of each tensor it returned, by place.
-    """
-
-    name: str
-    module: nn.Module
-    parent: ModuleCall | None
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    nodes: list[Node] = field(default_factory=list)
-    output: Any = None
-    output_nodes: list[tuple[int | str | None, Node]] = field(default_factory=list)
-    results: dict[int | str | None, Node] = field(default_factory=dict)
-    env: dict[int, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,28 +122,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def tensors_of(value: Any) -> Iterator[tuple[int | str | None, torch.Tensor]]:
-    """Every tensor in a value with its outermost index, key or `.field` (None if the value is a tensor)."""
-    if isinstance(value, torch.Tensor):
-        yield None, value
-        return
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        items = ((f".{item.name}", getattr(value, item.name, None)) for item in fields(value))
-    for place, item in items:
-        for _, tensor in tensors_of(item):
-            yield place, tensor
-
-
-def has_weight(module: nn.Module) -> bool:
-    """Whether a module holds a weight matrix or kernel: a parameter with two dimensions larger than 1."""
-    return any(sum(size > 1 for size in p.shape) >= 2 for p in module.parameters())
-
-
 class _Recorder(TorchFunctionMode):
     """Keeps the stack of open frames; `TorchFunctionMode` shows it every operation."""
 
@@ -209,6 +131,7 @@ class _Recorder(TorchFunctionMode):
         self.calls: list[ModuleCall] = []
         self.maps: dict[tuple[int, int], str] = {}
         self._stack: list[ModuleCall | None] = []
+        self._grids: dict[int, Grids] = {}
         self._alive: list[Any] = []  # an id is only unique while its tensor lives
         self._weighted: dict[nn.Module, bool] = {}
         self._called: set[str] = set()
@@ -239,8 +162,9 @@ class _Recorder(TorchFunctionMode):
             # Our own look at a shape is no operation of the model's.
             with torch._C.DisableTorchFunction():
                 self._called.add(name)
-                may_add = not self._weighted[module] and _has_several(args, kwargs)
-                call = self._open(name, module, args, kwargs) if may_add or not opaque else None
+                # What has no weights may add its inputs, or cut or reorder positions.
+                looked_into = not opaque or (not self._weighted[module] and not is_torchs(module))
+                call = self._open(name, module, args, kwargs) if looked_into else None
                 if call is not None and not opaque:
                     self.calls.append(call)
                 self._stack.append(call)
@@ -270,6 +194,9 @@ class _Recorder(TorchFunctionMode):
         call = ModuleCall(name, module, parent, args, kwargs)
         for position, (_, tensor) in enumerate(tensors_of([*args, *kwargs.values()])):
             node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
+            node.grids = self._grids.setdefault(
+                id(tensor), of_map(tuple(tensor.shape)) if not parent else NONE
+            )
             call.env.setdefault(id(tensor), node)
             self._alive.append(tensor)
         return call
@@ -289,12 +216,15 @@ class _Recorder(TorchFunctionMode):
         arguments: Any,
         output: Any,
         module: nn.Module | None = None,
+        detail: Any = None,
     ) -> Node | None:
         produced = [tensor for _, tensor in tensors_of(output)]
         if not produced:
             return None
         inputs = []
+        grids = []
         for _, tensor in tensors_of(arguments):
+            grids.append((tuple(tensor.shape), self._grids.get(id(tensor), NONE)))
             node = call.env.get(id(tensor))
             if node is None:
                 self._used.add(id(tensor))
@@ -304,18 +234,41 @@ class _Recorder(TorchFunctionMode):
         node = Node(kind, name, tuple(inputs), tuple(produced[0].shape), sources, children, module)
         if module is not None and self._weighted.get(module, False):
             node.children = children | {node}
+        node.detail = detail
         self._alive.append(output)
         call.nodes.append(node)
         for tensor in produced:
+            self._carry(name, module, grids, tensor, detail)
+            node.grids = node.grids or self._grids[id(tensor)]
             call.env[id(tensor)] = node
             if module is not None and len(produced) > 1:
                 # Who reads one of a child's outputs need not read the others.
                 part = Node("op", "output", (node,), tuple(tensor.shape), sources, node.children)
+                part.grids = self._grids[id(tensor)]
                 call.env[id(tensor)] = part
                 call.nodes.append(part)
             if module is not None and tensor.ndim == 4:
                 self._note_map(name, module, tensor)
         return node
+
+    def _carry(
+        self,
+        name: str,
+        module: nn.Module | None,
+        grids: list[tuple[tuple[int, ...], Grids]],
+        made: torch.Tensor,
+        detail: Any,
+    ) -> None:
+        """Note the grids of what an operation or a closed child made; an open child has noted its own."""
+        shape = tuple(made.shape)
+        if module is None:
+            self._grids[id(made)] = carried(name, grids, shape, detail)
+        elif isinstance(module, _MAKES_MAPS) or "Pool" in type(module).__name__:
+            self._grids[id(made)] = of_map(shape) | of_samples(grids, shape)
+        elif isinstance(module, nn.Unfold):
+            self._grids[id(made)] = of_unfolded(grids[0][0], module)
+        elif id(made) not in self._grids:
+            self._grids[id(made)] = carried("", grids, shape)
 
     def _note_map(self, name: str, module: nn.Module, tensor: torch.Tensor) -> None:
         size = (tensor.shape[2], tensor.shape[3])
@@ -335,7 +288,7 @@ class _Recorder(TorchFunctionMode):
             except RuntimeError:
                 if self._is_meta:
                     # A tensor that the forward made itself may sit on the CPU among the meta ones.
-                    args, kwargs = _on_meta(args), _on_meta(kwargs)
+                    args, kwargs = on_meta(args), on_meta(kwargs)
                 elif not fill((args, kwargs)):
                     raise
                 output = func(*args, **kwargs)
@@ -354,30 +307,21 @@ class _Recorder(TorchFunctionMode):
         target = written(name, args, kwargs)
         if "out" in kwargs:
             kwargs = {key: value for key, value in kwargs.items() if key != "out"}
-        node = self._note(call, "op", name, (args, kwargs), output if output is not None else target)
+        node = self._note(
+            call,
+            "op",
+            name,
+            (args, kwargs),
+            output if output is not None else target,
+            detail=args[1] if name == "__getitem__" else None,
+        )
         if node is None:
             return
         node.operands = operands(node)
         call.nodes[-1:-1] = inner_sums(node)
-        if name == "__getitem__":
-            node.detail = args[1]
         base = target._base if target is not None else None
         if base is not None and id(base) in call.env:
             # Whoever reads the whole tensor reads what was written into a part of it.
             whole = joined("write", (call.env[id(base)], node), tuple(base.shape))
             call.env[id(base)] = whole
             call.nodes.append(whole)
-
-
-def _has_several(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return len(list(islice(tensors_of([*args, *kwargs.values()]), 2))) > 1
-
-
-def _on_meta(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value if value.is_meta else value.to("meta")
-    if isinstance(value, dict):
-        return {key: _on_meta(item) for key, item in value.items()}
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return type(value)(_on_meta(item) for item in value)
-    return value

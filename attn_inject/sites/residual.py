@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from attn_inject.sites.recording import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.site import Reason, RejectionCode
 from attn_inject.sites.sums import ADDITIONS, is_ancestor
 

@@ -22,6 +22,7 @@ class Site:
         calls: How often one forward of the model runs this block.
         element: Which element of a tuple or dictionary output the block's addition made; None if it
             returns a tensor.
+        suffix: Tokens behind the grid (NLC only).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Site:
     stage: int = 1
     calls: int = 1
     element: int | str | None = None
+    suffix: int = 0
 
     @property
     def map_size(self) -> tuple[int, int] | None:

@@ -7,12 +7,11 @@ weights does if its own forward does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from attn_inject.sites.recording import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node
 
 _ADDS = ("add", "sub", "subtract")
 # Two tensors side by side, as torch.fx traces them too.

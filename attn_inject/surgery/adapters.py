@@ -1,6 +1,7 @@
 """Attention modules speak NCHW; here every other layout is translated to it and back.
 
-Legend: N batch, C channels, H rows, W columns, L = P + H*W tokens, P prefix tokens, T frames.
+Legend: N batch, C channels, H rows, W columns, L = P + H*W + Q tokens, P before and Q behind the grid, T
+frames.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class TokenGrid:
         height: H; None if the tokens form no grid.
         width: W; None if the tokens form no grid.
         prefix: P, tokens before the grid.
+        suffix: Q, tokens behind the grid.
     """
 
     height: int | None
     width: int | None
     prefix: int = 0
+    suffix: int = 0
 
     def size(self, tokens: int, *, must_fit: bool = True) -> tuple[int, int]:
         """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect at another scale.
@@ -93,11 +96,14 @@ def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: TokenGrid) -> torch.
     n, length, c = x.shape
     # Some of the tokens may have been dropped for training; a channel gate serves what is left.
     must_fit = not is_channel_gate(attention) or needs_size(attention)
-    h, w = grid.size(length - grid.prefix, must_fit=must_fit)
-    cells = x[:, grid.prefix :] if grid.prefix else x  # (N, H*W, C)
+    h, w = grid.size(length - grid.prefix - grid.suffix, must_fit=must_fit)
+    end = length - grid.suffix
+    cells = x[:, grid.prefix : end] if grid.prefix or grid.suffix else x  # (N, H*W, C)
     field = cells.transpose(1, 2).reshape(n, c, h, w)  # (N, C, H, W)
-    if grid.prefix and is_channel_gate(attention):
+    if (grid.prefix or grid.suffix) and is_channel_gate(attention):
         gated: torch.Tensor = x * _gate(attention, field).reshape(n, 1, c)
         return gated
     y = _call(attention, field).reshape(n, c, h * w).transpose(1, 2)  # (N, H*W, C)
-    return torch.cat([x[:, : grid.prefix], y], dim=1) if grid.prefix else y
+    parts = [x[:, : grid.prefix]] if grid.prefix else []
+    parts += [y, x[:, end:]] if grid.suffix else [y]
+    return torch.cat(parts, dim=1) if len(parts) > 1 else y

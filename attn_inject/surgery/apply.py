@@ -124,7 +124,7 @@ def build_inserted(edit: Edit) -> AttnInject:
         return AttnInject(build_stem(edit))
     site, options = edit.site, edit.options
     attention = create_attention(edit.attention, channels=site.channels, size=site.map_size, **options)
-    grid = TokenGrid(site.height, site.width, site.prefix) if site.layout == "NLC" else None
+    grid = TokenGrid(site.height, site.width, site.prefix, site.suffix) if site.layout == "NLC" else None
     identity = edit.start == "identity"
     return AttnInject(attention, layout=site.layout, grid=grid, identity=identity, stride=edit.stride)
 

@@ -26,5 +26,6 @@ def test_the_document(program, api):
         "stage": 2,
         "calls": 2,
         "element": 1,
+        "suffix": 0,
     }
-    assert set(document["rejected"][0]) == {"name", "reason"}
+    assert set(document["rejected"][0]) == {"name", "code", "reason"}

@@ -12,8 +12,9 @@ import torch
 from torch import fx, nn
 
 from attn_inject.sites.findings import FoundSite
-from attn_inject.sites.recording import Recording, has_weight
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Rejection
+from attn_inject.sites.tensors import has_weight
 from attn_inject.surgery.placements.body import Choice, TracedBlock, spatial_conv, target_at_conv
 from attn_inject.surgery.placements.target import Target
 

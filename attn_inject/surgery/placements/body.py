@@ -16,9 +16,11 @@ from torch import fx, nn
 
 from attn_inject.sites import layout as layouts
 from attn_inject.sites.findings import FoundSite
-from attn_inject.sites.recording import ModuleCall, Recording, has_weight
+from attn_inject.sites.nodes import ModuleCall
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.residual import Addition, tensor_additions
 from attn_inject.sites.site import Reason, Rejection, RejectionCode
+from attn_inject.sites.tensors import has_weight
 from attn_inject.surgery.placements.gates import is_attention
 from attn_inject.surgery.placements.target import Target
 from attn_inject.surgery.tracer import Body, node_values, recorded_values, trace_body

@@ -8,8 +8,9 @@ from __future__ import annotations
 from torch import nn
 
 from attn_inject.sites.findings import FoundSite
-from attn_inject.sites.recording import Recording, tensors_of
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Rejection, RejectionCode
+from attn_inject.sites.tensors import tensors_of
 from attn_inject.surgery.placements.gates import is_attention
 from attn_inject.surgery.placements.target import Target
 

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from torch import nn
 
 from attn_inject.sites.findings import FoundSite
-from attn_inject.sites.recording import Node, Recording
+from attn_inject.sites.nodes import Node
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
 from attn_inject.surgery.placements.target import Target
 

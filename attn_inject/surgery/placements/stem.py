@@ -15,7 +15,8 @@ from torch import nn
 from attn_inject.attention.sasa_stem import WINDOW, SASAStem
 from attn_inject.errors import FitError
 from attn_inject.request import AttentionSpec, Option
-from attn_inject.sites.recording import Node, Recording
+from attn_inject.sites.nodes import Node
+from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Site
 from attn_inject.surgery.edit import Edit
 
