@@ -31,7 +31,7 @@ def outcome(spoil=lambda model: None, attention="se", start="identity", full=Tru
     )
     edits = modify(model, attention, size=SIZE, start=start)
     spoil(model)
-    calls = {s.path: s.calls for s in edits}
+    calls = {s.path: s.site.calls for s in edits}
     if full:
         checks = prove_all(model, INPUTS, before, calls=calls, identity=start == "identity")
     else:
@@ -188,7 +188,7 @@ def test_structure_of_a_model_that_reads_values():
     model = Reads()
     before = reference_shapes(model, record(model, INPUTS))
     edits = modify(model, "se", size=SIZE)
-    checks = prove_structure(model, INPUTS, before, calls={s.path: s.calls for s in edits})
+    checks = prove_structure(model, INPUTS, before, calls={s.path: s.site.calls for s in edits})
     assert {check.name for check in checks if check.passed} == STRUCTURE
 
 
@@ -256,7 +256,7 @@ def test_zero_initialised_layers_hide_nothing(zeroed):
     before = reference_outputs(model, INPUTS, seed=0)
     edits = modify(model, "se", size=SIZE, placement="before-add")
     change_output(model)
-    calls = {s.path: s.calls for s in edits}
+    calls = {s.path: s.site.calls for s in edits}
     checks = prove_all(model, INPUTS, before, calls=calls, identity=True)
     assert "identity in eval()" in {check.name for check in checks if not check.passed}
 

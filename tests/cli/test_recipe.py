@@ -39,19 +39,19 @@ def plan(tmp_path):
 
 def test_a_recipe_is_a_request(program, api, plan):
     assert program("--recipe", plan(), "--out", "m.pt").code == 0
-    [(name, (request, specs), options)] = api.calls
+    [(name, (request, asked), _)] = api.calls
     assert name == "inject"
     assert request == ModelRequest(name="resnet18", num_classes=7, model_args={"zero_init_last": False})
-    assert specs == (AttentionSpec(name="ela-l"),)
-    assert (options["stage"], options["seed"], options["placement"]) == ((3, 4), 5, "after")
+    assert asked.attention == (AttentionSpec(name="ela-l"),)
+    assert (asked.stages, asked.seed, asked.placement) == ((3, 4), 5, "after")
 
 
 def test_typed_options_come_first(program, api, plan):
     program("resnet50", "--recipe", plan(), "--attn", "se", "--stage", "2", "--seed", "0", "--dry-run")
-    [(_, (request, specs), options)] = api.calls
+    [(_, (request, asked), _)] = api.calls
     assert (request.name, request.num_classes) == ("resnet50", 7)
-    assert specs == (AttentionSpec(name="se"),)
-    assert (options["stage"], options["seed"]) == ((2,), 0)
+    assert asked.attention == (AttentionSpec(name="se"),)
+    assert (asked.stages, asked.seed) == ((2,), 0)
 
 
 def test_a_recipe_of_two_operations(program, api, plan, tmp_path):
@@ -59,11 +59,12 @@ def test_a_recipe_of_two_operations(program, api, plan, tmp_path):
     outcome = program("--recipe", plan(TWICE), "--out", str(out), "--seed", "9", "--only", "attention")
     (_, (first, one), options), (_, (second, two), more) = api.calls
     assert (first.name, second) == ("resnet18", "the model")
-    assert (one, two) == ((AttentionSpec(name="ela-l"),), (AttentionSpec(name="eca"),))
+    assert one.attention == (AttentionSpec(name="ela-l"),)
+    assert two.attention == (AttentionSpec(name="eca"),)
     assert "out" not in options
     assert (more["out"], more["inplace"], more["only"]) == (out, True, "attention")
-    assert (options["stage"], more["stage"]) == ((3, 4), ())
-    assert (options["seed"], more["seed"]) == (9, 9)
+    assert (one.stages, two.stages) == ((3, 4), ())
+    assert (one.seed, two.seed) == (9, 9)
     assert more["placement"] == "before-add"
     assert outcome.out.count("inserted 16 modules") == 2
     assert program("--recipe", plan(TWICE), "--out", str(out), "--json").document["file"] == str(out)
