@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import nn
 
-from attn_inject.checks.forward import run
+from attn_inject.checks.forward import equal, largest_difference, run
 from attn_inject.checks.generic_position import generic_position
 from attn_inject.checks.gradients import check_gradients
 from attn_inject.checks.outputs import (
@@ -24,6 +24,8 @@ from attn_inject.checks.structure import check_structure
 from attn_inject.models.inputs import InputSpec
 from attn_inject.results import Check
 from attn_inject.sites.recording import record
+from attn_inject.surgery.bypass import bypassed, stands_for_another
+from attn_inject.surgery.inserted import inserted_modules
 
 
 def prove_structure(
@@ -87,11 +89,35 @@ def prove_all(
             checks.append(check_identity("identity in eval()", output, before.evaluation))
         checks.append(check_gradients(output, model, inputs, seed=seed))
         del output
+        # Before a run in training mode moves the statistics of the norms.
+        if not identity and not any(map(stands_for_another, inserted_modules(model).values())):
+            checks.append(check_bypass(model, inputs, before))
         training = run(model, inputs, seed=seed, training=True)
         if identity:
             checks.append(check_identity("identity in train()", training, before.training))
         checks.append(check_modes(model, inputs, training, seed=seed, other_seed=before.other_seed))
     return tuple(checks)
+
+
+def check_bypass(model: nn.Module, inputs: InputSpec, before: ReferenceOutputs) -> Check:
+    """With every inserted module passed by, the model is the base, bit for bit, in both modes.
+
+    A model whose two runs differ by themselves (it moves a buffer that it reads) cannot be compared so, and
+    the check says it.
+    """
+    name = "bypass"
+    for training, expected in ((False, before.evaluation), (True, before.training)):
+        with bypassed(model):
+            first = run(model, inputs, seed=before.seed, training=training)
+            if equal(first, expected):
+                continue
+            again = run(model, inputs, seed=before.seed, training=training)
+        if equal(first, again):
+            mode = "train()" if training else "eval()"
+            differs = f"differs from the base by {largest_difference(first, expected):.3g} in {mode}"
+            return Check(name=name, passed=False, detail=f"without what was inserted it {differs}")
+        return Check(name=name, passed=True, detail="two runs of the model differ by themselves")
+    return Check(name=name, passed=True, detail="without what was inserted, bit-equal to the base")
 
 
 def _check_output(output: tuple[torch.Tensor, ...], before: ReferenceOutputs, *, detects: bool) -> Check:

@@ -63,7 +63,7 @@ def test_a_sound_operation_passes(attention):
 def test_a_paper_start_and_the_structure_level():
     passed, failed = outcome(start="paper")
     assert failed == {}
-    assert set(passed) == {name for name in ALL if "identity" not in name}
+    assert set(passed) == {name for name in ALL if "identity" not in name} | {"bypass"}
     passed, failed = outcome(full=False)
     assert failed == {}
     assert set(passed) == STRUCTURE
@@ -347,3 +347,38 @@ def test_a_model_without_values_is_told():
     model = build("test_resnet", meta=True)
     with pytest.raises(ModelError, match="meta device"):
         reference_shapes(model, record(model, INPUTS))
+
+
+class AsksItsType(nn.Module):
+    """Doubles its branch in every class but its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(x) * (1 if type(self) is AsksItsType else 2)
+
+
+class Remembers(AsksItsType):
+    """Two runs differ by design."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.mean = self.mean * 0.9 + y.detach().mean()
+        return x + y - self.mean
+
+
+@pytest.mark.parametrize(("block", "passes"), [(AsksItsType, False), (Remembers, True)])
+def test_a_paper_start_is_compared_with_the_base(block, passes):
+    model = nn.Sequential(block(), block())
+    before = reference_outputs(model, INPUTS, seed=0)
+    edits = modify(model, "se:reduction=1", size=SIZE, start="paper")
+    checks = prove_all(model, INPUTS, before, calls={s.path: s.site.calls for s in edits}, identity=False)
+    bypass = next(check for check in checks if check.name == "bypass")
+    assert bypass.passed is passes
+    assert ("two runs" in bypass.detail) is passes
