@@ -7,7 +7,7 @@ AttnInjectError                  1   our bug, if it is raised bare
 ├── ModelError                   5   the model cannot be loaded or run
 ├── NoSiteError                  6   nothing in the model matches the request
 ├── FitError                     7   the placement or the module does not fit a site
-├── CheckFailedError             8   the operated model failed a check; nothing was saved
+├── CheckFailedError             8   the modified model failed a check; nothing was saved
 ├── FileError                    9   a file is unreadable, untrusted or unwritable
 ├── ZooError                     10  a zoo finished with failures
 └── InterruptedByUserError       130 Ctrl-C
@@ -85,7 +85,7 @@ class FitError(AttnInjectError):
 
 
 class CheckFailedError(AttnInjectError):
-    """The operated model failed a check; nothing was saved."""
+    """The modified model failed a check; nothing was saved."""
 
     exit_code = 8
     code = "check"

@@ -26,7 +26,7 @@ PLACEMENTS = {
 REPLACING = tuple(name for name in PLACEMENTS if name.startswith("replace-"))
 STARTS = {
     "auto": "identity when weights were loaded, paper otherwise",
-    "identity": "the operated model's output is bit-equal to the untouched one's until it is trained",
+    "identity": "the modified model's output is bit-equal to the untouched one's until it is trained",
     "paper": "the paper's own initialisation",
 }
 CHECKS = {
@@ -109,7 +109,7 @@ class AttentionSpec:
             options = dict(_parse_option(item, text) for item in last.split(","))
         if not name or not where:
             raise UsageError(
-                f"{text!r} is no attention spec: a name is missing.",
+                f"{text!r} is not an attention spec: a name is missing.",
                 hint="Write [GLOB=]NAME[:option=value,...], for example 'layer4.*=se:reduction=8'.",
             )
         return cls(name=name, options=options, where=where)
@@ -140,7 +140,7 @@ def _parse_option(item: str, text: str) -> tuple[str, Option]:
     key, equals, value = item.partition("=")
     if not (key.strip() and equals and value.strip()):
         raise UsageError(
-            f"{item!r} in {text!r} is no option.", hint="Write option=value, several joined by commas."
+            f"{item!r} in {text!r} is not an option.", hint="Write option=value, several joined by commas."
         )
     return key.strip().replace("-", "_"), parse_value(value.strip())
 
@@ -285,7 +285,7 @@ class Plan:
 
 
 def check_kept(only: str) -> None:
-    """Refuse a word that is no key of `KEPT`.
+    """Refuse a word that is not a key of `KEPT`.
 
     Raises:
         UnknownNameError: Names the nearest one.

@@ -14,7 +14,7 @@ from attn_inject.sites.site import Rejection, Site
 
 @dataclass(frozen=True, kw_only=True)
 class Insertion:
-    """One attention module that was written in.
+    """One attention module that was inserted.
 
     Attributes:
         site: Where. Its layout, channels and size are those at the tapped point of the block.
@@ -89,11 +89,11 @@ class Report(Shown):
         placement: As in the plan.
         start: `identity` or `paper`, resolved.
         input_size: (channels, height, width) in pixels of the model's input.
-        insertions: What was written in.
-        rejected: Candidates that are no sites, and sites that were skipped.
+        insertions: What was inserted.
+        rejected: Candidates that are not sites, and sites that were skipped.
         removed: State-dict keys of replaced modules, which are gone.
         base: Cost of the untouched model.
-        result: Cost of the operated model.
+        result: Cost of the modified model.
         uncounted: Operations that fvcore has no rule for, with how often they ran.
         checks: What was proven.
         file: Where the model was saved, or None.

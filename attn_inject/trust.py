@@ -86,7 +86,7 @@ def names_in(path: Path) -> list[GivenName]:
     """The names of models in a list, one on each line; `#` begins a comment.
 
     Raises:
-        FileError: It cannot be read, is no text, or is longer than any list.
+        FileError: It cannot be read, is not text, or is longer than any list.
         UsageError: It names no model, or another list.
     """
     lines = [line.partition("#")[0].strip() for line in _list_text(path).splitlines()]
@@ -111,7 +111,7 @@ def _list_text(path: Path) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
     except (UnicodeDecodeError, ValueError):
-        reason = "it is no text"
+        reason = "it is not text"
     raise FileError(
         f"The list of models {path} cannot be read: {reason}.",
         hint="It is a text file with one model on each line; # begins a comment.",

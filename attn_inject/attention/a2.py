@@ -1,4 +1,4 @@
-"""A^2-Nets: Double Attention Networks (arXiv 1810.11579): gather from all positions, hand out to each.
+"""A^2-Nets: Double Attention Networks (arXiv 1810.11579): gather from all positions, distribute to each.
 
     A = W_a x      B = softmax over H, W of W_b x      V = softmax over m of W_v x         C -> m = C / r
     G = A B^T                            m x m, what was gathered
@@ -6,8 +6,8 @@
 
 Parameters: 4 C m + 2 m + C with m = max(1, C // r).
 
-Deviations: the paper does not say where its convolutions have biases: ours have, but for W_b, whose bias a
-softmax over positions would not see.
+Deviations: the paper does not say which of its convolutions have biases. Ours have, except W_b, whose bias a
+softmax over positions cancels.
 
 Legend: N batch, C channels, H rows, W columns, m inner channels, L = H W positions.
 """
@@ -32,7 +32,7 @@ class A2(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1.
+        ValueError: `reduction` is not a whole number from 1.
     """
 
     def __init__(self, channels: int, *, reduction: int = 4) -> None:

@@ -5,15 +5,15 @@
                                                 V3: 1x1, C/r -> 1
     y = x * (1 + sigmoid(M_c * M_s))
 
-`literal=True` is the equations of the paper as they are written, without a nonlinearity in between:
+`literal=True` follows the equations of the paper as printed, without a nonlinearity between the layers:
 
     M_c = BN(W1 (W0 z))      M_s = BN(V3 V2 V1 V0 x)      y = x + x * sigmoid(M_c + M_s)
 
 Parameters: 3 C h + C + 18 h h + 13 h + 1 with h = max(1, C // r); 3 C h + 3 C + 18 h h + 5 h + 3 if literal.
 
-Deviations: by default the authors' code, which multiplies both branches where the paper adds them, and has
-its norms and ReLUs after every layer but the last; all its layers have biases, and so have ours. It stands
-behind the last block of the first three stages, and not in every block.
+Deviations: the default follows the authors' code, which multiplies both branches where the paper adds them,
+and has norms and ReLUs after every layer except the last. All its layers have biases, as have ours. The
+authors place it after the last block of the first three stages, not in every block.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """
@@ -42,7 +42,7 @@ class BAM(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` or `dilation` is no whole number from 1.
+        ValueError: `reduction` or `dilation` is not a whole number from 1.
     """
 
     def __init__(

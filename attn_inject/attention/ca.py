@@ -7,8 +7,8 @@
 
 Parameters: C m + m + 2 m + 2 (m C + C).
 
-Deviations: none. All three convolutions have a bias and start from normal numbers of variance 2 / outputs,
-as in the authors' code.
+Deviations: none. All three convolutions have a bias and are initialised from a normal distribution of
+variance 2 / outputs, as in the authors' code.
 
 Legend: N batch, C channels, H rows, W columns, m hidden channels.
 """
@@ -34,7 +34,7 @@ class CA(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1.
+        ValueError: `reduction` is not a whole number from 1.
     """
 
     def __init__(self, channels: int, *, reduction: int = 32) -> None:

@@ -1,9 +1,9 @@
 """The built-in attention modules, one row per name; reading it imports no torch.
 
-Each row's `options` are complete, so that a listing can show them; where several names lead to one class
-they are what tells the names apart. `parameters` is a formula that Python can compute: C channels, H rows
+Each row's `options` are complete, so that a listing can show them; where several names lead to one class,
+the options distinguish them. `parameters` is a formula that Python can compute: C channels, H rows
 and W columns of the map; r, k, G and E are the options `reduction`, `kernel_size`, `groups` and `heads`.
-`placement`, `stages` and `blocks` are where the authors put it in a residual network of four stages.
+`placement`, `stages` and `blocks` are the authors' placement in a residual network of four stages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CBAM: Convolutional Block Attention Module (arXiv 1807.06521): which channels, then which positions.
+"""CBAM: Convolutional Block Attention Module (arXiv 1807.06521): a channel gate, then a spatial gate.
 
     M_c = sigmoid(MLP(mean over H, W of x) + MLP(max over H, W of x))     MLP: C -> C/r -> C with a ReLU
     x' = x * M_c
@@ -7,9 +7,8 @@
 
 Parameters: 2 C h + h + C + 2 k k + 2 with h = max(1, C // r); without bias 2 C h + 2 k k + 2.
 
-Deviations from the equations, as the authors' code runs: biases in the MLP, a batch norm after the
-convolution (momentum 0.01, its scale starting at zero), and max before mean. `bias=False` takes the MLP's
-biases away.
+Deviations from the equations, as in the authors' code: biases in the MLP, a batch norm after the convolution
+(momentum 0.01, its scale starting at zero), and max before mean. `bias=False` removes the MLP's biases.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """
@@ -37,7 +36,7 @@ class CBAM(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1, or `kernel_size` no odd one.
+        ValueError: `reduction` is not a whole number from 1, or `kernel_size` not an odd one.
     """
 
     def __init__(

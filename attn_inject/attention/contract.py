@@ -6,8 +6,8 @@ Legend: N batch, C channels, H rows, W columns.
 - `forward` takes (N, C, H, W) and returns the same shape, for any N, H, W unless `needs_size` is set.
 - A module that gates channels only (`acts_on == "channel"`) has `gate(x)`: (N, C, H, W) -> (N, C, 1, 1),
   and its `forward` is `x * gate(x)`; adapters use it to gate class tokens with the map's own gate.
-- An option that cannot serve a channel count raises ValueError in the constructor; `adapt` says which
-  value would serve, so that surgery can use it and report it.
+- An option that does not fit the number of channels raises ValueError in the constructor; `adapt` returns a
+  value that fits, so that surgery can use it and report it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from attn_inject.request import Option
 
 
 class AttentionModule(nn.Module):
-    """Base class of the built-in modules; plug-ins may use it, and need not.
+    """Base class of the built-in modules; optional for plug-ins.
 
     Args:
         channels: C of the map.
@@ -31,14 +31,14 @@ class AttentionModule(nn.Module):
 
     Attributes:
         acts_on: `channel` if only `gate`'s (N, C, 1, 1) multiplies the map, else `spatial`; an instance
-            whose options make it the other kind says so.
-        needs_size: Whether the constructor takes `size=(H, W)`, the only map it then serves; an instance
-            whose options make it serve any map says so.
-        channels: C of the map; 0 if the subclass did not say.
+            whose options change its kind overrides it.
+        needs_size: Whether the constructor takes `size=(H, W)`, the only size that it then accepts; an
+            instance whose options make it accept any size overrides it.
+        channels: C of the map; 0 if the subclass did not pass it.
         options: Values by name, as the subclass gave them.
 
     Raises:
-        ValueError: `channels` is no whole number from 1.
+        ValueError: `channels` is not a whole number from 1.
     """
 
     acts_on: str = "spatial"
@@ -53,7 +53,7 @@ class AttentionModule(nn.Module):
 
     @classmethod
     def adapt(cls, channels: int, options: Mapping[str, Option]) -> dict[str, Option]:
-        """The options nearest to `options` that serve `channels`; equal to `options` if they do."""
+        """The options nearest to `options` that fit `channels`; equal to `options` if these fit."""
         return dict(options)
 
     def gate(self, x: torch.Tensor) -> torch.Tensor:

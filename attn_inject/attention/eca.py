@@ -4,7 +4,7 @@
     s = sigmoid(conv_k(z))            one kernel of k weights, slid along the channels, no bias
     y = x * s
 
-By default k is the odd number next to (log2(C) + 1) / 2, as the paper's rule has it.
+By default k is the odd number next to (log2(C) + 1) / 2, by the paper's rule.
 
 Parameters: k.
 
@@ -29,7 +29,7 @@ class ECA(AttentionModule):
 
     Args:
         channels: C of the map.
-        kernel_size: k, neighbouring channels that one gate looks at; `auto` takes the paper's rule.
+        kernel_size: k, how many neighbouring channels one gate sees; `auto` follows the paper's rule.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W).

@@ -11,9 +11,9 @@
 | ELA-S | 5 | C/8 | 16 | 42 C |
 | ELA-L | 7 | C/8 | 16 | 58 C |
 
-Deviations: none. The equations write two convolutions, the authors' code shares one convolution and
-one norm between both axes, and so do we; `shared=False` gives two of each. The paper says nothing about
-channel counts that a group number does not divide: `adapt` takes the largest smaller one that does.
+Deviations: none. The equations have two convolutions; the authors' code and ours share one convolution and
+one norm between both axes (`shared=False` gives two of each). The paper does not say what happens if the
+number of groups does not divide the channels: `adapt` takes the largest smaller number that does.
 
 Legend: N batch, C channels, H rows, W columns, L = H or W.
 """

@@ -1,6 +1,6 @@
 """Efficient Multi-Scale Attention Module with Cross-Spatial Learning (arXiv 2305.13563).
 
-The channels are cut into G groups of K = C / G; all groups share the layers.
+The channels are split into G groups of K = C / G; all groups share the layers.
 
     z_h, z_w = W [mean over W of x, mean over H of x]       1x1, K -> K, over both axes at once
     p = GN(x * sigmoid(z_h) * sigmoid(z_w))                 GN standardises each channel

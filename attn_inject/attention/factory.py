@@ -1,4 +1,4 @@
-"""From a spec to a module: the options are checked, completed and made to serve the channel count.
+"""From a spec to a module: the options are checked, completed and adapted to the number of channels.
 
 `resolve` decides and can be printed; `create_attention` builds.
 """
@@ -30,9 +30,9 @@ class Resolved:
 
     Attributes:
         entry: The module by name.
-        options: Every option whose value plain data can tell; enough to build the same again.
-        changed: Those that differ from what the name stands for.
-        note: What was replaced to serve the channel count, or "".
+        options: Every option whose value is plain data; enough to build the same module again.
+        changed: The options that differ from those of the name.
+        note: What was adapted to the number of channels, or "".
     """
 
     entry: registry.Entry
@@ -46,10 +46,10 @@ class Resolved:
 
 
 def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
-    """Find a spec's module and the options that serve `channels`.
+    """Find a spec's module and the options that fit `channels`.
 
     Raises:
-        FitError: An option's value is none that the module takes.
+        FitError: The module does not accept an option's value.
         UnknownNameError: There is no such module, or it has no such option.
         UsageError: An option is missing or of the wrong kind, or the class cannot be used.
         MissingExtraError: The module needs a package that is not installed.
@@ -61,7 +61,7 @@ def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
     own = registry.options_of(entry)
     _check_names(entry, spec.options, own)
     _check_kinds(entry, spec.options, module)
-    # A default that no file can keep, None or a class, is left to the constructor.
+    # A default that a file cannot keep, None or a class, is left to the constructor.
     asked = {name: value for name, value in own.items() if isinstance(value, _PLAIN)} | dict(spec.options)
     if missing := [name for name, value in own.items() if _is_missing(value) and name not in asked]:
         raise UsageError(
@@ -87,11 +87,11 @@ def create_attention(
     Args:
         name: A name of `attn-inject list attention`, with options or without: `se`, `se:reduction=8`.
         channels: C of the maps, (N, C, H, W).
-        size: (H, W) of the maps, in positions, for the modules that serve one size only.
+        size: (H, W) of the maps, in positions, for the modules that accept one size only.
         options: The module's options; they overrule those in `name`.
 
     Raises:
-        FitError: The module does not serve `channels` or needs `size`.
+        FitError: The module does not fit `channels` or needs `size`.
         UnknownNameError: There is no such module, or it has no such option.
         UsageError: An option is missing or of the wrong kind, or the class cannot be used.
         MissingExtraError: The module needs a package that is not installed.
@@ -106,7 +106,7 @@ def build(resolved: Resolved, *, channels: int, size: tuple[int, int] | None = N
     """Build what `resolve` decided.
 
     Raises:
-        FitError: The module does not serve `channels` or needs `size`.
+        FitError: The module does not fit `channels` or needs `size`.
     """
     module = registry.load(resolved.entry)
     arguments: dict[str, Any] = dict(resolved.options)
@@ -114,7 +114,7 @@ def build(resolved: Resolved, *, channels: int, size: tuple[int, int] | None = N
         required = inspect.signature(module).parameters["size"].default is inspect.Parameter.empty
         if size is None and required:
             raise FitError(
-                f"{resolved.entry.name} serves maps of one size only, and none is known here.",
+                f"{resolved.entry.name} accepts maps of one size only, and no size is known here.",
                 hint="Give size=(H, W).",
             )
         arguments["size"] = size
@@ -125,7 +125,7 @@ def build(resolved: Resolved, *, channels: int, size: tuple[int, int] | None = N
 
 @contextmanager
 def _fitting(entry: registry.Entry, spec: str, channels: int) -> Iterator[None]:
-    """Say what does not fit what; a plug-in may raise anything, a built-in module raises ValueError."""
+    """Turn a constructor's error into one of ours; a plug-in may raise anything, our modules ValueError."""
     try:
         yield
     except Exception as error:
@@ -162,7 +162,7 @@ def _check_kinds(entry: registry.Entry, given: Mapping[str, Option], module: Cal
 
 
 def _kinds(parameter: inspect.Parameter, hint: Any) -> list[type]:
-    """Of which of bool, int, float and str an option may be; empty if nothing says so."""
+    """Which of bool, int, float and str an option may be; empty if nothing says so."""
     kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
     if kinds and all(kind in _KINDS for kind in kinds):
         return kinds
@@ -173,7 +173,7 @@ def _hints(module: Callable[..., Any]) -> dict[str, Any]:
     constructor = module.__init__ if inspect.isclass(module) else module
     try:
         return typing.get_type_hints(constructor)
-    # Hints of foreign code may name what is not imported; then the default value has to tell.
+    # Type hints of other code may name something that is not imported; then the default value decides.
     except (NameError, TypeError, AttributeError):
         return {}
 
@@ -194,7 +194,7 @@ def _is_missing(value: Any) -> bool:
 
 def _note(channels: int, asked: Mapping[str, Option], used: Mapping[str, Option]) -> str:
     sentences = [
-        f"{name}={asked[name]} does not serve {channels} channels: {name}={value} used"
+        f"{name}={asked[name]} does not fit {channels} channels: {name}={value} used"
         for name, value in used.items()
         if value != asked[name]
     ]

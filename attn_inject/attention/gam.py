@@ -3,13 +3,13 @@
     x' = x * sigmoid(W2 relu(W1 x))                         at each position; W1: C -> C/r, W2: C/r -> C
     y = x' * sigmoid(BN(V2 relu(BN(V1 x'))))                V1, V2: k x k convolutions, C -> C/r -> C
 
-Nothing is pooled, so both gates are of the map's own size.
+Nothing is pooled, so both gates have the map's own size.
 
 Parameters: 2 C h + 2 k k C h + 4 C + 4 h with h = max(1, C // r).
 
 Deviations: none known; not compared with the authors' numbers. On ResNet-50 the authors
-cut the k x k convolutions into groups and shuffle the channels
-after the first one, to have fewer parameters; `groups` does both.
+split the k x k convolutions into groups and shuffle the channels after the first one, to save parameters;
+`groups` does both.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """
@@ -42,7 +42,8 @@ class GAM(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1, `kernel_size` no odd one, or `groups` no divisor.
+        ValueError: `reduction` is not a whole number from 1, `kernel_size` not an odd one, or `groups` not
+            a divisor.
     """
 
     def __init__(self, channels: int, *, reduction: int = 4, kernel_size: int = 7, groups: int = 1) -> None:

@@ -7,7 +7,7 @@
 Parameters: 2 C h + 2 C + 1 + 3 h with h = max(1, C // r).
 
 Deviations: none. As in the authors' code all three layers have biases and W2 starts at zero, so that y = x
-at first. A softmax does not see b: it stays for the sake of the published counts, and does not learn.
+at first. A softmax cancels b: it is kept only to match the published counts, and does not learn.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels, L = H W positions.
 """
@@ -33,7 +33,7 @@ class GC(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1.
+        ValueError: `reduction` is not a whole number from 1.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:

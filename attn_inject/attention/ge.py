@@ -1,7 +1,7 @@
 """Gather-Excite: Exploiting Feature Context in Convolutional Neural Networks (arXiv 1810.12348).
 
     u = gather(x)                 each channel by itself, over windows of the extent e, or over the whole map
-    y = x * sigmoid(excite(u))    u is brought back to the map's size by its nearest neighbours
+    y = x * sigmoid(excite(u))    u is resized to the map's size, nearest neighbour
 
 | name | gather | excite |
 |---|---|---|
@@ -12,8 +12,8 @@
 Parameters, with the extent of the whole map: 0; C H W + 2 C; C H W + 3 C + 2 C h + h with h = max(1, C // r).
 With e: 0; 11 C log2(e); 11 C log2(e) + C + 2 C h + h.
 
-Deviations: none that is known; the authors' code shows the extent of the whole map, and the smaller extents
-were not compared with anything. Over the whole map theta and theta-plus serve one map size only.
+Deviations: none known. The authors' code shows the extent of the whole map; the smaller extents were not
+compared with anything. Over the whole map theta and theta-plus accept one map size only.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels; H', W' gathered rows and columns.
 """
@@ -79,7 +79,7 @@ class GETheta(AttentionModule):
     Args:
         channels: C of the map.
         extent: e, 2, 4 or 8 positions, or `global` for the whole map.
-        size: (H, W) of the only maps that it serves, in positions; for `global` only.
+        size: (H, W) of the only maps that it accepts, in positions; for `global` only.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W), with the H, W of `size` for `global`.
@@ -133,13 +133,14 @@ class GEThetaPlus(GETheta):
         channels: C of the map.
         extent: e, 2, 4 or 8 positions, or `global` for the whole map.
         reduction: r, how many channels share one hidden channel of the excite.
-        size: (H, W) of the only maps that it serves, in positions; for `global` only.
+        size: (H, W) of the only maps that it accepts, in positions; for `global` only.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W), with the H, W of `size` for `global`.
 
     Raises:
-        ValueError: `extent` is none of these, `reduction` no whole number from 1, or the extent is `global`
+        ValueError: `extent` is none of these, `reduction` is not a whole number from 1, or the extent is
+            `global`
             and `size` is not two whole numbers from 1.
     """
 
@@ -168,8 +169,8 @@ class GEThetaPlus(GETheta):
 class WholeMap(nn.Module):
     """One weight per channel and position, and a norm, (N, C, H, W) -> (N, C, 1, 1).
 
-    It is the depthwise convolution whose kernel is the map, written as the sum that it is: a convolution
-    takes many times as long for a kernel of this size.
+    This is a depthwise convolution whose kernel has the size of the map, computed as a weighted sum, since a
+    convolution takes many times as long for a kernel of this size.
     """
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:

@@ -1,16 +1,16 @@
-"""NAM: Normalization-based Attention Module (arXiv 2111.12419): the norm's own scales say what matters.
+"""NAM: Normalization-based Attention Module (arXiv 2111.12419): gates from the norm's own scales.
 
     channel:  y = x * sigmoid(w * BN(x))       w = |gamma| / sum |gamma|, one per channel
     spatial:  y = x * sigmoid(v * BN_p(x))     v = |lambda| / sum |lambda|, one per position;
-                                               BN_p takes each position for a feature
+                                               BN_p treats each position as a feature
     both:     the spatial one on the channel one's output
 
 Parameters: 2 C for the channel part, 2 H W for the spatial part, which therefore fixes the map's size.
 
-Deviations: the equations sum gamma, the authors' code sums |gamma|, and so do we; the two are equal while
-no gamma is negative. As in their code no gradient runs through the ratio: gamma learns through the norm it
-scales (and through the L1 penalty). The sum is at least 1e-6, so that scales of zero give 0 and not 0 / 0.
-The spatial part is the one of the code's history; its last version holds the channel part alone.
+Deviations: the equations sum gamma, the authors' code and ours sum |gamma|; the two are equal as long as
+no gamma is negative. As in their code no gradient flows through the ratio: gamma learns through the norm that
+it scales (and through the L1 penalty). The sum is at least 1e-6, so that scales of zero give 0 and not 0 / 0.
+The spatial part is from the history of the code; its last version has only the channel part.
 
 Legend: N batch, C channels, H rows, W columns, P = H W positions.
 """
@@ -29,7 +29,7 @@ from attn_inject.attention.contract import AttentionModule
 class NAMChannel(AttentionModule):
     """NAM: Normalization-based Attention Module, Liu et al., arXiv 2111.12419; its channel part.
 
-    Its gate differs from position to position, so it is no channel gate.
+    Its gate differs from position to position, so it is not a channel gate.
 
     Args:
         channels: C of the map.
@@ -54,7 +54,7 @@ class NAMSpatial(AttentionModule):
 
     Args:
         channels: C of the map.
-        size: (H, W) of the only maps that it serves, in positions.
+        size: (H, W) of the only maps that it accepts, in positions.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W) with the H, W of `size`.
@@ -84,7 +84,7 @@ class NAM(AttentionModule):
 
     Args:
         channels: C of the map.
-        size: (H, W) of the only maps that it serves, in positions.
+        size: (H, W) of the only maps that it accepts, in positions.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W) with the H, W of `size`.
@@ -109,18 +109,18 @@ class NAM(AttentionModule):
 def sparsity_penalty(model: nn.Module, weight: float) -> torch.Tensor:
     """`weight` times the sum of |scale| over the norms of NAM, to be added to the loss.
 
-    The paper's penalty, on gamma and lambda of the attention modules alone; the network's own norms are
-    left out. The authors take 1e-4 on CIFAR-100.
+    The paper's penalty, on gamma and lambda of the attention modules only, not on the network's own norms.
+    The authors use 1e-4 on CIFAR-100.
 
     Args:
         model: Any module, with NAM modules somewhere in it.
         weight: p of the paper, from 0.
 
     Returns:
-        One number, (), that gradients flow through; 0 if there is no NAM module.
+        A scalar, (), with a gradient; 0 if there is no NAM module.
 
     Raises:
-        ValueError: `weight` is below 0 or no finite number.
+        ValueError: `weight` is below 0 or not finite.
     """
     if not 0 <= weight < math.inf:
         raise ValueError(f"sparsity_penalty: weight={weight} is not accepted; give a number from 0.")

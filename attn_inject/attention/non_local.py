@@ -1,4 +1,4 @@
-"""Non-local Neural Networks (arXiv 1711.07971): each position adds what it finds at all others.
+"""Non-local Neural Networks (arXiv 1711.07971): each position adds a weighted mean of all others.
 
     theta = W_t x      phi = pool(W_p x)      g = pool(W_g x)          C -> m = C / r; 2x2 maximum pooling
     u_i = sum over j of softmax_j(theta_i . phi_j / sqrt(m)) g_j
@@ -6,10 +6,10 @@
 
 Parameters: 4 C m + 3 m + 3 C with m = max(1, C // r).
 
-Deviations: none from the authors' code: biases, weights of standard deviation 0.01, pooled keys and values,
-the square root that the paper's embedded Gaussian does not have (`scale=False` leaves it out), and a norm
-whose scale starts at zero, so that y = x at first. A softmax does not see the bias of W_p: it stays for the
-sake of the published counts, and does not learn. A side of one position is not pooled.
+Deviations: none from the authors' code, which has biases, weights of standard deviation 0.01, pooled keys and
+values, a square root that the paper's embedded Gaussian does not have (`scale=False` omits it), and a norm
+whose scale starts at zero, so that y = x at first. A softmax cancels the bias of W_p: it is kept only to
+match the published counts, and does not learn. A side of one position is not pooled.
 
 Legend: N batch, C channels, H rows, W columns, m inner channels, L = H W positions, S pooled positions.
 """
@@ -38,7 +38,7 @@ class NonLocal(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1.
+        ValueError: `reduction` is not a whole number from 1.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, pool: bool = True, scale: bool = True) -> None:
@@ -58,7 +58,7 @@ class NonLocal(AttentionModule):
         parts.freeze_bias_(self.phi)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add to each position what it finds elsewhere, (N, C, H, W) -> (N, C, H, W)."""
+        """Add to each position a weighted mean of the others, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "NonLocal", self.channels)
         phi, g = self.phi(x), self.g(x)  # (N, m, H, W)
         if self.pool:

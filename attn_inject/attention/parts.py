@@ -1,7 +1,7 @@
 """Small pieces that several attention modules share.
 
 Call these through the module, `parts.check_map(...)`: fx can keep a wrapped function as one opaque call
-only where it is looked up in this file.
+only if it is looked up in this file.
 
 Legend: N batch, C channels, H rows, W columns.
 """
@@ -21,20 +21,20 @@ from attn_inject.request import Option
 
 
 def check_map(x: torch.Tensor, module: str, channels: int, size: tuple[int, int] | None = None) -> None:
-    """Refuse what `module` cannot serve, in one line instead of a traceback from inside a kernel.
+    """Refuse a map that `module` does not fit, with one line instead of a traceback from inside a kernel.
 
     Args:
         x: The map, (N, C, H, W).
         module: Name for the message.
         channels: The C that the module was built for.
-        size: The (H, W) that it was built for, in positions; None serves every size.
+        size: The (H, W) that it was built for, in positions; None accepts every size.
 
     Raises:
         ValueError: Not four dimensions, other channels, an empty map, or another size.
     """
     if x.ndim != 4:
         raise ValueError(f"{module} takes a map of shape (N, C, H, W), and got {x.ndim} dimensions.")
-    # jit.trace makes tensors of sizes, and would warn about each comparison.
+    # jit.trace turns sizes into tensors, and would warn about each comparison.
     if is_jit_tracing():
         return
     if x.shape[1] != channels:
@@ -78,9 +78,9 @@ def strip_gate(x: torch.Tensor, a_h: torch.Tensor, a_w: torch.Tensor) -> torch.T
 def peak(x: torch.Tensor, dim: int) -> torch.Tensor:
     """The maximum over one dimension, which stays with length 1.
 
-    `max` hands its gradient to one place, and `amax` shares it among equals, at ten times the cost; without
-    a gradient `amax` is the faster one. Their values are the same. jit.trace takes `amax` always, since it
-    traces with a gradient and checks the trace without.
+    `max` passes its gradient to one element, and `amax` shares it among equal ones, at ten times the cost;
+    without a gradient `amax` is faster. Their values are the same. jit.trace always takes `amax`, since it
+    traces with a gradient and checks the trace without one.
     """
     if torch.is_grad_enabled() and not is_jit_tracing():
         return x.max(dim, keepdim=True).values
@@ -99,7 +99,7 @@ def spread(squares: torch.Tensor) -> torch.Tensor:
 def standardise(x: torch.Tensor) -> torch.Tensor:
     """(x - mean) / (std + 1e-5) over H, W, in float32 at least, (N, C, H, W) -> (N, C, H, W).
 
-    A flat map gives zeros, and zeros for a gradient where a bare square root would give NaN.
+    A constant map gives zeros, and a gradient of zeros where a bare square root would give NaN.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)  # (N, C, 1, 1)
@@ -108,7 +108,7 @@ def standardise(x: torch.Tensor) -> torch.Tensor:
 
 
 def to_sample(x: torch.Tensor) -> float:
-    """L / (L - 1) for L positions, which makes a sample variance of a mean of squares; 1 for one position."""
+    """L / (L - 1) for L positions, from a mean of squares to a sample variance; 1 for one position."""
     positions = x.shape[2] * x.shape[3]
     if is_jit_tracing():
         return positions / (positions - 1)
@@ -120,7 +120,7 @@ def is_jit_tracing() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
 
 
-# They look at their input's shape or layout, which stops fx; wrapped, each is one call of a traced graph.
+# They read their input's shape or layout, which fx cannot trace; wrapped, each is one call in the graph.
 torch.fx.wrap("check_map")
 torch.fx.wrap("strip_means")
 torch.fx.wrap("strip_gate")
@@ -140,7 +140,7 @@ def require_count(module: str, option: str, value: object) -> None:
 
 
 def require_odd(module: str, option: str, value: object) -> None:
-    """Refuse everything but odd whole numbers, whose kernels keep the length of what they run over."""
+    """Refuse everything but odd whole numbers, whose kernels keep the length of their input."""
     require(is_odd(value), module, option, value, "an odd whole number from 1")
 
 
@@ -172,7 +172,7 @@ def is_odd(value: object) -> bool:
 
 
 def largest_divisor(total: int, limit: int) -> int:
-    """The largest whole number that divides `total` and is at most `limit`; 1 always does."""
+    """The largest whole number that divides `total` and is at most `limit`; at least 1."""
     return next(number for number in range(max(1, min(limit, total)), 0, -1) if total % number == 0)
 
 
@@ -180,7 +180,9 @@ def group_count(module: str, option: str, value: object, channels: int) -> int:
     """Groups as a number: `C` is one per channel, `C/8` one per 8 channels, rounded down."""
     if isinstance(value, str) and (match := re.fullmatch(r"C(?:/([1-9][0-9]*))?", value.replace(" ", ""))):
         return channels // int(match[1] or 1)
-    require(is_count(value), module, option, value, "a whole number from 1, or `C`, or `C/8` and the like")
+    require(
+        is_count(value), module, option, value, "a whole number from 1, or `C`, or a fraction such as `C/8`"
+    )
     return int(str(value))
 
 
@@ -191,7 +193,7 @@ def require_divisor(module: str, option: str, value: int, channels: int) -> None
 
 
 def adapt_divisor(channels: int, options: Mapping[str, Option], option: str) -> dict[str, Option]:
-    """The options with `option` as the largest divisor of C that is at most what was asked for."""
+    """The options with `option` as the largest divisor of C that is at most its value."""
     asked = options[option]
     if not is_count(asked):
         return dict(options)
@@ -213,7 +215,7 @@ def zero_bias_(*layers: nn.Conv1d | nn.Conv2d) -> None:
 
 
 def freeze_bias_(*layers: nn.Conv1d | nn.Conv2d) -> None:
-    """Biases at zero for good, where what follows does not see them and no gradient would reach them."""
+    """Biases fixed at zero, where the next layer cancels them and no gradient would reach them."""
     for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

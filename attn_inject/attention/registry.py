@@ -6,8 +6,8 @@ The built-in rows come from `attn_inject.attention.catalog`. A plug-in is one en
     [project.entry-points."attn_inject.attention"]
     my-gate = "my_package.gates:MyGate"
 
-Both go through the same door: a name that is taken, malformed or leads nowhere is refused with a warning
-that names its owner, and `problems` lists it. `package.module:Class` and `timm:NAME` need no entry.
+Both are registered in the same way: a name that is taken, malformed or leads nowhere is refused with a
+warning that names its owner, and `problems` lists it. `package.module:Class` and `timm:NAME` need no entry.
 """
 
 from __future__ import annotations
@@ -46,22 +46,21 @@ class Entry:
         name: What the user types.
         target: `package.module:Class`, imported when the module is used.
         owner: The distribution that brings it.
-        options: Every option and the value that this name gives it; empty for what is not in the
-            catalogue, see `options_of`.
+        options: Every option and its value under this name; empty outside the catalogue, see `options_of`.
         title: Of the paper.
         authors: First author and others.
-        year: In which the paper appeared first.
+        year: When the paper first appeared.
         arxiv: The paper's arXiv id, or "".
-        venue: Where it appeared, for a paper that is not known on arXiv.
+        venue: Where it appeared, for a paper that is not on arXiv.
         url: Of the paper; by default that of its arXiv id.
-        placement: Where the authors put it, a key of `plan.PLACEMENTS`.
-        inverted: Where they put it in inverted residual blocks, if elsewhere; then blocks with a depthwise
-            convolution that do not expand their channels are left alone.
-        stages: Where the authors put it, numbers from 1; empty means in all.
-        blocks: In which blocks of such a stage: `all`, `last`, or `second`, every second one.
+        placement: The authors' placement, a key of `PLACEMENTS`.
+        inverted: Their placement in inverted residual blocks, if another one; then blocks with a depthwise
+            convolution that do not expand their channels are skipped.
+        stages: The stages in which the authors place it, numbers from 1; empty means all.
+        blocks: The blocks of such a stage: `all`, `last`, or `second`, every second one.
         acts_on: `channel` or `spatial`, as in `attention.contract`.
         summary: One line.
-        parameters: How many it has, a formula in C, H, W and the letters that the summary explains.
+        parameters: Their number, a formula in C, H, W and the letters that the summary explains.
         aliases: Other names for it.
     """
 
@@ -86,12 +85,12 @@ class Entry:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it is one of the catalogue's."""
+        """Whether it is in the catalogue."""
         return self.owner == "attn-inject"
 
     @property
     def source(self) -> str:
-        """`arXiv:1709.01507`, or the venue of a paper that is not there."""
+        """`arXiv:1709.01507`, or the venue of a paper that is not on arXiv."""
         return f"arXiv:{self.arxiv}" if self.arxiv else self.venue
 
     @property
@@ -131,7 +130,7 @@ def find(name: str) -> Entry:
     """The entry called `name`, in any case, with `_` or `-`; also by alias, as a class path or `timm:NAME`.
 
     Raises:
-        UnknownNameError: There is none; names the nearest ones.
+        UnknownNameError: There is no such name; the nearest ones are listed.
     """
     if name.lower().startswith("timm:"):
         kind = name[len("timm:") :].lower()
@@ -148,7 +147,7 @@ def match(glob: str) -> list[Entry]:
     """The entries whose names match `glob`, in the catalogue's order.
 
     Raises:
-        UnknownNameError: None does; names the nearest ones.
+        UnknownNameError: No name matches; the nearest ones are listed.
     """
     matched = [entry for entry in entries().values() if fnmatch.fnmatchcase(entry.name, _plain(glob))]
     if not matched:
@@ -163,7 +162,7 @@ def load(entry: Entry) -> Callable[..., Any]:
         UnknownNameError: Its target does not exist.
         MissingExtraError: Its target needs a package that is not installed.
         ModelError: Importing its target failed.
-        UsageError: Its target is no torch module, or takes `**kwargs`, so that its options are unknown.
+        UsageError: Its target is not a torch module, or takes `**kwargs`, so that its options are unknown.
     """
     if entry.owner == "timm" and entry.target.startswith("timm:"):
         return _load_timm(entry)
@@ -175,19 +174,21 @@ def load(entry: Entry) -> Callable[..., Any]:
     for attribute in path.split("."):
         if not hasattr(found, attribute):
             raise UnknownNameError(
-                f"{entry.name} leads to {entry.target!r}, and {module} has no {path}.", hint=_mend(entry)
+                f"{entry.name} names {entry.target!r}, and {module} has no {path}.", hint=_mend(entry)
             )
         found = getattr(found, attribute)
     if not _is_torch_module(found):
-        raise UsageError(f"{entry.target} is no subclass of torch.nn.Module.", hint="Name a module's class.")
+        raise UsageError(
+            f"{entry.target} is not a subclass of torch.nn.Module.", hint="Name a module's class."
+        )
     _refuse_open_signature(found, entry)
     return found  # type: ignore[no-any-return]
 
 
 def options_of(entry: Entry) -> dict[str, Any]:
-    """Every option of a module and its value by default; imports only what the catalogue does not hold.
+    """Every option of a module and its default; imports only what the catalogue does not hold.
 
-    An option that must be given has the value `inspect.Parameter.empty`.
+    A required option has the value `inspect.Parameter.empty`.
     """
     if entry.is_built_in:
         return dict(entry.options)
@@ -202,7 +203,7 @@ def option_parameters(module: Callable[..., Any]) -> dict[str, inspect.Parameter
 
 
 def problems() -> list[Problem]:
-    """Every plug-in that cannot be used and why; imports all of them, to try."""
+    """Every plug-in that cannot be used and why; imports all of them."""
     table, found = _tables()
     return list(found) + [
         Problem(name=entry.name, owner=entry.owner, reason=reason)
@@ -238,7 +239,7 @@ def _tables() -> tuple[dict[str, Entry], tuple[Problem, ...]]:
 
 
 def _catalogue() -> Iterable[Entry]:
-    # By name, since the room of attention modules lies above this file.
+    # By name, since `attention.contract` imports torch.
     rows: Iterable[Entry] = importlib.import_module(CATALOGUE).ROWS
     return rows
 
@@ -256,7 +257,7 @@ def _why_refused(entry: Entry, taken: Iterable[Entry]) -> str:
     if not _NAME.fullmatch(entry.name):
         return "a name holds letters, digits, `-`, `_` and `.` only"
     if not _TARGET.fullmatch(entry.target):
-        return f"its target {entry.target!r} does not read package.module:Class"
+        return f"its target {entry.target!r} is not of the form package.module:Class"
     names = {_plain(name) for name in (entry.name, *entry.aliases)}
     for other in taken:
         if names & {_plain(name) for name in (other.name, *other.aliases)}:
@@ -277,14 +278,14 @@ def _import(module: str, entry: Entry) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             raise UnknownNameError(
-                f"{entry.name} leads to {entry.target!r}, and there is no module {error.name!r}.",
+                f"{entry.name} names {entry.target!r}, and there is no module {error.name!r}.",
                 hint=_mend(entry),
             ) from None
         raise MissingExtraError(
             f"{entry.name} needs the package {error.name!r}, which is not installed.",
-            hint=f"Install it, or ask {entry.owner} for the extra that does.",
+            hint=f"Install it, or the extra of {entry.owner} that contains it.",
         ) from error
-    # Whatever foreign code raises while it is imported is the user's to read, without our traceback.
+    # Whatever other code raises while it is imported is reported to the user, without our traceback.
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"{entry.name} cannot be imported from {entry.target!r}: {type(error).__name__}: {error}.",
@@ -312,11 +313,11 @@ def _mend(entry: Entry) -> str:
         return f"For an option of {head} write {head}:option=value."
     if entry.name == entry.target:
         return "Write package.module:Class, for a package that Python can import from here."
-    return f"Mend or uninstall {entry.owner}; `attn-inject doctor` lists what is wrong with plug-ins."
+    return f"Repair or uninstall {entry.owner}; `attn-inject doctor` lists what is wrong with plug-ins."
 
 
 def _is_torch_module(found: Any) -> bool:
-    # By name, since this file knows no torch.
+    # By name, since this file does not import torch.
     return inspect.isclass(found) and any(
         (base.__module__, base.__qualname__) == ("torch.nn.modules.module", "Module")
         for base in inspect.getmro(found)

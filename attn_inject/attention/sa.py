@@ -1,6 +1,6 @@
 """SA-Net: Shuffle Attention for Deep Convolutional Neural Networks (arXiv 2102.00240).
 
-The channels are cut into G groups, and each group into two halves of K = C / 2G channels, x0 and x1.
+The channels are split into G groups, and each group into two halves of K = C / 2G channels, x0 and x1.
 
     y0 = x0 * sigmoid(cw * mean over H, W of x0 + cb)
     y1 = x1 * sigmoid(sw * GN(x1) + sb)                   GN standardises each channel of x1
@@ -39,7 +39,7 @@ class SA(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: C is no multiple of 2 x `groups`.
+        ValueError: C is not a multiple of 2 x `groups`.
     """
 
     def __init__(self, channels: int, *, groups: int = 64) -> None:
@@ -79,7 +79,7 @@ class SA(AttentionModule):
         return torch.sigmoid(self.cweight.view(-1, 1, 1) * z + self.cbias.view(-1, 1, 1))
 
     def spatial_gate(self, x1: torch.Tensor) -> torch.Tensor:
-        """(N, G, K, H, W) -> (N, G, K, H, W); sw and sb ride on the norm's own scale and shift."""
+        """(N, G, K, H, W) -> (N, G, K, H, W); sw and sb are folded into the norm's own scale and shift."""
         weight = self.sweight * self.norm_weight
         bias = self.sweight * self.norm_bias + self.sbias
         normed = F.group_norm(x1.flatten(0, 1), self.half_channels, weight, bias)  # (N G, K, H, W)
@@ -89,7 +89,7 @@ class SA(AttentionModule):
 def shuffle(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Let the channels of the first and the second half alternate, in the memory format of `like`.
 
-    The one copy that this takes is written in that format; a second copy would cost as much again.
+    The one copy that this needs is written directly in that format, which saves a second copy.
 
     Args:
         y: (N, C, H, W) with an even C.
@@ -101,5 +101,5 @@ def shuffle(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return halves.flatten(1, 2)
 
 
-# The branch would stop fx; wrapped, it stays one call in a traced graph.
+# fx cannot trace the branch; wrapped, it is one call in a traced graph.
 torch.fx.wrap("shuffle")

@@ -1,19 +1,19 @@
-"""Stand-Alone Self-Attention in Vision Models (arXiv 1906.05909): a convolution's place taken by attention.
+"""Stand-Alone Self-Attention in Vision Models (arXiv 1906.05909): attention instead of a convolution.
 
     q = W_q x      k = W_k x      v = W_v x            C -> C each, cut into heads of D = C / heads channels
     l_ab = q_ij . k_ab + q_ij . r_(a-i, b-j)           for the positions ab of the k x k window around ij
     y_ij = sum over ab of softmax_ab(l) v_ab           for each head by itself
 
-r joins a vector for the row offset, D / 2, and one for the column offset, D / 2; all heads share them.
+r concatenates a vector for the row offset, D / 2, and one for the column offset, D / 2; all heads share them.
 
 Parameters: 3 C C + k D.
 
-Deviations: none. There are no biases and no division by the root of D, as the paper has it, and W_q, W_k, W_v
-mix all channels, as its parameter counts need. Positions outside the map belong to no window. The paper does
-not say how r starts: ours has the standard deviation 1 / sqrt(D).
+Deviations: none. As in the paper there are no biases and no division by the root of D, and W_q, W_k, W_v mix
+all channels, as its parameter counts require. Positions outside the map belong to no window. The paper does
+not say how r is initialised: ours has the standard deviation 1 / sqrt(D).
 
 The window's keys and values are never copied: each of the k k offsets is a view of the padded map, forward
-and backward, so what is kept is the k k weights of each position and head. An exported graph copies them.
+and backward, so only the k k weights of each position and head are kept. An exported graph copies them.
 
 Legend: N batch, C channels, H rows, W columns, E heads, D channels of a head, k kernel size,
 H', W' the padded H + k - 1 and W + k - 1.
@@ -47,7 +47,7 @@ class SASA(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `kernel_size` is no odd whole number, or C is no multiple of 2 x `heads`.
+        ValueError: `kernel_size` is not an odd whole number, or C is not a multiple of 2 x `heads`.
     """
 
     def __init__(self, channels: int, *, kernel_size: int = 7, heads: int = 8) -> None:
@@ -83,7 +83,7 @@ class SASA(AttentionModule):
 
 
 def relative(q: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the offsets add to the logits: minus infinity where they leave the map.
+    """The offsets' part of the logits: minus infinity where they leave the map.
 
     (N, E, D, H, W), (k, D/2), (k, D/2) -> (N, E, k, H, W), (N, E, k, H, W).
     """
@@ -118,7 +118,7 @@ def attend(
 def attend_unfolded(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
 ) -> torch.Tensor:
-    """The same in few operations that hold k k copies: for a graph, which would have thousands of nodes.
+    """The same in few operations with k k copies, for an exported graph, which would have thousands of nodes.
 
     (N, E, D, H, W) three times, (N, E, k, H, W) twice -> (N, E, D, H, W).
     """
@@ -133,7 +133,7 @@ def attend_unfolded(
 
 
 def _is_exporting() -> bool:
-    # torch 2.6 does not tell exporting from compiling, and a graph of thousands of nodes is right as well.
+    # torch 2.6 does not distinguish exporting from compiling; a graph of thousands of nodes is correct, too.
     asked = getattr(torch.compiler, "is_exporting", None)
     return asked is not None and bool(asked())
 
@@ -146,7 +146,7 @@ def laid_out(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 class _WindowAttention(torch.autograd.Function):
-    """Keeps the weights alone; autograd would keep the products of every offset, and pad each gradient."""
+    """Keeps only the weights; autograd would keep the products of every offset, and pad each gradient."""
 
     @staticmethod
     def forward(
@@ -184,7 +184,7 @@ class _WindowAttention(torch.autograd.Function):
 
 
 def weigh(q: torch.Tensor, k: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """The softmax over each window, in the one tensor that also held the logits.
+    """The softmax over each window, in the tensor that held the logits.
 
     (N, E, D, H, W), (N, E, D, H', W'), (N, E, k, H, W) twice -> (N, E, k k, H, W).
     """
@@ -202,14 +202,14 @@ def padded(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def windows(x: torch.Tensor, rows: torch.Tensor) -> Iterator[torch.Tensor]:
-    """What each of the k k offsets sees of a padded map, as views, (N, E, D, H', W') -> (N, E, D, H, W)."""
+    """The part of a padded map at each of the k k offsets, as views, (N, E, D, H', W') -> (N, E, D, H, W)."""
     size, height, width = rows.shape[2], rows.shape[3], rows.shape[4]
     for at in range(size * size):
         a, b = at // size, at % size
         yield x[:, :, :, a : a + height, b : b + width]
 
 
-# Their loops and branches would stop fx; wrapped, each is one call of a traced graph.
+# fx cannot trace their loops and branches; wrapped, each is one call in a traced graph.
 torch.fx.wrap("relative")
 torch.fx.wrap("attend")
 torch.fx.wrap("laid_out")

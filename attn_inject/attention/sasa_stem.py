@@ -9,9 +9,9 @@ Blocks do not overlap. The norm and activation of the replaced stem follow, then
 
 Parameters: 2 I C + M I C + (8 + M) C.
 
-Deviations: none is known. The paper says neither how many mixtures (M) nor heads the stem has, nor how the
-embeddings start: ours has M = 4, as other implementations do, the 8 heads of the other layers, and a
-standard deviation of 1 / sqrt(C).
+Deviations: none known. The paper does not give the number of mixtures (M) and heads of the stem, nor the
+initialisation of the embeddings: ours has M = 4, like other implementations, the 8 heads of the other layers,
+and a standard deviation of 1 / sqrt(C).
 
 Legend: N batch, I input channels, C output channels, H rows, W columns, h, w rows and columns of blocks,
 E heads, D channels of a head, M mixtures, s = 16 positions of a block.
@@ -41,7 +41,7 @@ class SASAStem(nn.Module):
         (N, I, H, W) -> (N, C, H, W), H and W multiples of 4.
 
     Raises:
-        ValueError: `heads` does not divide C, or `mixtures` is no whole number from 1.
+        ValueError: `heads` does not divide C, or `mixtures` is not a whole number from 1.
     """
 
     def __init__(self, in_channels: int, channels: int, *, heads: int = 8, mixtures: int = 4) -> None:

@@ -6,7 +6,8 @@
 
 Parameters: 2 C h + h + 2 C + 1 with h = max(1, C // r), without bias 2 C h + C.
 
-Deviations: none known. The equations have no biases, the authors' code has, and so have we: `bias=False`.
+Deviations: none known. The equations have no biases; the authors' code has them, and so have we (`bias=False`
+omits them).
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """
@@ -35,7 +36,7 @@ class ScSE(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1.
+        ValueError: `reduction` is not a whole number from 1.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, bias: bool = True) -> None:

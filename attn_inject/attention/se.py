@@ -4,13 +4,13 @@
     s = sigmoid(W2 relu(W1 z))        W1: C -> C/r, W2: C/r -> C
     y = x * s
 
-`squeeze=max` takes the maximum instead of the mean, `squeeze=none` leaves the map as it is, so that W1 and
+`squeeze=max` takes the maximum instead of the mean, `squeeze=none` leaves the map unchanged, so that W1 and
 W2 run at every position and s is one gate per channel and position; `gate` is the function around W2. These
-are the paper's ablations; it keeps the mean and the sigmoid.
+are the paper's ablations; the paper keeps the mean and the sigmoid.
 
 Parameters: 2 C h + h + C with h = max(1, C // r), without bias 2 C h.
 
-Deviations: none. The released networks have biases, the paper's ablations have none: `bias=False`.
+Deviations: none. The released networks have biases; the paper's ablations have none (`bias=False`).
 A width below `reduction` keeps one hidden channel.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels; H', W' are 1, or H, W without a squeeze.
@@ -49,7 +49,8 @@ class SE(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1, or `squeeze` or `gate` none of these words.
+        ValueError: `reduction` is not a whole number from 1, or `squeeze` or `gate` is not one of these
+            words.
     """
 
     acts_on = "channel"

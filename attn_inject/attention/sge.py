@@ -1,4 +1,4 @@
-"""Spatial Group-wise Enhance (arXiv 1905.09646): in each group, where the map looks like its own mean.
+"""Spatial Group-wise Enhance (arXiv 1905.09646): in each group, a gate by similarity to the group's mean.
 
 The paper: Spatial Group-wise Enhance: Improving Semantic Feature Learning in Convolutional Networks
 (arXiv 1905.09646). In each of G groups of channels:

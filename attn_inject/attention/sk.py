@@ -1,4 +1,4 @@
-"""Selective Kernel Networks (arXiv 1903.06586): two kernels, and per channel a choice between them.
+"""Selective Kernel Networks (arXiv 1903.06586): two kernels, mixed per channel.
 
     u1 = relu(BN(conv(x)))      u2 = relu(BN(conv(x)))      3x3 in G groups, C -> C, of dilation 1 and 2
     z = relu(BN(W (mean over H, W of u1 + u2)))             W: C -> d = max(C // r, 32)
@@ -7,11 +7,11 @@
 
 Parameters: 18 C C / G + 4 C + 3 C d + 2 d.
 
-It takes the place of a 3x3 convolution (`replace-conv`): C channels in and C out, so it fits the contract,
-but it is a layer and no gate, and y = x is nothing it can learn easily; elsewhere start it with `identity`.
+It replaces a 3x3 convolution (`replace-conv`). With C channels in and C out it satisfies the contract, but it
+is a layer, not a gate, and cannot easily learn y = x; at other placements use the `identity` start.
 
-Deviations: none. No layer has a bias; the 5x5 kernel is a 3x3 of dilation 2, as in the paper. G that does
-not divide C becomes the largest divisor below it.
+Deviations: none. No layer has a bias; the 5x5 kernel is a 3x3 of dilation 2, as in the paper. A G that
+does not divide C becomes the largest divisor below it.
 
 Legend: N batch, C channels, H rows, W columns, d hidden channels.
 """
@@ -41,7 +41,7 @@ class SK(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `reduction` is no whole number from 1, or `groups` does not divide C.
+        ValueError: `reduction` is not a whole number from 1, or `groups` does not divide C.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, groups: int = 32) -> None:

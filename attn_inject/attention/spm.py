@@ -6,8 +6,8 @@
 
 Parameters: 2 k C C + C C + 5 C.
 
-Deviations: none known; the equations leave the norms and the ReLU out, and ours were not compared with the
-authors' code.
+Deviations: none known. The equations omit the norms and the ReLU; ours were not compared with the authors'
+code.
 
 Legend: N batch, C channels, H rows, W columns.
 """
@@ -33,7 +33,7 @@ class SPM(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `kernel_size` is no odd whole number.
+        ValueError: `kernel_size` is not an odd whole number.
     """
 
     def __init__(self, channels: int, *, kernel_size: int = 3) -> None:

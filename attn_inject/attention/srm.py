@@ -6,7 +6,7 @@
 
 Parameters: 4 C.
 
-Deviations: std is sqrt(variance + 1e-5), so that a flat channel has a gradient. u starts at zero,
+Deviations: std is sqrt(variance + 1e-5), so that a constant channel has a gradient. u starts at zero,
 which was not compared with the authors' code.
 
 Legend: N batch, C channels, H rows, W columns.

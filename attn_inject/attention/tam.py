@@ -34,7 +34,7 @@ class TAM(AttentionModule):
         (N, C, H, W) -> (N, C, H, W).
 
     Raises:
-        ValueError: `kernel_size` is no odd whole number.
+        ValueError: `kernel_size` is not an odd whole number.
     """
 
     def __init__(self, channels: int, *, kernel_size: int = 7) -> None:

@@ -1,1 +1,1 @@
-"""The proofs: what must hold of an operated model before anything is saved, one idea a file."""
+"""The checks: what must hold for a modified model before anything is saved, one idea per file."""

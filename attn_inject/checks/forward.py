@@ -32,9 +32,9 @@ def run(
         model: Its mode is set to `training`.
         inputs: How to call it.
         seed: Of the input, and of everything random in the forward.
-        forward_seed: Of what is random in the forward, if another.
+        forward_seed: Of everything random in the forward, if it differs from `seed`.
         training: Whether to run in training mode.
-        batch_size: Samples, where the input has a size.
+        batch_size: Samples, if the input has a size.
         grad: Whether to record a graph for gradients.
 
     Raises:
@@ -62,19 +62,19 @@ def comparable(output: Any) -> tuple[torch.Tensor, ...]:
     """The floating-point tensors of an output.
 
     Raises:
-        ModelError: There is none.
+        ModelError: It has none.
     """
     floats = tuple(_floats(output))
     if not floats:
         raise ModelError(
             "The model returns no floating-point tensor, so nothing can be compared.",
-            hint="Hand over the part of it that returns one, or prove nothing with check off (--check off).",
+            hint="Pass the part of it that returns one, or omit the checks: check off (--check off).",
         )
     return floats
 
 
 def _floats(output: Any) -> Iterator[torch.Tensor]:
-    """The floating-point tensors of an output, those in an object's attributes too."""
+    """The floating-point tensors of an output, including those in an object's attributes."""
     for leaf in pytree.tree_leaves(output):
         if isinstance(leaf, torch.Tensor):
             if leaf.is_floating_point():

@@ -1,8 +1,8 @@
-"""A generic position: parameters set so that no fault can hide, and set back afterwards.
+"""A generic position: parameter values at which no zero hides a fault, restored afterwards.
 
-Zero-initialised last norms make a residual branch vanish, and with it every fault in the branch; a
+Zero-initialised last norms make a residual branch zero, and hide every fault in the branch; a
 zero-initialised classifier hides everything before it. So before anything is compared, each parameter of at
-most one dimension and each `gain` becomes U(0.5, 1.5), and what else is all zero U(-0.1, 0.1).
+most one dimension and each `gain` becomes U(0.5, 1.5), and every other tensor that is all zero U(-0.1, 0.1).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from attn_inject.surgery.inserted import AttnInject
 
 @contextmanager
 def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
-    """Within the context the small parameters are random; afterwards all tensors and modes are as before.
+    """Within the context the small parameters are random; afterwards all tensors and modes are restored.
 
-    Base parameters get the same values whether or not attention modules were written in; `alpha` keeps
+    Base parameters get the same values whether or not attention modules were inserted; `alpha` keeps
     its value.
 
     Args:
-        model: Changed in place for the time of the context; buffers that a forward updates are kept too.
+        model: Changed in place within the context; buffers that a forward updates are restored, too.
         seed: Of the random values.
     """
     chosen = {name: p for name, p in model.named_parameters() if _is_changed(name, p)}
     kept = {name: p.detach().clone() for name, p in chosen.items()}
-    # The objects as well as the values: a forward may put another tensor in a buffer's place (ConViT).
+    # The objects as well as the values: a forward may replace a buffer by another tensor (ConViT).
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
@@ -64,7 +64,7 @@ def _is_scale(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _uniform(name: str, parameter: nn.Parameter, seed: int) -> torch.Tensor:
-    """Drawn from the name, so that other parameters do not shift it."""
+    """Drawn from the name, so that other parameters do not change it."""
     generator = torch.Generator().manual_seed(seed + zlib.crc32(name.encode()))
     uniform = torch.rand(parameter.shape, generator=generator)
     return uniform + 0.5 if _is_scale(name, parameter) else (uniform - 0.5) / 5

@@ -18,7 +18,7 @@ DRAWS = 3
 
 
 def inserted_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every parameter that was written in, by its key in the state dict."""
+    """Every parameter that was inserted, by its key in the state dict."""
     return {
         f"{name}.{key}": parameter
         for name, module in inserted_modules(model).items()
@@ -31,18 +31,18 @@ def check_gradients(
 ) -> Check:
     """Gradients of the inserted parameters, in evaluation mode so that no norm removes a bias's.
 
-    Models with inputs of their own for training (detectors and their losses) are asked in that mode.
+    Models with special inputs for training (detectors and their losses) run in training mode.
 
     Args:
-        at_start: The operated model's output in evaluation mode, recorded with a graph.
-        model: The operated model.
+        at_start: The modified model's output in evaluation mode, recorded with a graph.
+        model: The modified model.
         inputs: How to call it.
         seed: Of the input.
     """
     parameters = inserted_parameters(model)
     trainable = {key: p for key, p in parameters.items() if p.requires_grad}
     if not trainable:
-        return Check(name="gradients", passed=True, detail="nothing that was inserted learns")
+        return Check(name="gradients", passed=True, detail="no inserted parameter is trainable")
     alphas = {key for key in trainable if key.endswith(".alpha")}
     if inputs.training_example is not None:
         at_start = _run(model, inputs, seed=seed)
@@ -63,10 +63,10 @@ def _run(model: nn.Module, inputs: InputSpec, *, seed: int) -> tuple[torch.Tenso
 
 
 def _alive_elsewhere(dead: list[str], model: nn.Module, inputs: InputSpec, *, seed: int) -> list[str]:
-    """Those of `dead` that stay without a gradient when the inserted matrices are drawn anew.
+    """Those of `dead` that still have no gradient when the inserted matrices are drawn again.
 
-    A bottleneck of two or three hidden units may be drawn with all its ReLUs closed; that is bad luck of
-    the initialisation, and no fault of the operation.
+    In a bottleneck of two or three hidden units all ReLUs may happen to be closed; this is chance in the
+    initialisation, not a fault of the modification.
     """
     if not dead:
         return []

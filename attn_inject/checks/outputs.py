@@ -1,4 +1,4 @@
-"""The operated model's output: shapes and finiteness, equality with an identity start, calls, modes."""
+"""The modified model's output: shapes and finiteness, equality with an identity start, calls, modes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensors = tuple[torch.Tensor, ...]
 
 
 def check_shapes(shapes: Sequence[Shape], expected: Sequence[Shape], *, detects: bool = False) -> Check:
-    """Output shapes are as before; how many boxes a detector finds (`detects`) is no shape."""
+    """Output shapes are as before; the number of boxes that a detector finds (`detects`) is not compared."""
     first = 1 if detects else 0
     passed = [shape[first:] for shape in shapes] == [shape[first:] for shape in expected]
     detail = f"shapes {', '.join(map(str, shapes))}" if passed else f"shapes {expected} became {shapes}"
@@ -26,7 +26,7 @@ def check_shapes(shapes: Sequence[Shape], expected: Sequence[Shape], *, detects:
 
 
 def check_finite(shapes: Check, output: Tensors, expected: Tensors) -> Check:
-    """The check of `shapes`, which fails too if values are not finite where the base's are."""
+    """The check of `shapes`, which also fails if values are not finite where the base's are."""
     finite = not shapes.passed or all(
         bool(torch.isfinite(new).all()) or not bool(torch.isfinite(old).all())
         for new, old in zip(output, expected, strict=True)
@@ -64,7 +64,7 @@ def count_calls(
 
 
 def check_calls(calls: Mapping[str, int], expected: Mapping[str, int]) -> Check:
-    """Every inserted module ran as often as its block, neither more nor less."""
+    """Every inserted module ran exactly as often as its block."""
     wrong = [name for name, count in expected.items() if calls.get(name, 0) != count]
     detail = f"{len(expected)} inserted modules ran once per call of their block"
     if len(expected) == 1:
@@ -82,14 +82,14 @@ def check_modes(
     seed: int,
     other_seed: int | None,
 ) -> Check:
-    """train() and eval() reach every module, and what was random in training still is.
+    """train() and eval() reach every module, and everything random in training still is.
 
     Args:
-        model: The operated model.
+        model: The modified model.
         inputs: How to call it.
         training: Its output in training mode.
         seed: Of the input.
-        other_seed: Of a forward that came out otherwise in the untouched model; None if none did.
+        other_seed: Of a forward with a different output in the untouched model; None if there is none.
     """
     for mode in (True, False):
         model.train(mode)

@@ -1,4 +1,4 @@
-"""What the untouched model is and does, noted before the operation."""
+"""The untouched model's tensors and outputs, recorded before the modification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class ReferenceShapes:
-    """What the untouched model is, as far as it can be said without computing anything.
+    """The untouched model's tensors and output shapes, found without computing anything.
 
     Attributes:
         digests: One digest per key of the state dict.
@@ -40,7 +40,7 @@ class ReferenceOutputs:
         evaluation: Output in evaluation mode, small parameters randomised.
         training: The same in training mode.
         seed: Of input, randomisation and forward.
-        other_seed: Of a forward in training mode that came out otherwise; None if none was found.
+        other_seed: Of a forward in training mode with a different output; None if none was found.
     """
 
     digests: Mapping[str, str]
@@ -51,7 +51,7 @@ class ReferenceOutputs:
 
 
 def reference_shapes(model: nn.Module, recording: Recording) -> ReferenceShapes:
-    """Note what a model is.
+    """Record a model's tensors and output shapes.
 
     Args:
         model: The untouched model.
@@ -67,16 +67,16 @@ def recorded_shapes(recording: Recording) -> tuple[tuple[int, ...], ...]:
     """The shapes of the floating-point tensors that a model returned in a recorded run.
 
     Raises:
-        ModelError: There is none.
+        ModelError: It returned none.
     """
     return tuple(tuple(tensor.shape) for tensor in comparable(recording.calls[0].output))
 
 
 def reference_outputs(model: nn.Module, inputs: InputSpec, *, seed: int) -> ReferenceOutputs:
-    """Note what a model is and does.
+    """Record a model's tensors and outputs.
 
     Args:
-        model: The untouched model; it is as before afterwards.
+        model: The untouched model; it is restored afterwards.
         inputs: How to call it.
         seed: Of input, randomisation and forward.
 
@@ -98,7 +98,7 @@ def _digests(model: nn.Module) -> dict[str, str]:
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ModelError(
             "The model is on the meta device, where it has no values that could be compared.",
-            hint="Give it values first (to_empty, load_state_dict), or plan alone: dry_run (--dry-run).",
+            hint="Give it values first (to_empty, load_state_dict), or only plan: dry_run (--dry-run).",
         )
     return tensor_digests(model.state_dict())
 
@@ -108,7 +108,7 @@ def _other_seed(
 ) -> int | None:
     """A seed with which a forward in training mode differs from the one with `seed`.
 
-    There is none if nothing random is used, and few where stochastic depth is rare.
+    There is none if nothing random is used, and only few if stochastic depth is rare.
     """
     if not any(_is_random(module) for module in model.modules()):
         return None

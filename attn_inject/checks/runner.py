@@ -1,4 +1,4 @@
-"""Running the checks in order and collecting what they say; deciding is left to the caller."""
+"""Runs the checks in order and collects their results; the caller decides what follows."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def prove_structure(
     calls: Mapping[str, int],
     removed: Collection[str] = (),
 ) -> tuple[Check, ...]:
-    """What can be proven without computing anything: keys, tensors, output shapes and calls.
+    """The checks that compute nothing: keys, tensors, output shapes and calls.
 
     Args:
-        model: The operated model.
+        model: The modified model.
         inputs: How to call it.
-        before: What `reference_shapes` noted of the untouched model.
+        before: What `reference_shapes` recorded of the untouched model.
         calls: How often each inserted module must run in one forward.
         removed: State-dict keys of replaced modules.
 
     Raises:
-        ModelError: The operated model does not run.
+        ModelError: The modified model does not run.
     """
     recording = record(model, inputs)
     counted = Counter(call.name for call in recording.calls)
@@ -69,15 +69,15 @@ def prove_all(
     """Structure, outputs, gradients and modes, with values.
 
     Args:
-        model: The operated model; it is as before afterwards.
+        model: The modified model; it is restored afterwards.
         inputs: How to call it.
-        before: What `reference_outputs` noted of the untouched model.
+        before: What `reference_outputs` recorded of the untouched model.
         calls: How often each inserted module must run in one forward.
         identity: Whether the start is the identity.
         removed: State-dict keys of replaced modules.
 
     Raises:
-        ModelError: The operated model does not run.
+        ModelError: The modified model does not run.
     """
     seed = before.seed
     checks = [*check_structure(model, before.digests, removed)]

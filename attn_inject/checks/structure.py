@@ -17,9 +17,9 @@ def check_structure(
     """The checks `keys` and `tensors`.
 
     Args:
-        model: The operated model.
+        model: The modified model.
         before: The digest of every key of the untouched one.
-        removed: The keys of replaced modules, which must be gone.
+        removed: The keys of replaced modules, which must be absent.
     """
     state = model.state_dict()
     missing = [key for key in before if (key in removed) == (key in state)]
@@ -31,7 +31,7 @@ def check_structure(
     after = tensor_digests(kept)
     changed = [key for key in kept if after[key] != before[key]]
     added = len(state) - len(kept)
-    gone = f", {len(removed)} of replaced modules gone" if removed else ""
+    gone = f", {len(removed)} of replaced modules removed" if removed else ""
     return (
         Check(
             name="keys",

@@ -1,1 +1,1 @@
-"""The command line: one file a command, the first user of the public API; knows no torch."""
+"""The command line: one file per command, the first user of the public API; knows no torch."""

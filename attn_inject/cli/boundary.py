@@ -63,7 +63,7 @@ class Command(TyperCommand):
 
 
 def run(command: Any, arguments: Sequence[str] | None) -> int:
-    """Run the program and return its exit code; a closed pipe is no failure."""
+    """Run the program and return its exit code; a closed pipe is not a failure."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -32,7 +32,7 @@ FORMATS = {
     ".pt2": "a model written by export: the program of torch.export, runs on plain torch",
     ".onnx": "a model written by export: for onnxruntime and others (extra onnx)",
     ".json": "a cost table of stats, every figure in full",
-    ".csv": "a cost table of stats, one line a row",
+    ".csv": "a cost table of stats, one line per row",
     ".md": "a cost table of stats, as markdown",
     ".txt": "a cost table of stats, in plain columns",
     ".svg": "the picture of a cost table, stats --plot; so are .png and .html",

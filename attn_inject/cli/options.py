@@ -23,7 +23,7 @@ from attn_inject.request import (
     parse_value,
 )
 
-WHAT = "What is written in"
+WHAT = "What is inserted"
 WHERE = "Where"
 MODEL = "The model"
 CHECKS_PANEL = "Checks"

@@ -61,7 +61,7 @@ def typed_options(ctx: typer.Context) -> dict[str, Any]:
 
 
 def refuse_plan_options(ctx: typer.Context, beside: str) -> None:
-    """Refuse options that say what is written in and where.
+    """Refuse options that say what is inserted and where.
 
     Raises:
         UsageError: One of them was typed.
@@ -69,7 +69,7 @@ def refuse_plan_options(ctx: typer.Context, beside: str) -> None:
     wrong = sorted(_only(typed_options(ctx), {*_PLAN, "recipe"}))
     if wrong:
         raise UsageError(
-            f"--{wrong[0].replace('_', '-')} does not go with {beside}, which holds all that is written in."
+            f"--{wrong[0].replace('_', '-')} does not go with {beside}, which holds all that is inserted."
         )
 
 

@@ -27,7 +27,7 @@ def sites(
     trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show where attention would be written in, and what was refused and why; change nothing."""
+    """Show where attention would be inserted, and what was refused and why; change nothing."""
     request = options.model_request(
         model, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
     )

@@ -18,7 +18,7 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL",
-        help="As for inject, a glob ('resnet*'), or @list.txt, one name a line; resnet50 if none is named.",
+        help="As for inject, a glob ('resnet*'), or @list.txt, one name per line; resnet50 if none is named.",
         show_default=False,
     ),
 ]
@@ -73,7 +73,7 @@ Plot = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Draw cost against cost, one bubble a module, as .svg, .png or .html; with --per-site, bars.",
+        help="Draw cost against cost, one bubble per module, as .svg, .png or .html; with --per-site, bars.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
@@ -108,7 +108,7 @@ Latency = Annotated[
     bool,
     typer.Option(
         "--latency",
-        help="Build each model and time a forward, base and operated in turn.",
+        help="Build each model and time a forward, base and modified in turn.",
         rich_help_panel=MEASURED,
     ),
 ]

@@ -79,7 +79,7 @@ Jobs = Annotated[
         "-j",
         metavar="N",
         min=1,
-        help="Models at a time; one a core if not given.",
+        help="Models at a time; one per core if not given.",
         show_default=False,
         rich_help_panel=RUN,
     ),

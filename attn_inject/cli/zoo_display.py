@@ -1,4 +1,4 @@
-"""How a zoo shows what it does: one bar and a line per running model on a terminal, else one line a model."""
+"""How a zoo shows its progress: in a terminal a bar and a line per running model, else a line per model."""
 
 from __future__ import annotations
 

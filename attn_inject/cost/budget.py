@@ -28,7 +28,7 @@ class Limit:
         text: As it was written: `+1%` more than the base, `+200k` more, or `26M` in all.
         share: The most that is added, as a share of the base.
         more: The most that is added.
-        total: The most that the operated model costs.
+        total: The most that the modified model costs.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Limit:
         """Read `+1%`, `+200k`, `26M`; latencies are in `us`, `ms` or `s`.
 
         Raises:
-            UsageError: The text is no limit of this quantity.
+            UsageError: The text is not a limit of this quantity.
         """
         match = _LIMIT.fullmatch(text.strip())
         unit = match["unit"] if match else ""
@@ -50,7 +50,7 @@ class Limit:
         if match is None or not fits or (unit == "%" and not match["plus"]):
             example = "+5%, +2ms or 30ms" if is_time else "+1%, +200k or 26M"
             raise UsageError(
-                f"{text!r} is no limit for {quantity}.", hint=f"Write {example}; + is what may be added."
+                f"{text!r} is not a limit for {quantity}.", hint=f"Write {example}; + is what may be added."
             )
         number = float(match["number"])
         if unit == "%":
@@ -75,11 +75,11 @@ class Budget:
 
     @classmethod
     def parse(cls, **texts: str) -> Budget:
-        """From text by quantity; empty texts are no limits.
+        """From text by quantity; empty texts are not limits.
 
         Raises:
             UnknownNameError: There is no such quantity.
-            UsageError: A text is no limit.
+            UsageError: A text is not a limit.
         """
         for quantity in texts:
             if quantity not in QUANTITIES:
@@ -114,7 +114,7 @@ class Budget:
         return "latency" in self.limits
 
     def exceeded(self, result: Cost, base: Cost) -> str:
-        """The first counted quantity whose limit an operated model exceeds, or ""."""
+        """The first counted quantity whose limit a modified model exceeds, or ""."""
         for quantity in COUNTED:
             total, delta = getattr(result, quantity), getattr(result - base, quantity)
             if quantity in self.limits and not self.limits[quantity].allows(total, delta):
@@ -151,7 +151,7 @@ class Fit(Shown):
         candidates: Names of all blocks that could take the module.
         stages: Number of the stage of each candidate, by name.
         base: Cost of the untouched model.
-        result: Cost of the operated model.
+        result: Cost of the modified model.
     """
 
     model: str

@@ -12,7 +12,7 @@ class Cost:
     Attributes:
         params: Learnable and frozen parameters, in numbers.
         flops: fvcore's count; one multiply-add counts once.
-        activations: Elements that convolutions and matrix products write, fvcore's count.
+        activations: Elements of the outputs of convolutions and matrix products, fvcore's count.
         gate_operations: Elementwise operations, which flops leave out: pooling, activations, norms, gates.
         gate_bytes: Bytes that these read and write, in float32.
     """

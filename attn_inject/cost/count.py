@@ -1,4 +1,4 @@
-"""Counts what one forward costs: fvcore's flops and activations, both from one trace of a hollow model."""
+"""Counts what one forward costs: fvcore's flops and activations, from one trace of a zero-storage copy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from attn_inject.errors import ModelError
 from attn_inject.models.clone import uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec
 
-# fvcore has no rule for these either, but they only move numbers: there is nothing that was missed.
+# fvcore has no rule for these either, but they only move numbers, so nothing is missed.
 _MOVES = frozenset(
     {
         "aten::alias",
@@ -60,7 +60,7 @@ _MOVES = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """What one forward costs, and what the figures leave out.
+    """What one forward costs, and what the figures do not count.
 
     Attributes:
         cost: Of the whole module.
@@ -73,7 +73,7 @@ class Counted:
     by_module: Mapping[str, Counted] = field(default_factory=dict)
 
     def plus(self, call: Counted) -> Counted:
-        """The same with one more call of a module; parameters are none the more."""
+        """The same with one more call of a module, which adds no parameters."""
         added = dataclasses.replace(call.cost, params=0)
         uncounted = Counter(self.uncounted) + Counter(call.uncounted)
         return Counted(
@@ -92,7 +92,7 @@ def count(model: nn.Module, inputs: InputSpec) -> Counted:
 
     No weights are allocated, whatever the model's size and device; it is counted in float32 on the CPU.
     flops and activations are those of fvcore with the rules of `handles` added: one multiply-add counts
-    once. An example input keeps the batch size that its giver chose.
+    once. An example input keeps its own batch size.
 
     Raises:
         ModelError: The model does not run on this input.
@@ -129,7 +129,7 @@ def _count_run(
     tally = Tally()
     inputs = [tensor for tensor in flat.tensors if tensor.is_floating_point()]
     mode = ShapesOnly(flat.parameters(), flat.buffers(), inputs, tally, real=real)
-    # Before anything is hooked, which would make every module another one.
+    # Before anything is hooked, since hooks would make all modules differ.
     deduplication = None if every_block else Deduplication(flat.model, mode, tally)
     tally.watch({name: module for module, name in _first_names(flat.model).items()})
     try:
@@ -140,7 +140,7 @@ def _count_run(
     except Exception as error:
         if (
             deduplication is not None and deduplication.served
-        ):  # a block may have left what a later one asks for
+        ):  # a block may have stored a value that a later one reads
             raise CalledAgainError from error
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
         raise ModelError(
@@ -159,10 +159,10 @@ def _count_run(
 def _require_all_alive(
     counted: Mapping[str, Counted], analysis: _CostAnalysis, deduplication: Deduplication
 ) -> None:
-    """A trace drops what nothing reads, and then one of two equal blocks costs nothing.
+    """A trace drops what nothing reads, and then one of two equal blocks has no cost.
 
     Raises:
-        CalledAgainError: That happened, so every block has to be traced.
+        CalledAgainError: This happened, so every block has to be traced.
     """
     firsts = [counted[name] for name in deduplication.firsts]
     dead = any(c.cost.params and not (c.cost.flops or c.cost.activations or c.uncounted) for c in firsts)
@@ -190,7 +190,7 @@ def _traced(model: nn.Module, analysis: _CostAnalysis, tally: Tally) -> dict[str
 
 
 def _add_subtree(counted: dict[str, Counted], name: str, first: str) -> None:
-    """Let the call of one block, and all within it, cost what that of another one did."""
+    """Give the call of one block, and all within it, the cost of another one's."""
     whole = counted[first]
     for owner in above(name):
         if owner in counted:
@@ -206,7 +206,7 @@ def _first_names(model: nn.Module) -> dict[nn.Module, str]:
 
 
 class _FlatCall(nn.Module):
-    """Tensors in, tensors out: `torch.jit.trace` knows no keyword arguments and few kinds of output."""
+    """Tensors in, tensors out: `torch.jit.trace` takes no keyword arguments and few kinds of output."""
 
     def __init__(self, model: nn.Module, arguments: Arguments) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ def _rules() -> dict[str, Handle]:
 
 
 def _both(kind: str, flops: Handle | None, activations: Handle | None) -> Handle:
-    """One rule out of two; an operation in a form that fvcore's rule does not expect is uncounted."""
+    """One rule made of two; an operation in a form that fvcore's rule does not expect is not counted."""
 
     def handle(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
         try:

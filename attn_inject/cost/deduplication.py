@@ -1,9 +1,9 @@
-"""Blocks that are traced once: an equal one, called with equal shapes, costs the same.
+"""Equal blocks are traced once: an equal one, called with equal shapes, costs the same.
 
-Tracing is most of the work of counting, and networks repeat themselves. A module is known by everything that
-it holds: classes, attributes, shapes of tensors, children. Whatever cannot be compared is traced.
+Tracing is most of the work of counting, and networks repeat their blocks. Modules are compared by everything
+that they hold: classes, attributes, shapes of tensors, children. A module that cannot be compared is traced.
 
-Only for a model that is hollow anyway: its forwards are exchanged.
+Only for a zero-storage copy, since forwards are replaced.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from attn_inject.cost.shapes_only import ShapesOnly
 from attn_inject.cost.tracing import unrecorded
 
 _TABLES = frozenset(vars(nn.Module()))  # of parameters, children and hooks, most of them empty
-# Blocks often differ in a probability that is read in training only.
+# Blocks often differ only in a probability that is read in training.
 _RANDOM = ("Dropout", "DropPath", "StochasticDepth")
 _PROBABILITIES = ("p", "drop_prob")
 _PLAIN = (type(None), bool, int, float, str)
-# What may be held by several blocks without one of them changing what another does.
+# Values that several blocks may share without one of them changing what another does.
 _CONSTANT = (*_PLAIN, torch.dtype, torch.device, type, types.FunctionType, types.BuiltinFunctionType)
 
 
 class CalledAgainError(Exception):
-    """What one call of a block costs does not show in the trace."""
+    """The trace does not show the cost of one call of a block."""
 
 
 class Deduplication:
-    """While a model is traced, has blocks return what equal ones returned.
+    """While a model is traced, lets blocks return what equal ones returned.
 
     Args:
-        model: The hollow model; blocks that have an equal one get another forward.
-        mode: What it runs on; it makes the tensors that are returned.
-        tally: Knows which module runs.
+        model: The zero-storage copy; blocks that have an equal one get another forward.
+        mode: The mode that it runs in, which makes the returned tensors.
+        tally: Knows which module is running.
 
     Attributes:
         served: (name of a block that was not traced, name of the equal one that was), in order.
 
     Raises:
-        CalledAgainError: In the forward; the model has to be counted without stand-ins.
+        CalledAgainError: In the forward; the model has to be counted without deduplication.
     """
 
     def __init__(self, model: nn.Module, mode: ShapesOnly, tally: Tally) -> None:
@@ -69,11 +69,11 @@ class Deduplication:
 
     @property
     def firsts(self) -> frozenset[str]:
-        """The blocks that others stand for."""
+        """The blocks that were replaced by equal ones."""
         return frozenset(self._serving)
 
     def _starts(self, name: str, owners: list[str], *_: Any) -> None:
-        """Work within a block, but outside its own call, is added to what the call costs."""
+        """Work within a block, but outside its own call, is added to the call's cost."""
         outside = [owner for owner in owners if owner not in self._running]
         if outside:
             self._unfit.update(outside)
@@ -86,7 +86,7 @@ class Deduplication:
         try:
             if name in self._ran:
                 self._runs_again(name)
-            elif self._tally.scope == name:  # or it was called past its hooks, and its work is its parent's
+            elif self._tally.scope == name:  # else called without hooks: its parent's work
                 self._ran.add(name)
                 return self._first_run(name, module, key, forward, *args, **kwargs)
             return forward(*args, **kwargs)
@@ -113,7 +113,7 @@ class Deduplication:
         return output
 
     def _runs_again(self, name: str) -> None:
-        """Nothing that holds a module can stand for others once that has run twice."""
+        """A block that holds a module which ran twice cannot replace others."""
         if any(is_within(name, first) for first in self._serving):
             raise CalledAgainError(name)
         self._returned = {
@@ -121,7 +121,7 @@ class Deduplication:
         }
 
     def _call(self, key: int, given: tuple[Any, ...], names: tuple[str, ...]) -> Hashable:
-        """What two calls must have in common; None where values could make a difference."""
+        """What two calls must have in common; None if values could make a difference."""
         tensors = [x for x in given if type(x) is torch.Tensor and self._mode.is_unknown(x)]
         plain = [x for x in given if isinstance(x, _PLAIN)]
         if not tensors or len(tensors) + len(plain) < len(given):
@@ -133,7 +133,7 @@ class Deduplication:
 
 
 class _Deduplicated(torch.autograd.Function):
-    """One node of the trace, so that what made the block's input is not taken for dead."""
+    """One node of the trace, so that the trace keeps what made the block's input."""
 
     @staticmethod
     def forward(ctx: Any, make: Callable[[], torch.Tensor], *args: torch.Tensor) -> torch.Tensor:
@@ -173,7 +173,7 @@ def is_within(name: str, other: str) -> bool:
 
 
 def is_deduplicated(node: Any) -> bool:
-    """Whether a node of a trace is what a block that was not traced left."""
+    """Whether a node of a trace comes from a block that was not traced."""
     return bool(node.kind() == "prim::PythonOp" and node.pyname() == _Deduplicated.__name__)
 
 
@@ -213,7 +213,7 @@ def _key(module: nn.Module, children: Hashable, kinds: dict[Hashable, int]) -> i
 
 
 def fingerprint(value: Any, known: tuple[type, ...] = (object,)) -> Hashable:
-    """A value that two modules share only if they compute alike; hashing it fails where that is unknown.
+    """A value that two modules share only if they compute the same; hashing it fails if that is unknown.
 
     Args:
         value: What a module holds.

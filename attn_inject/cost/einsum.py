@@ -10,8 +10,8 @@ def multiply_adds(equation: str, shapes: Sequence[Sequence[int]]) -> int:
     """Multiply-adds of an einsum whose operands are contracted from left to right, as torch does.
 
     Of two operands every combination of their indices is one multiply-add; an index that only one of them
-    has, and nothing later needs, is summed out of it first, which no product pays for. One operand is only
-    summed or permuted: nothing.
+    has, and nothing later needs, is summed first, which costs no product. One operand is only summed or
+    permuted: no multiply-adds.
 
     Args:
         equation: `nchw,chw->nc`, also with an ellipsis or without a right side.
@@ -37,7 +37,7 @@ def multiply_adds(equation: str, shapes: Sequence[Sequence[int]]) -> int:
 
 
 def _terms(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """One letter an axis for each operand and for the result."""
+    """One letter per axis for each operand and for the result."""
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):

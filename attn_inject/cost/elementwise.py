@@ -1,9 +1,9 @@
-"""What flops leave out: elementwise operations, and the bytes that kernels read and write.
+"""What flops do not count: elementwise operations, and the bytes that kernels read and write.
 
-A gate is cheap in flops and dear in memory: it reads a whole map to pool it, and reads and writes it again to
-multiply. Counted is every kernel but convolutions and matrix products, which are in flops:
+A gate costs few flops and much memory traffic: it reads a whole map to pool it, and reads and writes it again
+to multiply. Every kernel is counted except convolutions and matrix products, which are in flops:
 
-- one operation for each element that it reads or writes, whichever are more; none if it only moves numbers,
+- one operation for each element that it reads or writes, whichever are more; none if it only copies numbers,
 - the bytes of what it reads and of what it writes, in float32, as if nothing were fused or cached.
 """
 
@@ -30,7 +30,7 @@ _FREE = frozenset(
         *("zeros_like", "ones_like", "_unsafe_view"),
     )
 )
-# They only move numbers.
+# They only copy numbers.
 _MOVES = frozenset(
     (
         *("clone", "_to_copy", "copy_", "cat", "stack", "index", "index_select", "gather", "roll", "flip"),
@@ -39,7 +39,7 @@ _MOVES = frozenset(
         *("scatter", "slice_scatter"),
     )
 )
-# What they return besides the result is written in training only.
+# What they return besides the result is written only in training.
 _SPARING = frozenset({"native_batch_norm", "_native_batch_norm_legit_no_training"})
 
 

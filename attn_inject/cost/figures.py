@@ -21,7 +21,7 @@ class Timing:
         low: First quartile.
         high: Third quartile.
         repetitions: How many there were.
-        ratio: Median of the operated model's time over the base's, pair by pair; 1.0 for the base.
+        ratio: Median of the modified model's time over the base's, pair by pair; 1.0 for the base.
     """
 
     median: float
@@ -72,10 +72,10 @@ class StatsRow:
         source: `timm`, `torchvision`, `factory`, `file` or `object`.
         attention: The module with its options, or None for the untouched base.
         placement: As in the plan, or None for the base.
-        sites: How many modules were written in.
-        params: Of the operated model; None when `reason` is set.
-        flops: Of the operated model; None when `reason` is set.
-        activations: Of the operated model; None when `reason` is set.
+        sites: How many modules were inserted.
+        params: Of the modified model; None when `reason` is set.
+        flops: Of the modified model; None when `reason` is set.
+        activations: Of the modified model; None when `reason` is set.
         delta_params: Against the base.
         delta_flops: Against the base.
         delta_activations: Against the base.

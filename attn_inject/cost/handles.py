@@ -15,7 +15,7 @@ from attn_inject.cost.einsum import multiply_adds
 Handle = Callable[[list[Any], list[Any]], Any]  # inputs and outputs of a node, as torch._C.Value
 
 _ATTENTION = "aten::scaled_dot_product_attention"
-_CONVOLUTION = "aten::_convolution_mode"  # a convolution whose padding is a word, "same" or "valid"
+_CONVOLUTION = "aten::_convolution_mode"  # a convolution with padding "same" or "valid"
 _EINSUM = "aten::einsum"  # fvcore has a rule of its own, which rounds
 _WINDOWS = "prim::PythonOp._WindowAttention"  # of attention.sasa
 
@@ -39,15 +39,15 @@ def activation_handles() -> dict[str, Handle]:
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """The two matrix products, one multiply-add once; the softmax is free, as in fvcore."""
+    """The two matrix products, one multiply-add once; the softmax is not counted, as in fvcore."""
     rows, keys, query_width, value_width = _attention_sizes(inputs)
     return rows * keys * (query_width + value_width)
 
 
 def _attention_activations(inputs: list[Any], outputs: list[Any]) -> int:
-    """What the two matrix products write, although a fused kernel never stores the first one's.
+    """The outputs of both matrix products, although a fused kernel never stores the first one's.
 
-    A model then has one figure, whether or not it is set to use fused attention.
+    So a model's figure does not depend on whether it uses fused attention.
     """
     rows, keys, _, value_width = _attention_sizes(inputs)
     return rows * (keys + value_width)
@@ -60,7 +60,7 @@ def _attention_sizes(inputs: list[Any]) -> tuple[int, int, int, int]:
 
 
 def _window_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Each position meets the k k keys and then the k k values of its window."""
+    """Each position is multiplied with the k k keys and then the k k values of its window."""
     query, offsets = _shape(inputs[0]), _shape(inputs[3])  # (N, H, E, rows, columns) (N, H, k, rows, columns)
     return 2 * offsets[2] ** 2 * math.prod(query)
 
@@ -72,7 +72,7 @@ def _window_activations(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _convolution_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Every output position of every sample meets the whole kernel once."""
+    """Every output position of every sample is multiplied with the whole kernel once."""
     kernel, output = _shape(inputs[1]), _shape(outputs[0])  # (O, I / G, ...) (N, O, ...)
     return output[0] * math.prod(kernel) * math.prod(output[2:])
 

@@ -1,4 +1,4 @@
-"""How long a forward takes: base and operated model in turn, so that a drifting machine moves both."""
+"""How long a forward takes: base and modified model in turn, so that a drift of the machine affects both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENOUGH = 1.5  # seconds
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a model is run to be measured.
+    """The conditions under which a model is measured.
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
@@ -39,7 +39,7 @@ class Conditions:
     compile: bool = False
 
     def check(self) -> None:
-        """Refuse what cannot be had on this machine.
+        """Refuse what this machine does not have.
 
         Raises:
             UnknownNameError: There is no such dtype.
@@ -65,7 +65,7 @@ class Conditions:
         return kind
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model where and as it is measured; in place, except for compiling."""
+        """The model as it is measured, on the device and with the dtype; in place, except for compiling."""
         model = model.to(device=self.device, dtype=self.kind).eval()
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
@@ -84,16 +84,16 @@ class Conditions:
 def time_in_turn(
     base: nn.Module, modified: nn.Module, inputs: InputSpec, conditions: Conditions
 ) -> tuple[Timing, Timing]:
-    """Time two placed models: base, operated, base, operated.
+    """Time two placed models: base, modified, base, modified.
 
     Args:
         base: The untouched model, already placed.
-        modified: The operated one, already placed.
+        modified: The modified one, already placed.
         inputs: How to call both.
         conditions: How they are run.
 
     Returns:
-        The base's and the operated model's latencies; the second one's ratio is the median of the pairs'.
+        The base's and the modified model's latencies; the second one's ratio is the median of the pairs'.
 
     Raises:
         ModelError: A model does not run under these conditions.
@@ -111,7 +111,7 @@ def time_in_turn(
                 f"The model cannot be timed on {conditions.device} in {conditions.dtype}"
                 f"{', compiled' * conditions.compile}: {type(error).__name__}: "
                 f"{str(error).strip().partition(chr(10))[0]}",
-                hint="Another dtype or device (--dtype, --device) may do, or leave out compile (--compile).",
+                hint="Another dtype or device (--dtype, --device) may work, or omit compile (--compile).",
             ) from error
     before, after = zip(*pairs, strict=True)
     ratio = statistics.median(modified / base for base, modified in pairs)
@@ -142,7 +142,7 @@ def _seconds(run: Callable[[], Any], device: str) -> float:
 
 
 def _wait(device: str) -> None:
-    """Until the device has done what it was told."""
+    """Wait until the device has finished."""
     kind = torch.device(device).type
     if kind != "cpu":
         getattr(torch, kind).synchronize()

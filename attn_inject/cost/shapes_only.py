@@ -1,9 +1,9 @@
-"""A forward on shapes alone: no kernel computes and no memory is touched, and yet a trace sees it all.
+"""A forward on shapes alone: no kernel computes and no memory is used, but a trace records everything.
 
-fvcore counts by tracing, and `torch.jit.trace` does not survive meta tensors: the Python code of their
-kernels reads sizes, which are tensors while a trace is recorded. So the tensors stay on the CPU, and this
-mode stands where kernels would run. By then the trace has noted the operation; recording is off, and the
-shape and strides of the result can be asked of the meta device in peace.
+fvcore counts by tracing, and `torch.jit.trace` fails on meta tensors: the Python code of their kernels reads
+sizes, which are tensors while a trace is recorded. So the tensors stay on the CPU, and this mode replaces the
+kernels. At that point the trace has recorded the operation and recording is off, so the meta device can
+compute the shape and strides of the result.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _BEYOND_SHAPES = (
 )
 _SMALLEST_BLOCK = (
     2**26
-)  # bytes; large enough that the system maps it, and gives no memory before it is touched
+)  # bytes; large enough that the system maps it, and provides no memory before it is used
 
-# Shapes that kernels answered with; the same few are asked for again and again. Meta tensors, so no memory.
+# Shapes that kernels returned, since the same few occur again and again. Meta tensors take no memory.
 _ANSWERS: dict[Hashable, Any] = {}
 _MANY_ANSWERS = 20_000
 
 
 class ValuesNeededError(Exception):
-    """The forward depends on a value that was never computed, so only a real run can tell what it does."""
+    """The forward depends on a value that was never computed, so only a real run shows what it does."""
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -52,11 +52,11 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights: Parameters, each of them one number expanded to a shape.
         buffers: Buffers of the same kind; their values are known.
         inputs: Further tensors whose values are not known.
-        tally: Told of every kernel.
+        tally: Receives every kernel.
         real: Whether to compute everything after all, and only keep the tally.
 
     Raises:
-        ValuesNeededError: In the forward, where it asks for a value that is unknown.
+        ValuesNeededError: In the forward, when it reads an unknown value.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._answer(func, args, kwargs)
         with _tracer_admitted():
             if func is _CONVOLUTION:
-                # A trace records not this operation but the one that it is made of.
+                # A trace does not record this operation but the ones that it consists of.
                 with self:
                     return _RECORDED_CONVOLUTION(*args, False, False, False, False)
             _C._set_tracing_state(None)
@@ -151,7 +151,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="meta")
 
     def _stored(self, tensor: torch.Tensor) -> int:
-        """Of how many elements a tensor is read: a broadcast one is smaller than it looks."""
+        """How many stored elements are read: fewer than the shape says if the tensor is broadcast."""
         if _address(tensor) in self._expanded:
             return tensor.numel()
         stored = 1
@@ -162,7 +162,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def _tracer_admitted() -> Iterator[None]:
-    """Within a kernel the tracer is shut out, and may be neither stopped nor used."""
+    """Within a kernel the tracer is suspended, and may be neither stopped nor used."""
     before = _C._dispatch_tls_is_dispatch_key_excluded(_TRACER)
     _C._dispatch_tls_set_dispatch_key_excluded(_TRACER, False)
     try:

@@ -1,4 +1,4 @@
-"""The cost of inserted modules: each distinct one is counted alone and once, not once per site.
+"""The cost of inserted modules: each distinct one is counted once and separately, not once per site.
 
 fvcore's rules look at one operation at a time, so the figures of a model are the sum over its parts.
 """
@@ -14,16 +14,16 @@ from attn_inject.cost.cost import Cost
 from attn_inject.cost.count import Counted, by_frequency, count_call
 from attn_inject.cost.deduplication import fingerprint
 
-SiteCall = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
+SiteCall = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls per forward
 
-# A table of many models asks for the same few modules again and again; entries hold shapes, no tensors.
+# A table of many models counts the same few modules again and again; entries hold shapes, no tensors.
 _COUNTED: dict[Hashable, Counted] = {}
 
 
 def module_count(module: nn.Module, shape: tuple[int, ...]) -> Counted:
-    """What one call of `module` with a tensor of `shape` costs, and what is left out.
+    """What one call of `module` with a tensor of `shape` costs, and what is not counted.
 
-    Modules are told apart by everything that they hold: classes, attributes, tensor shapes, children.
+    Modules are compared by everything that they hold: classes, attributes, tensor shapes, children.
 
     Args:
         module: An inserted module; its input is one tensor.
@@ -53,12 +53,12 @@ def site_costs(sites: Iterable[SiteCall]) -> list[Cost]:
 
 
 def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[SiteCall] = ()) -> Counted:
-    """What the operated model costs: the base and every site, without what was replaced.
+    """What the modified model costs: the base and every site, without what was replaced.
 
     Args:
         base: Of the untouched model; `by_module` stays the base's.
-        sites: What was written in.
-        removed: What it stands for, in the model's own modules.
+        sites: What was inserted.
+        removed: The calls of the modules that were replaced.
     """
     cost, uncounted = base.cost, Counter(base.uncounted)
     for module, shape, calls in removed:

@@ -1,4 +1,4 @@
-"""What has to hold in torch while a forward is traced for counting."""
+"""The settings of torch while a forward is traced for counting."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _apply_closed(apply: Any) -> Callable[..., Any]:
 
 @functools.cache
 def _closed(cls: Any) -> Any:
-    """The function under the same name, its inner operations, which no rule is asked for, not recorded."""
+    """The function under the same name, without recording its inner operations, which have no rule."""
     forward = cls.forward
 
     def closed_forward(*args: Any, **kwargs: Any) -> Any:
@@ -52,7 +52,7 @@ def _closed(cls: Any) -> Any:
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """What happens within leaves no trace; sizes are numbers again."""
+    """Nothing within is recorded; sizes are numbers again."""
     state = _C._get_tracing_state()
     _C._set_tracing_state(None)
     try:

@@ -1,8 +1,8 @@
 """The peak memory of a training step: weights, gradients and what the forward keeps for the backward.
 
 Tensors are counted, not a machine's allocator: the step runs on the meta device, and every storage is
-noted when an operation makes it and when the last tensor on it is gone. So the figure is the same everywhere
-and takes no memory; it leaves out an optimizer's state and the scratch space of kernels.
+recorded when an operation makes it and when its last tensor is freed. So the figure is the same everywhere
+and counting takes no memory; it leaves out an optimizer's state and the scratch space of kernels.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def training_step_bytes(
     Args:
         model: Any module on any device, meta included.
         inputs: How to call it.
-        batch_size: Samples in the batch; batch norms want two.
+        batch_size: Samples in the batch; batch norms need two.
         dtype: Of weights and activations.
 
     Raises:
-        ModelError: The model does not train on these inputs, or asks for values that are never computed.
+        ModelError: The model does not train on these inputs, or reads values that are never computed.
     """
 
     def on_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ def training_step_bytes(
             _step(copy, args, kwargs)
     except Exception as error:
         raise ModelError(
-            f"A training step of {type(model).__name__} cannot be followed on shapes alone. "
+            f"A training step of {type(model).__name__} cannot run on shapes alone. "
             f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
             hint="Leave out memory (--memory), or measure it on your device.",
         ) from error
@@ -76,7 +76,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation and note what it made."""
+        """Run one operation and record its result."""
         result = func(*args, **(kwargs or {}))
         for leaf in pytree.tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
@@ -84,7 +84,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def note(self, tensor: torch.Tensor) -> None:
-        """Count a tensor's storage, once, until it is gone."""
+        """Count a tensor's storage once, until it is freed."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._alive:

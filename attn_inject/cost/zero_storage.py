@@ -1,7 +1,7 @@
 """A model without weights in memory that still runs: every tensor is one zero, expanded to its shape.
 
-fvcore counts by tracing a forward, which meta tensors do not survive (`torch.jit.trace` turns their sizes
-into tensors); zeros on the CPU do, and zeros are valid indices for the models that keep index buffers.
+fvcore counts by tracing a forward, which fails on meta tensors (`torch.jit.trace` turns their sizes into
+tensors). Zeros on the CPU can be traced, and are valid indices for models that keep index buffers.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What people and programs read: tables, documents and notes made from the outcome; knows no torch."""
+"""What people and programs read: tables, documents and notes made from results; does not import torch."""

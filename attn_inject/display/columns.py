@@ -1,4 +1,4 @@
-"""The columns of a cost table: what each is called, how people read it, and how programs do."""
+"""The columns of a cost table: their names, and their form for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ COLUMNS = {
     "source": "the library, factory or file that it comes from",
     "attention": "the module, or nothing for the untouched base",
     "placement": "where in the block it acts",
-    "sites": "how many modules are written in",
-    "params": "parameters of the operated model",
-    "delta_params": "those that were added",
+    "sites": "how many modules are inserted",
+    "params": "parameters of the modified model",
+    "delta_params": "what was added",
     "flops": "multiply-adds of one forward of one sample, as fvcore counts",
-    "delta_flops": "those that were added",
-    "activations": "elements that convolutions and matrix products write",
-    "delta_activations": "those that were added",
-    "gate_operations": "elementwise operations of the inserted modules, which flops leave out",
-    "gate_bytes": "bytes that these read and write, in float32",
+    "delta_flops": "what was added",
+    "activations": "elements of the outputs of convolutions and matrix products",
+    "delta_activations": "what was added",
+    "gate_operations": "elementwise operations of the inserted modules, which flops do not count",
+    "gate_bytes": "bytes that these operations read and write, in float32",
     "latency": "of one forward, median seconds (--latency)",
     "delta_latency": "what was added",
     "memory": "peak of a training step, bytes (--memory)",
@@ -55,7 +55,7 @@ class ColumnLayout:
 
     @property
     def for_people(self) -> tuple[str, ...]:
-        """Columns of a table that is read."""
+        """Columns of a table for people."""
         return self.names or FOR_PEOPLE
 
     @property
@@ -71,7 +71,7 @@ class ColumnLayout:
 
 
 def parse_columns(text: str) -> tuple[str, ...]:
-    """`params,flops` as ("params", "flops"); a hyphen stands for an underscore.
+    """`params,flops` as ("params", "flops"); a hyphen means an underscore.
 
     Raises:
         UnknownNameError: There is no such column.
@@ -103,7 +103,7 @@ def is_numeric(column: str) -> bool:
 
 
 def title(column: str, *, whose: bool) -> str:
-    """A heading; with `whose`, a change names its quantity, for tables whose columns may stand apart."""
+    """A heading; with `whose`, a change names its quantity, for tables whose columns may be separated."""
     quantity = column.removeprefix("delta_").removeprefix("relative_")
     if column.startswith("delta_"):
         return f"+{quantity}" if whose else "delta"
@@ -111,7 +111,7 @@ def title(column: str, *, whose: bool) -> str:
 
 
 def cell(row: StatsRow, column: str, *, relative: bool = False) -> str:
-    """One cell as people read it."""
+    """One cell for people."""
     held = value(row, column)
     if column == "attention":
         return row.attention or "base"
@@ -140,7 +140,7 @@ def _change(row: StatsRow, quantity: str, delta: float, relative: bool) -> str:
 
 
 def _spread(timing: Timing | None, column: str) -> str:
-    """Half the distance of the quartiles, behind a latency."""
+    """Half the distance between the quartiles, after a latency."""
     if timing is None or column != "latency":
         return ""
     return f" ±{duration((timing.high - timing.low) / 2)}"
@@ -155,7 +155,7 @@ _WRITERS: dict[str, Callable[..., str]] = {
 
 
 def raw(row: StatsRow, column: str) -> str:
-    """One cell as programs read it, in full; empty for none."""
+    """One cell for programs, in full; empty for None."""
     held = value(row, column)
     return "" if held is None else str(held)
 

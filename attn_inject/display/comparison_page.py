@@ -1,4 +1,4 @@
-"""Two models beside each other, for people."""
+"""Two models side by side, for people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _totals(comparison: Comparison) -> Table:
 
 
 def _sites(sites: list[_Site]) -> Table:
-    """One line for each run of neighbouring modules that are alike on both sides."""
+    """One line for each run of neighbouring modules that are the same on both sides."""
     rows = []
     for _, run in groupby(sites, key=_kind):
         alike = list(run)

@@ -1,4 +1,4 @@
-"""The sites that a budget allows, for people, and the command that writes them in."""
+"""The sites that a budget allows, for people, and the command that inserts modules there."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def fit_page(fit: Fit, command: str) -> list[Part]:
         f"{fit.budget}\n"
         f"{name_some(fit.sites, _NAMES_SHOWN)}",
         cost_grid(fit.base, fit.result),
-        f"To write them in:\n{command}",
+        f"To insert the modules:\n{command}",
     ]

@@ -17,7 +17,7 @@ from attn_inject.display.escaping import csv_cell, markdown_cell, printable
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and whether its cells are numbers (set right, never wrapped)."""
+    """A heading, and whether its cells are numbers (right-aligned, never wrapped)."""
 
     title: str
     numeric: bool = False
@@ -29,7 +29,7 @@ class Table:
 
     Attributes:
         columns: Headings, left to right.
-        rows: Cells; every row has one cell a column.
+        rows: Cells; every row has one cell per column.
     """
 
     columns: tuple[Column, ...]
@@ -44,13 +44,13 @@ class Table:
         )
 
     def without_empty_columns(self) -> Table:
-        """The same table less the columns in which every cell is empty."""
+        """The same table without the columns in which every cell is empty."""
         kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
         columns = tuple(self.columns[i] for i in kept)
         return Table(columns, tuple(tuple(row[i] for i in kept) for row in self.rows))
 
     def for_terminal(self) -> RichTable:
-        """A rich table; cells are plain text, so brackets in names stay what they are."""
+        """A rich table; cells are plain text, so brackets in names are printed as they are."""
         table = RichTable(
             box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold"
         )
@@ -80,7 +80,7 @@ class Table:
         return "  ".join(cells).rstrip()
 
     def to_markdown(self) -> str:
-        """A pipe table; numeric columns are set right."""
+        """A pipe table; numeric columns are right-aligned."""
         lines = [tuple(column.title for column in self.columns), *self.rows]
         written = ["| " + " | ".join(markdown_cell(cell) for cell in line) + " |" for line in lines]
         rule = "|" + "|".join("---:" if column.numeric else "---" for column in self.columns) + "|"

@@ -1,4 +1,4 @@
-"""What an injection did, for people: how many, where, at what cost, and what was proven."""
+"""What an injection did, for people: how many modules, where, at what cost, and which checks passed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _adaptations(insertions: Iterable[Insertion]) -> str:
 
 
 def cost_grid(base: Cost, result: Cost) -> Table:
-    """Before, after and the difference, one row a quantity."""
+    """Before, after and the difference, one row per quantity."""
     quantities = (
         ("params", base.params, result.params),
         ("flops (multiply-adds)", base.flops, result.flops),
@@ -101,7 +101,7 @@ def uncounted_line(uncounted: Mapping[str, int]) -> str:
 
 
 def check_grid(checks: Iterable[Check]) -> Table:
-    """Every check, its verdict in words and its detail."""
+    """Every check, its result and its detail."""
     rows = [(check.name, "passed" if check.passed else "FAILED", check.detail) for check in checks]
     return Table.of("check|result|detail", rows).without_empty_columns()
 

@@ -1,4 +1,4 @@
-"""Where the labels of a picture go, so that none covers another or a bubble that is not its own.
+"""Where the labels of a plot go, so that a label covers no other label and no other bubble.
 
 Everything is in pixels, y upwards. Labels are placed one after the other, those with the most neighbours
 first, each at the nearest free place around its bubble.
@@ -59,11 +59,11 @@ class Bubble:
 
 
 def place(bubbles: Sequence[Bubble], frame: Box) -> list[Box | None]:
-    """A place for each label inside `frame`, or None for one that finds none.
+    """A place for each label inside `frame`, or None for a label that does not fit.
 
     Args:
         bubbles: What is labelled.
-        frame: The picture.
+        frame: The plot's area.
     """
     taken: list[Box] = []
     places: list[Box | None] = [None] * len(bubbles)

@@ -10,7 +10,7 @@ from attn_inject.display.grid import Table
 
 
 def attention_grid(entries: Iterable[Entry]) -> Table:
-    """One row a module: its name, what it does, its options, and the paper or the package it is from."""
+    """One row per module: its name, what it does, its options, and the paper or the package it is from."""
     rows = [(entry.name, entry.summary, option_text(entry.options), _origin(entry)) for entry in entries]
     return Table.of("name|what it does|options|from", rows)
 

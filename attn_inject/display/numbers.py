@@ -1,4 +1,4 @@
-"""Counts as people read them: a few digits, a prefix, a sign, a share."""
+"""Numbers for people: a few digits, a prefix, a sign, a percentage."""
 
 from __future__ import annotations
 

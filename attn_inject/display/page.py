@@ -1,4 +1,4 @@
-"""A page is paragraphs and tables; it is laid out once for a terminal and once for a pipe."""
+"""A page is a list of paragraphs and tables, with one form for a terminal and one for a pipe."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The picture of a cost table, before anything is drawn: bubbles, axes and labels in pixels.
+"""The plot of a cost table, before anything is drawn: bubbles, axes and labels in pixels.
 
-Across is what a module adds to the parameters, upwards what it adds to the flops, both in percent of the
-base; a bubble grows with what its gates move through memory. Costs differ by powers of ten and may be zero,
-so an axis is logarithmic except near zero.
+The x axis shows the parameters that a module adds, the y axis the flops, both in percent of the base; a
+larger bubble means that the gates move more bytes. Costs differ by powers of ten and may be zero, so an axis
+is logarithmic except near zero.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Axis:
         title: What it shows.
         low: Its lower end, on the axis' own scale.
         high: Its upper end.
-        ticks: Places and texts.
+        ticks: Positions and texts.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
     def share(self, at: float) -> float:
-        """How far along a place is, from 0 to 1."""
+        """The position of a value along the axis, from 0 to 1."""
         return (at - self.low) / (self.high - self.low)
 
 
@@ -132,7 +132,7 @@ def _axis(title: str, places: Sequence[float]) -> Axis:
 
 
 def _note(row: StatsRow) -> str:
-    """What a page shows of a bubble under the pointer."""
+    """The text of a bubble under the pointer."""
     return (
         f"{row.attention}: {row.delta_params:+,} params ({row.relative('params') or 0:+.3g}%), "
         f"{row.delta_flops:+,} flops ({row.relative('flops') or 0:+.3g}%), "

@@ -1,4 +1,4 @@
-"""Pictures of cost tables as files: matplotlib draws .svg and .png, plotly .html."""
+"""Plots of cost tables as files: matplotlib draws .svg and .png, plotly .html."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ _LIBRARIES = {".svg": "matplotlib", ".png": "matplotlib", ".html": "plotly"}
 
 
 def check_plot(path: Path) -> None:
-    """Find out before long work whether a picture could be drawn.
+    """Find out before long work whether a plot can be drawn.
 
     Raises:
-        UsageError: The suffix names no kind of picture.
-        MissingExtraError: What draws it is not installed.
+        UsageError: The suffix names no image format.
+        MissingExtraError: The library that draws it is not installed.
     """
     if path.suffix not in _LIBRARIES:
         raise UsageError(
-            f"{path.name} has no suffix that names a picture.",
-            hint=f"End it in one of {', '.join(_LIBRARIES)}.",
+            f"{path.name} has no suffix of an image format.",
+            hint=f"Use one of {', '.join(_LIBRARIES)}.",
         )
     library = _LIBRARIES[path.suffix]
     if importlib.util.find_spec(library) is None:
         raise MissingExtraError(
-            f"A {path.suffix} picture is drawn by {library}, which is not installed.",
+            f"{library} draws {path.suffix} files, and is not installed.",
             hint="Install it: pip install 'attn-inject[plot]'",
         )
 
 
 def draw(stats: Stats, suffix: str, *, per_site: bool = False) -> bytes:
-    """The picture of a table.
+    """The plot of a table.
 
     Args:
         stats: The table.
         suffix: `.svg`, `.png` or `.html`.
-        per_site: Whether to draw what each inserted module costs, as bars, instead of one bubble a module.
+        per_site: Whether to draw what each inserted module costs, as bars, instead of one bubble per module.
 
     Raises:
         NoSiteError: No module fits, so there is nothing to draw.

@@ -1,4 +1,4 @@
-"""Pictures of cost tables as .svg and .png, drawn by matplotlib."""
+"""Plots of cost tables as .svg and .png, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BAR_COLUMNS = 3
 
 
 def bubbles_file(drawn: Sequence[Panel], suffix: str) -> bytes:
-    """Bubbles, labelled; one panel a model."""
+    """Bubbles, labelled; one panel per model."""
     return _as_file(_bubbles(drawn), suffix)
 
 

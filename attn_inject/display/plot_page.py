@@ -1,4 +1,4 @@
-"""Pictures of cost tables as one page that stands alone, drawn by plotly."""
+"""Plots of cost tables as one self-contained page, drawn by plotly."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from attn_inject.display.picture import (
 
 
 def bubbles_page(drawn: Sequence[Panel]) -> str:
-    """Bubbles, labelled, each with its figures under the pointer; one picture a model."""
+    """Labelled bubbles, each with its figures under the pointer; one plot per model."""
     return _page([_bubbles(panel) for panel in drawn])
 
 
 def bars_page(rows: Sequence[StatsRow]) -> str:
-    """What each site adds, in percent of the base; one picture a module."""
+    """What each site adds, in percent of the base; one plot per module."""
     return _page([_bars(row) for row in rows])
 
 

@@ -1,4 +1,4 @@
-"""Why candidates are no sites: one line a reason, however many share it."""
+"""Why candidates are not sites: one line per reason, however many share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rejection_grid(rejected: Iterable[Rejection], *, names: int | None = None) -
     """Candidates grouped by reason, most frequent reason first.
 
     Args:
-        rejected: What was refused or skipped.
+        rejected: Candidates that were rejected, and sites that were skipped.
         names: How many candidates to name for each reason; None names all.
     """
     by_reason: dict[str, list[str]] = defaultdict(list)

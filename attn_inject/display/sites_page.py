@@ -37,7 +37,7 @@ def sites_page(model: str, found: Found) -> list[Part]:
 
 
 def site_grid(sites: tuple[Site, ...]) -> Table:
-    """One row a site."""
+    """One row per site."""
     rows = [
         (site.name, site.block, str(site.stage), site.layout, str(site.channels), site.size, _remarks(site))
         for site in sites

@@ -1,4 +1,4 @@
-"""Cost tables: for people scaled and grouped by model; for programs every figure in full."""
+"""Cost tables: for people, scaled and grouped by model; for programs, every figure in full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from attn_inject.display.page import Part, for_pipe
 FORMATS = {
     "table": "columns for people, scaled",
     "json": "one document, every figure in full",
-    "csv": "one line a row, every figure in full",
+    "csv": "one line per row, every figure in full",
     "markdown": "a pipe table, scaled",
 }
 SUFFIXES = {".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown"}
@@ -34,7 +34,7 @@ def arranged(stats: Stats, *, sort: str = "", top: int | None = None) -> Stats:
 
     Args:
         stats: The table.
-        sort: A column, smallest first; `-column` for the largest first; "" leaves the order.
+        sort: A column, smallest first; `-column` for the largest first; "" keeps the order.
         top: How many attention modules each model keeps; None keeps all.
 
     Raises:
@@ -50,7 +50,7 @@ def arranged(stats: Stats, *, sort: str = "", top: int | None = None) -> Stats:
 
 
 def stats_page(stats: Stats, layout: ColumnLayout = USUAL, *, per_site: bool = False) -> list[Part]:
-    """One table a model; below it the attention modules that do not fit, with the reason."""
+    """One table per model; below it the attention modules that do not fit, with the reason."""
     page: list[Part] = []
     for (model, source), rows in _by_model(stats.rows):
         page += _model_parts(f"{model} ({source})" if source else model, rows, layout)
@@ -128,7 +128,7 @@ def _csv(rows: Iterable[StatsRow], layout: ColumnLayout) -> Table:
 
 
 def _sites_csv(rows: Iterable[StatsRow]) -> Table:
-    """One line a site."""
+    """One line per site."""
     titles = ("model", "source", "attention", "placement", "site", *_SITE_KEYS[2:])
     cells = []
     for row in rows:

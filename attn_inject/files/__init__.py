@@ -1,1 +1,1 @@
-"""Keeping an operated model: what was done and the tensors, as plain data that runs no code when opened."""
+"""Keeping a modified model: what was done and the tensors, as plain data that runs no code when opened."""

@@ -81,7 +81,7 @@ def check_writable(path: _Path, *, force: bool = False) -> Path:
         The file that will be written, symbolic links followed.
 
     Raises:
-        FileError: It exists and `force` is not set, is no regular file, or its folder does not exist or
+        FileError: It exists and `force` is not set, is not a regular file, or its folder does not exist or
             may not be written to.
     """
     with _reporting(path):
@@ -89,7 +89,7 @@ def check_writable(path: _Path, *, force: bool = False) -> Path:
         if target.is_dir():
             raise FileError(f"{path} is a folder.", hint="Name a file in it, for example model.pt.")
         if target.exists() and not target.is_file():
-            raise FileError(f"{path} is no regular file.", hint="Name another file.")
+            raise FileError(f"{path} is not a regular file.", hint="Name another file.")
         _check_folder(target.parent, path)
         if target.exists() and not force:
             raise _exists(target)

@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """An operated model as data.
+    """A modified model as data.
 
     Attributes:
         recipe: How to build it again.

@@ -39,7 +39,7 @@ def write(
     force: bool = False,
     before_publishing: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write an operated model: `.safetensors` by that suffix, else `.pt`; see `pt.write`."""
+    """Write a modified model: `.safetensors` by that suffix, else `.pt`; see `pt.write`."""
     check_suffix(path)
     writer = safetensors if str(path).endswith(".safetensors") else pt
     writer.write(path, contents, force=force, before_publishing=before_publishing)
@@ -53,7 +53,7 @@ def write_state(path: _Path, state: Mapping[str, Any], *, force: bool = False) -
 
 
 def read(path: _Path, *, mmap: bool = True) -> Contents:
-    """Read an operated model of either format; see `pt.read`."""
+    """Read a modified model of either format; see `pt.read`."""
     with reading(path) as file:
         first = file.read(9)
     named = str(path).endswith(".safetensors")

@@ -1,4 +1,4 @@
-"""From a saved file back to an operated model: rebuild empty, repeat the edits, assign the tensors."""
+"""From a saved file back to a modified model: rebuild empty, repeat the edits, assign the tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(
     verify: bool = True,
     inplace: bool = False,
 ) -> nn.Module:
-    """The operated model that a file holds; see `saving.load`.
+    """The modified model that a file holds; see `saving.load`.
 
     Args:
         path: The file.

@@ -68,7 +68,7 @@ class _Walk:
 
     def _key(self, key: Any, where: str) -> str:
         if not isinstance(key, str):
-            raise FileError(f"{where} has a key that is no text: {key!r:.80}.", hint=_AGAIN)
+            raise FileError(f"{where} has a key that is not text: {key!r:.80}.", hint=_AGAIN)
         return sys.intern(str(key))
 
 

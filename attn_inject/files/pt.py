@@ -24,7 +24,7 @@ def write(
     force: bool = False,
     before_publishing: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write an operated model; a kill at any moment leaves the old file or the new one.
+    """Write a modified model; a kill at any moment leaves the old file or the new one.
 
     Args:
         path: The target; tensors stay where they are, and are written from the CPU.
@@ -48,7 +48,7 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force
 
 
 def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
-    """Read an operated model; nothing in the file is run, and nothing in it is believed unchecked.
+    """Read a modified model; nothing in the file is run, and nothing in it is believed unchecked.
 
     Args:
         path: The file.

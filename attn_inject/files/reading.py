@@ -30,7 +30,7 @@ def reading(path: _Path) -> Iterator[BinaryIO]:
 
 
 def unreadable(path: _Path, error: OSError) -> FileError:
-    """For a file that the system does not hand over."""
+    """For a file that the system cannot open."""
     if isinstance(error, FileNotFoundError):
         return FileError(f"There is no file {path}.", hint="Check its name and folder.")
     return FileError(f"{path} cannot be read: {error.strerror or error}.", hint="Check its permissions.")

@@ -1,4 +1,4 @@
-"""The operated architecture of a recipe, built again without values, for `load` to fill."""
+"""The modified architecture of a recipe, built again without values, for `load` to fill."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rebuild(
         trust: Whether code may run that the recipe names.
 
     Returns:
-        The operated model, everything that `keys` name on the meta device, all else real.
+        The modified model, everything that `keys` name on the meta device, all else real.
 
     Raises:
         FileError: The architecture built now is another one; the first differing module is named.
@@ -74,7 +74,7 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
 
 
 def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
-    """Compare an untouched model with what was noted of the operated one.
+    """Compare an untouched model with what was noted of the modified one.
 
     Raises:
         FileError: It is another; names the first difference.

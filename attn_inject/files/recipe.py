@@ -47,7 +47,7 @@ class Recipe:
 
     Attributes:
         provenance: Where the untouched model is from.
-        edits: What was written in, in order.
+        edits: What was inserted, in order.
         plans: What was asked, operation by operation, as `plan.to_dict` gives it.
         versions: Of attn-inject and the libraries when the file was written.
     """

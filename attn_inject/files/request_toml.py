@@ -7,11 +7,11 @@
     [model-arg]
     drop_path_rate = 0.1
 
-    [[then]]                # a further operation on the operated model
+    [[then]]                # a further operation on the modified model
     attn = ["eca"]
     placement = "before-add"
 
-A recipe says what is asked, not what with: tensors are no part of it.
+A recipe says what is asked, not what with: tensors are not part of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RecipeFile:
 
     Attributes:
         model: The model and how to build it.
-        operations: What is written in, one dictionary an operation, at least one.
+        operations: What is inserted, one dictionary per operation, at least one.
     """
 
     model: Mapping[str, Any]
@@ -76,7 +76,7 @@ def read_recipe(path: str | os.PathLike[str], *, trust: bool = False) -> RecipeF
 
     Raises:
         FileError: It cannot be read, or names code and is not trusted.
-        UsageError: It is no TOML, or has an unknown key or a value of another type; the line is named.
+        UsageError: It is not TOML, or has an unknown key or a value of another type; the line is named.
     """
     data, text = read_toml_file(path)
     further = data.pop(THEN, [])
@@ -124,7 +124,7 @@ def _remarks(content: Mapping[str, Any]) -> list[str]:
     written = ", ".join(f"{library} {version}" for library, version in content["versions"].items())
     remarks = [
         f"Makes {content['file']} again, given its base; written with {written}.",
-        'Tensors are no part of a recipe: add pretrained = true or weights = "FILE".',
+        'Tensors are not part of a recipe: add pretrained = true or weights = "FILE".',
     ]
     if content["source"] == "object":
         remarks.append(f"The model, a {content['model']}, was an object: add model = ...")

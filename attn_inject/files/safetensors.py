@@ -7,7 +7,7 @@ model in memory. The tensors are read here, since the library maps the file in a
 maps take twice the memory. The tests read our files with the library, and the other way round.
 
 A tensor that has several names is stored under the first; `shared` in the metadata names the others. The
-header carries a checksum of what is no tensor, as a `.pt` archive does.
+header carries a checksum of what is not a tensor, as a `.pt` archive does.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write(
     force: bool = False,
     before_publishing: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write an operated model; arguments and errors as those of `pt.write`."""
+    """Write a modified model; arguments and errors as those of `pt.write`."""
     payload = to_payload(contents)
     replaced = payload.pop("replaced")
     tensors, names = _divided(payload.pop("state_dict") | replaced)
@@ -75,7 +75,7 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force
     tensors, names = _divided(storable(state))
     if names["values"]:
         raise FileError(
-            f"{next(iter(names['values']))} is no tensor, and .safetensors keeps nothing else.",
+            f"{next(iter(names['values']))} is not a tensor, and .safetensors keeps nothing else.",
             hint="Name a .pt file.",
         )
     with atomic_write(path, force=force) as file:
@@ -91,7 +91,7 @@ def _write_tensors(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata
 
 
 def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
-    """Read an operated model; arguments and errors as those of `pt.read`."""
+    """Read a modified model; arguments and errors as those of `pt.read`."""
     with reading(path) as file:
         try:
             metadata, entries = _read_header(file.name, _start(file, str(path)))
@@ -173,7 +173,7 @@ def _read_header(path: str, begin: int) -> tuple[dict[str, str], _Entries]:
     """The metadata; type, shape and first byte of each tensor.
 
     Raises:
-        SafetensorError: It is no header, or the tensors are not the file to its last byte.
+        SafetensorError: It is not a header, or the tensors are not the file to its last byte.
         KeyError: A tensor is of a type that is never written here.
     """
     entries = {}

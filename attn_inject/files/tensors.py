@@ -36,7 +36,7 @@ def attention_only(state: Mapping[str, Any], inserted: Iterable[str]) -> dict[st
     """What training only the inserted modules changes: they, and what batch norms count while they run.
 
     Args:
-        state: Of an operated model.
+        state: Of a modified model.
         inserted: The qualified names of its inserted modules.
     """
     prefixes = tuple(f"{name}." for name in inserted)

@@ -23,7 +23,7 @@ class OriginWarning(UserWarning):
 
 
 def verified_origin(model: nn.Module) -> Origin:
-    """The origin of an operated model, as a file may state it.
+    """The origin of a modified model, as a file may state it.
 
     A person may have changed the model since it was built. Another number of classes is noted; where
     nothing builds it any more, its source is `object`, and an `OriginWarning` says why.

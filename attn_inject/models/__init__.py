@@ -1,4 +1,4 @@
-"""Where models come from: one file a place, all returning the same `LoadedModel`."""
+"""Where models come from: one file per source, all returning the same `LoadedModel`."""
 
 from attn_inject.models.build import load, rebuild
 from attn_inject.models.from_object import from_object

@@ -33,7 +33,7 @@ def load(request: ModelRequest, *, empty: bool = False, shapes_only: bool = Fals
 
     Raises:
         UnknownNameError: No such model or tag.
-        UsageError: The request contradicts itself, or asks for what no model of this source has.
+        UsageError: The request contradicts itself, or asks for something that no model of this source has.
         ModelError: The architecture refuses the request, or published weights could not be had.
         FileError: The weights are unreadable, untrusted or of another model.
     """
@@ -72,7 +72,7 @@ def rebuild(
     """Build the architecture that `provenance` describes, in eval mode and without trained weights.
 
     Args:
-        provenance: As a saved file holds it; nothing in it is taken on trust.
+        provenance: As a saved file holds it; everything in it is checked.
         empty: Leave all parameters on the meta device; buffers are real.
         trust: Whether code may run that the file names.
         where: The file, as the user calls it.
@@ -113,7 +113,7 @@ def _build(
     if not (empty or shapes_only):
         model: nn.Module = build(name, arguments, pretrained=pretrained)
     elif source == "factory":
-        # A person's own code is run once, as it is: it may keep the model that it made.
+        # A user's own factory is called once and without patches: it may keep the model that it made.
         model = emptied(build(name, arguments))
     else:
         model = (build_on_shapes if shapes_only else build_empty)(lambda: build(name, arguments))
@@ -130,7 +130,7 @@ def _check(request: ModelRequest) -> None:
     size = request.input_size
     if size is not None and (len(size) not in (3, 4) or min(size) < 1):
         raise UsageError(
-            f"{','.join(map(str, size))} is no input size.",
+            f"{','.join(map(str, size))} is not an input size.",
             hint="Write channels,height,width in pixels, for example 3,224,224.",
         )
 
@@ -140,19 +140,19 @@ def _check_arguments(source: str, arguments: dict[str, Any]) -> None:
     if reserved:
         raise UsageError(
             f"{_listed(reserved)} cannot be a model argument.",
-            hint="Weights are asked for with pretrained (--pretrained) or weights (--weights FILE).",
+            hint="Ask for weights with pretrained (--pretrained) or weights (--weights FILE).",
         )
 
 
 def _not_rebuildable(provenance: Provenance) -> FileError:
     if provenance.source == "object":
         return FileError(
-            f"The model, a {provenance.name}, was handed over as an object and cannot be built from a name.",
-            hint="Build it yourself and hand it over with base=.",
+            f"The model, a {provenance.name}, was passed as an object and cannot be built from a name.",
+            hint="Build it yourself and pass it as base=.",
         )
     return FileError(
         f"The file names {provenance.source!r} as the source of its model, which is unknown.",
-        hint=f"Known are {', '.join(_SOURCES)}; was it written by a newer version?",
+        hint=f"The known sources are {', '.join(_SOURCES)}; perhaps a newer version wrote the file.",
     )
 
 

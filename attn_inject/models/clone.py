@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
-# What deepcopy hands on unchanged; looking inside would walk the whole interpreter.
+# What deepcopy does not copy; looking inside would walk the whole interpreter.
 _ATOMS = frozenset({type(None), bool, int, float, str})
 _SHARED_BY_DEEPCOPY = type | types.FunctionType | types.BuiltinFunctionType | types.ModuleType
 
@@ -30,7 +30,7 @@ def clone_with(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -
 
     Args:
         model: Any module; it is not changed, and none of its tensors is copied.
-        replace: Given a tensor, the one of the copy.
+        replace: From a tensor to the copy's tensor.
     """
     with uncollected():
         memo = _empty_tables(model)
@@ -44,7 +44,7 @@ def clone_with(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def _empty_tables(model: nn.Module) -> dict[int, Any]:
-    """A memo for `deepcopy`: the ten empty tables of hooks in every module are half of its work."""
+    """A memo for `deepcopy`: copying the ten empty tables of hooks in every module is half of its work."""
     return {
         id(value): OrderedDict()
         for module in model.modules()
@@ -57,8 +57,8 @@ def _empty_tables(model: nn.Module) -> dict[int, Any]:
 def uncollected() -> Iterator[None]:
     """No garbage collection within.
 
-    Many small objects that all stay in use set it off again and again, and with torch and its libraries in
-    memory a full one takes longer than copying a model.
+    Many small objects that all stay in use trigger it again and again, and with torch and its libraries in
+    memory a full collection takes longer than copying a model.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -72,8 +72,8 @@ def uncollected() -> Iterator[None]:
 def deep_copy(model: _Model) -> _Model:
     """A deep copy with tensors of its own.
 
-    torch refuses to copy a tensor that hangs on a graph, as `torch.nn.utils.prune` and the old `weight_norm`
-    leave one in a layer after a forward; it is copied without its graph, and the next forward makes it anew.
+    torch refuses to copy a tensor with a graph, such as `torch.nn.utils.prune` and the old `weight_norm`
+    leave in a layer after a forward. It is copied without its graph, and the next forward computes it again.
     """
     try:
         return copy.deepcopy(model, _empty_tables(model))

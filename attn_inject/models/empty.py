@@ -1,16 +1,16 @@
 """Build an architecture without memory for its parameters and without initialising them.
 
 Building resnet50 on the meta device is not enough: what a constructor computes, such as Swin's attention
-masks and position indices, is a buffer that is often not in the state dict, and it would be lost. So only
+masks and position indices, is a buffer that is often not in the state dict, and would be lost. So only
 parameters go to meta, one by one, at the moment a module registers them. Three things keep constructors
 that look at their own parameters working:
 
-- asked for its device, a parameter on meta says `cpu`, so that buffers are made there;
+- a parameter on meta reports `cpu` as its device, so that buffers are made there;
 - filling it does nothing;
 - a computation with it yields a tensor on meta (hybrid ViTs run their backbone to learn its size).
 
-A buffer or attribute that nevertheless ends on meta depends on a parameter's values. Then, and when the
-constructor raises, the model is built in the ordinary way and its parameters are emptied afterwards.
+A buffer or attribute that is on meta nevertheless depends on a parameter's values. In this case, and if the
+constructor raises, the model is built normally and its parameters are emptied afterwards.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _MODULE_TABLES = frozenset(vars(nn.Module()))
 def build_empty(build: Callable[[], nn.Module]) -> nn.Module:
     """The model that `build` makes, with every parameter on the meta device and every buffer real.
 
-    The global random state is left as it was.
+    The global random state is restored.
 
     Args:
-        build: Called once, or twice where the architecture cannot be built without memory. It must not
-            keep the model it makes, which may be one without values.
+        build: Called once, or twice if the architecture cannot be built without memory. It must not keep the
+            model that it makes, which may have no values.
     """
     with torch.random.fork_rng(devices=[]):
         try:
@@ -52,15 +52,15 @@ def build_empty(build: Callable[[], nn.Module]) -> nn.Module:
             if not _lost_values(model):
                 return model
         except Exception:
-            # Whatever is wrong with the request, the ordinary build says it better.
+            # If the request is wrong, the ordinary build gives the better error.
             pass
         return emptied(build())
 
 
 def build_on_shapes(build: Callable[[], nn.Module]) -> nn.Module:
-    """The model that `build` makes, with its buffers on the meta device too where that is possible.
+    """The model that `build` makes, with its buffers on the meta device, too, if possible.
 
-    Enough to find blocks and to count, and all that very large position indices leave room for.
+    This is enough to find blocks and to count, and saves the memory of very large position indices.
 
     Args:
         build: As in `build_empty`.
@@ -76,7 +76,7 @@ def build_on_shapes(build: Callable[[], nn.Module]) -> nn.Module:
 def emptied(model: nn.Module) -> nn.Module:
     """A copy of a real model with its parameters on the meta device; `model` is not changed.
 
-    A parameter of a class of its own stays as it is.
+    A parameter of a special class stays as it is.
     """
     memo: dict[int, Any] = {id(parameter): _on_meta(parameter) for parameter in model.parameters()}
     return copy.deepcopy(model, memo)
@@ -113,9 +113,9 @@ class _WithoutValues(TorchFunctionMode):
                 return tensors[0]
         if all(tensor.is_meta for tensor in tensors):
             return func(*args, **kwargs)
-        # torch itself lets many an operation on the CPU read garbage from an operand on meta, silently.
+        # torch itself lets many operations on the CPU silently read garbage from an operand on meta.
         if "out" in kwargs or (_writes(name) and not tensors[0].is_meta):
-            raise RuntimeError(f"{name} would write values that are not there")
+            raise RuntimeError(f"{name} would write values that do not exist")
         args, kwargs = pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), (args, kwargs))
         return func(*args, **kwargs)
 
@@ -135,7 +135,7 @@ def _writes(name: str) -> bool:
 
 
 def _twin(parameter: nn.Parameter | None) -> nn.Parameter | None:
-    """The parameter's stand-in: always the same one, so that a shared parameter stays shared."""
+    """The parameter's replacement: always the same one, so that a shared parameter stays shared."""
     if parameter is None:
         return None
     twin = getattr(parameter, "_attn_inject_twin", None)
@@ -154,7 +154,7 @@ def _on_meta(parameter: nn.Parameter) -> nn.Parameter:
 
 
 def _lost_values(model: nn.Module) -> bool:
-    """Whether a tensor that is no parameter has no values, or a parameter still has some."""
+    """Whether a tensor that is not a parameter has no values, or a parameter still has some."""
     if any(buffer.is_meta for buffer in model.buffers()):
         return True
     parameters = {id(parameter): parameter for parameter in model.parameters()}

@@ -1,4 +1,4 @@
-"""Models that a person's own function makes, named `package.module:factory`."""
+"""Models that a user's own function makes, named `package.module:factory`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resolve(text: str) -> str | None:
 
 
 def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
-    """The model arguments, and `num_classes` where the factory takes it.
+    """The model arguments, and `num_classes` if the factory takes it.
 
     Raises:
         UsageError: It takes no `num_classes`.
@@ -47,14 +47,14 @@ def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
 
 
 def published(name: str, arguments: Mapping[str, Any]) -> str:
-    """There are none.
+    """No weights are published for a factory.
 
     Raises:
         UsageError: Always.
     """
     raise UsageError(
         f"No weights are published for the factory {name!r}.",
-        hint="Let the factory load them, or hand over a file of weights (--weights FILE).",
+        hint="Let the factory load them, or pass a file of weights (--weights FILE).",
     )
 
 
@@ -62,7 +62,7 @@ def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> 
     """Call the factory.
 
     Raises:
-        ModelError: It cannot be imported, it raises, or it returns no `nn.Module`.
+        ModelError: It cannot be imported, it raises, or it does not return an `nn.Module`.
     """
     factory = _factory(name)
     try:
@@ -70,14 +70,14 @@ def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> 
     except (Exception, SystemExit) as error:
         raise refused(f"The model of {name!r}", arguments, error) from error
     if not isinstance(model, nn.Module):
-        raise ModelError(f"The factory {name!r} returned a {type(model).__name__}, no torch.nn.Module.")
+        raise ModelError(f"The factory {name!r} returned a {type(model).__name__}, not a torch.nn.Module.")
     return model
 
 
 def input_spec(
     model: nn.Module, name: str, arguments: Mapping[str, Any], size: tuple[int, ...] | None
 ) -> InputSpec:
-    """As for a model handed over as an object."""
+    """As for a model passed as an object."""
     return guess_input(model, size)
 
 

@@ -1,4 +1,4 @@
-"""A model that is already built and handed over as an object; it cannot be built again from a name."""
+"""A model that is already built and passed as an object; it cannot be built again from a name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def from_object(
 
     Args:
         model: Any module.
-        example_input: A tensor, a tuple of positional arguments or a dictionary of keywords; it wins.
-        input_size: (channels, height, width) in pixels; else the model's own configuration is asked,
-            else it is (3, 224, 224).
+        example_input: A tensor, a tuple of positional arguments or a dictionary of keywords; it overrules
+            `input_size`.
+        input_size: (channels, height, width) in pixels; by default the size in the model's own
+            configuration, else (3, 224, 224).
 
     Raises:
         ModelError: It is compiled, scripted or distributed, or has lazy layers.
@@ -48,7 +49,7 @@ def from_object(
 
 
 def _refuse_made(model: nn.Module) -> None:
-    """Refuse what was made of a model's code or parameters as they were, and would not see new ones."""
+    """Refuse a model that was compiled or wrapped as it was, and would not see new parameters."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
         raise ModelError(
             "The model is wrapped in DistributedDataParallel, which would not synchronise new parameters.",
@@ -57,19 +58,19 @@ def _refuse_made(model: nn.Module) -> None:
     if type(model).__name__ == "OptimizedModule":
         raise ModelError(
             "The model was made by torch.compile, which hides its modules.",
-            hint="Hand over the module that was compiled (model._orig_mod), and compile the result.",
+            hint="Pass the module that was compiled (model._orig_mod), and compile the result.",
         )
     scripted = [name for name, m in model.named_modules() if isinstance(m, torch.jit.ScriptModule)]
     if scripted:
         what = f"The module {scripted[0]!r}" if scripted[0] else "The model"
         raise ModelError(
             f"{what} was made by torch.jit, which hides its modules.",
-            hint="Hand over the model as it was before torch.jit, and trace the result.",
+            hint="Pass the model as it was before torch.jit, and trace the result.",
         )
 
 
 def guess_input(model: nn.Module, size: tuple[int, ...] | None) -> InputSpec:
-    """One image of `size`, else what torchvision's kind of model or timm's configuration says."""
+    """One image of `size`, else of the size of torchvision's kind of model or of timm's configuration."""
     for base in type(model).__mro__:
         kind = kind_of(base.__module__)
         if kind is not None:
@@ -84,7 +85,7 @@ def _pixels_a_channel(model: nn.Module) -> int:
 
 
 def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
-    """What timm wrote into the model, corrected by what its layers were really made for."""
+    """The size in timm's configuration, corrected by the size that the layers were built for."""
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
     if not isinstance(config, dict) or not config.get("input_size"):
         return None

@@ -24,10 +24,10 @@ def names(glob: str = "*") -> list[str]:
 
 
 def resolve(text: str) -> str | None:
-    """The name timm knows `text` by, its tag kept and a deprecated name renewed, or None.
+    """timm's name for `text`, with its tag and with a deprecated name replaced, or None.
 
     Raises:
-        UsageError: It is an operated architecture, which no saved file could build again from timm alone.
+        UsageError: It is a modified architecture, which no saved file could build again from timm alone.
     """
     timm = library("timm")
     renewed = timm.models.get_deprecated_models().get(text, text)
@@ -36,8 +36,8 @@ def resolve(text: str) -> str | None:
     architecture, dot, _ = renewed.partition(".")
     if timm.is_model(architecture) and _is_operated(architecture):
         raise UsageError(
-            f"{text!r} is an operated architecture that attn_inject.timm registered.",
-            hint=f"Name its base, or hand over the model itself, timm.create_model({text!r}).",
+            f"{text!r} is a modified architecture that attn_inject.timm registered.",
+            hint=f"Name its base, or pass the model itself, timm.create_model({text!r}).",
         )
     known = renewed in tags(architecture) if dot else timm.is_model(architecture)
     return renewed if known else None
@@ -49,7 +49,7 @@ def tags(architecture: str) -> list[str]:
 
 
 def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
-    """The request in `timm.create_model`'s words, as JSON values."""
+    """The request as arguments of `timm.create_model`, JSON values."""
     arguments = dict(request.model_args)
     if request.num_classes is not None:
         arguments["num_classes"] = request.num_classes
@@ -67,7 +67,7 @@ def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> 
     """Make the model, with timm's published weights if asked.
 
     Raises:
-        ModelError: The architecture refuses an argument, or the weights could not be had.
+        ModelError: The architecture refuses an argument, or the weights could not be loaded.
     """
     timm = library("timm")
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
@@ -88,14 +88,14 @@ def published(name: str, arguments: Mapping[str, Any]) -> str:
         return name
     raise ModelError(
         f"timm publishes no weights for {name!r}.",
-        hint="Leave out pretrained (--pretrained), or hand over your own weights (--weights FILE).",
+        hint="Leave out pretrained (--pretrained), or pass your own weights (--weights FILE).",
     )
 
 
 def input_spec(
     model: nn.Module, name: str, arguments: Mapping[str, Any], size: tuple[int, ...] | None
 ) -> InputSpec:
-    """One image of the size asked for, else of the size that the arguments or the tag set."""
+    """One image of the requested size, else of the size that the arguments or the tag set."""
     if size is None:
         channels, *image = _configured_size(name)
         channels = arguments.get("in_chans", channels)

@@ -1,9 +1,9 @@
 """Models of torchvision, by name or by name and weights (`resnet50`, `resnet50.IMAGENET1K_V2`).
 
-The weights belong to the name because they change the architecture: with published weights, detection
-models freeze their batch norms and set their eps to 0, segmentation models gain an auxiliary head, GoogLeNet
-loses two, a ViT gets another image size. So `NAME.WEIGHTS` means what the builder makes for these weights,
-with or without their values, as a timm name with its tag does.
+The weights belong to the name because they change the architecture: with published weights, detection models
+freeze their batch norms and set their eps to 0, segmentation models gain an auxiliary head, GoogLeNet loses
+two, a ViT gets another image size. So `NAME.WEIGHTS` means the architecture that the builder makes for these
+weights, with or without their values, like a timm name with its tag.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def names(glob: str = "*") -> list[str]:
 
 
 def resolve(text: str) -> str | None:
-    """The name torchvision knows `text` by, or None; `detection/NAME` is taken for `NAME`."""
+    """torchvision's name for `text`, or None; `detection/NAME` means `NAME`."""
     folder, _, rest = text.rpartition("/")
     architecture, dot, _ = rest.partition(".")
     prefix = "quantized_" if folder == "quantization" and not rest.startswith("quantized_") else ""
@@ -59,10 +59,10 @@ def tags(architecture: str) -> list[str]:
 
 
 def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
-    """The request in the builder's words, as JSON values.
+    """The request as arguments of the builder, JSON values.
 
     Raises:
-        ModelError: The input size is none that this model can take.
+        ModelError: The model does not accept the input size.
     """
     arguments = dict(request.model_args)
     if request.num_classes is not None:
@@ -82,7 +82,7 @@ def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> 
     """Make the model that the builder makes for the weights in `name`, with their values if `pretrained`.
 
     Raises:
-        ModelError: The architecture refuses an argument, or the weights could not be had.
+        ModelError: The architecture refuses an argument, or the weights could not be loaded.
     """
     builder = _builder(name)
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
@@ -100,7 +100,7 @@ def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> 
 
 
 def published(name: str, arguments: Mapping[str, Any]) -> str:
-    """The name with its weights: those it names, else torchvision's default ones.
+    """The name with its weights: the named ones, else torchvision's default.
 
     Raises:
         ModelError: No weights are published for the architecture.
@@ -114,19 +114,19 @@ def published(name: str, arguments: Mapping[str, Any]) -> str:
             return f"{name}.{enum['DEFAULT'].name}"
     raise ModelError(
         f"torchvision publishes no weights for {name!r}.",
-        hint="Leave out pretrained (--pretrained), or hand over your own weights (--weights FILE).",
+        hint="Leave out pretrained (--pretrained), or pass your own weights (--weights FILE).",
     )
 
 
 def input_spec(
     model: nn.Module, name: str, arguments: Mapping[str, Any], size: tuple[int, ...] | None
 ) -> InputSpec:
-    """What the model's kind is called with, in the size asked for, else in the model's own."""
+    """The input of the model's kind, of the requested size, else of the model's own."""
     return _kind(name).spec(size or own_size(model, _kind(name)))
 
 
 def own_size(model: nn.Module, kind: InputKind) -> tuple[int, ...]:
-    """The kind's size, or that which a ViT was made for."""
+    """The kind's size, or the size that a ViT was built for."""
     side = getattr(model, "image_size", None)
     return (kind.size[0], side, side) if isinstance(side, int) else kind.size
 
@@ -151,9 +151,9 @@ def _weight_enums(name: str) -> list[Any]:
 def _weights_that_fit(num_classes: int | None, *, read: bool) -> Iterator[None]:
     """Let builders make the architecture of their weights with another classifier, or without reading them.
 
-    torchvision's builders refuse another `num_classes` than that of the weights, and load strictly. Inside,
-    the weights say they have `num_classes` classes, only tensors that fit are loaded, and with `read` off
-    none is downloaded.
+    torchvision's builders refuse a `num_classes` other than that of the weights, and load strictly. Within
+    the context the weights report `num_classes` classes, only tensors that fit are loaded, and with `read`
+    off none is downloaded.
     """
     weights = library("torchvision").models.WeightsEnum
     load = nn.Module.load_state_dict

@@ -29,8 +29,8 @@ class InputSpec:
     Attributes:
         size: (C, H, W) of one image, in pixels; (C, T, H, W) of one video; None when only an example
             is known.
-        example: Arguments as the user gave them, `(args, kwargs)`; batch size and device are theirs.
-        training_example: The same for a forward in training mode, where it wants targets too.
+        example: The user's arguments, `(args, kwargs)`, with their own batch size and device.
+        training_example: The same for a forward in training mode, if that needs targets.
     """
 
     size: tuple[int, ...] | None = None
@@ -77,8 +77,8 @@ class InputSpec:
     ) -> Arguments:
         """Arguments of one forward: normal random numbers from `seed`, or the example moved to `device`.
 
-        An example's batch size and types are its giver's. Only a single image is doubled for training, since
-        a batch norm refuses one number per channel there.
+        An example keeps its batch size and types. Only a single image is doubled for training, since a batch
+        norm refuses one number per channel there.
         """
         example = self.training_example if training and self.training_example else self.example
         if example is not None:
@@ -95,12 +95,12 @@ class InputSpec:
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """The type of numbers that a model computes with: that of its first floating-point parameter."""
+    """The dtype of a model: that of its first floating-point parameter."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def as_size(size: int | Sequence[int]) -> tuple[int, ...]:
-    """224 and (224, 320) as (3, H, W), like `--input-size`; what is longer stays as it is."""
+    """224 and (224, 320) as (3, H, W), like `--input-size`; longer sizes stay as they are."""
     sizes = (size, size) if isinstance(size, int) else tuple(size)
     return (3, *sizes) if len(sizes) == 2 else sizes
 

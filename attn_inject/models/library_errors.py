@@ -1,4 +1,4 @@
-"""How a library's or a factory's own error is told to the person who asked for the model."""
+"""How a library's or a factory's own error is reported."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def some(names: Sequence[str]) -> str:
 def refused(
     what: str, arguments: Mapping[str, Any], error: BaseException, *, pretrained: bool = False
 ) -> ModelError:
-    """A builder raised: name the argument it does not take, or all it was given and what it said."""
+    """A builder raised: name the argument that it does not take, or all its arguments and its error."""
     if pretrained and isinstance(error, OSError):
         return ModelError(
             f"The weights of {what} could not be downloaded: {one_line(error)}",
-            hint="Without a network, hand over a local copy as weights (--weights FILE).",
+            hint="Without a network, pass a local copy as weights (--weights FILE).",
         )
     unexpected = _UNEXPECTED.search(str(error))
     if isinstance(error, TypeError) and unexpected and unexpected[1] in arguments:
@@ -52,7 +52,7 @@ def library(name: str) -> ModuleType:
     """Import timm or torchvision.
 
     Raises:
-        MissingExtraError: It is missing, or broken; a torchvision built for another torch dies in its import.
+        MissingExtraError: It is missing or broken; a torchvision built for another torch fails on import.
     """
     try:
         return importlib.import_module(name)

@@ -17,8 +17,8 @@ class Provenance:
 
     Attributes:
         source: `timm`, `torchvision`, `factory`, or `object` (cannot be rebuilt).
-        name: What the source calls it: `resnet50.a1_in1k`, `regnet_y_400mf`, `package.module:factory`.
-        arguments: Keyword arguments handed to the builder, JSON values only.
+        name: Its name in the source: `resnet50.a1_in1k`, `regnet_y_400mf`, `package.module:factory`.
+        arguments: Keyword arguments of the builder, JSON values only.
         input_size: (C, H, W) in pixels, or None.
     """
 

@@ -1,9 +1,8 @@
-"""A state dict beside a model's own: what fits, whether that is enough, and putting it in.
+"""Comparing a state dict with a model's own: what fits, whether that is enough, and loading it.
 
-Counters, scales and biases of one architecture fit many another, so they say nothing. Enough is half of the
-model's weights and half of the file's: elements of tensors with two or more dimensions. A classifier that
-does not fit is no part of that count, since a file for other classes, or for none, is what training usually
-starts from.
+Counters, scales and biases of one architecture fit many others, so they are not counted. Half of the model's
+weights and half of the file's have to fit: elements of tensors with two or more dimensions. A classifier that
+does not fit is not counted, since training often starts from a file for other classes, or for none.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ _PREFIXES = ("module.", "model.")
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A state dict beside a model's own.
+    """A state dict compared with a model's own.
 
     Attributes:
         fitting: The tensors whose name and shape the model has.
         missing: Names that only the model has.
         unexpected: Names that only the file has.
         reshaped: `NAME (file's shape) instead of (model's shape)`, for names that both have.
-        share: Of the model's weights, how many are among `fitting`, from 0 to 1.
+        share: Which part of the model's weights is in `fitting`, from 0 to 1.
         used: The same of the file's weights.
     """
 
@@ -50,11 +49,11 @@ class Match:
 
     @property
     def total(self) -> int:
-        """How many tensors the model wants."""
+        """How many tensors the model has."""
         return len(self.fitting) + len(self.missing) + len(self.reshaped)
 
     def differences(self) -> list[str]:
-        """How the two differ, a few words for each way, none where they agree."""
+        """How the two differ, in a few words each; empty if they agree."""
         facts = {
             "of another shape": self.reshaped,
             "not in it": self.missing,
@@ -64,10 +63,10 @@ class Match:
 
 
 def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
-    """Copy what fits into `model`, unless that has no memory, and say what did and what did not.
+    """Copy what fits into `model`, unless that has no memory, and report what fits and what does not.
 
     Raises:
-        ModelError: Too little fits, or the file holds attention modules that the model has not.
+        ModelError: Too little fits, or the file holds attention modules that the model does not have.
         FileError: A tensor cannot be copied.
     """
     own = model.state_dict()
@@ -100,7 +99,7 @@ def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
             reshaped.append(f"{name} {_shape(value)} instead of {_shape(own[name])}")
         else:
             fitting[name] = value
-    # Files older than torch 0.4.1 have no such counters, and torch itself does not miss them.
+    # Files older than torch 0.4.1 have no such counters, and torch itself accepts that.
     missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
     return Match(
         fitting=fitting,
@@ -113,7 +112,7 @@ def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
 
 
 def _share(own: Mapping[str, Any], fitting: Mapping[str, Any]) -> float:
-    """Which part of a state dict's weights fits, 1 if it has none; a classifier counts only if it fits."""
+    """Which part of a state dict's weights fits, 1 if there are none; a classifier counts only if it fits."""
     sizes = {
         name: value.numel()
         for name, value in own.items()
@@ -128,7 +127,7 @@ def _share(own: Mapping[str, Any], fitting: Mapping[str, Any]) -> float:
 
 def _copy(match: Match, model: nn.Module, file: str) -> None:
     fitting = OrderedDict(match.fitting)
-    # Some modules look up their version there (MNASNet) and refuse a state dict without.
+    # Some modules read their version there (MNASNet) and refuse a state dict without one.
     fitting._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
     try:
         model.load_state_dict(fitting, strict=False)
@@ -141,8 +140,8 @@ def _other_architecture(file: str, match: Match) -> ModelError:
         f"{file!r} seems to be of another model: {len(match.fitting)} of {match.total} tensors fit, "
         f"which are {match.share:.0%} of the model's weights and {match.used:.0%} of the file's, and half of "
         f"both have to. {'; '.join(match.differences())}.",
-        hint="Name the architecture that it was trained with. To take such a part all the same, load it in "
-        "Python and hand over the model itself.",
+        hint="Name the architecture that it was trained with. To load such a part nevertheless, load it in "
+        "Python and pass the model itself.",
     )
 
 
@@ -150,7 +149,7 @@ def _refuse_inserted(file: str, unknown: Sequence[str]) -> None:
     inserted = [name for name in unknown if _INSERTED.search(name)]
     if inserted:
         raise ModelError(
-            f"{file!r} holds {len(inserted)} tensors of attention modules that were written in before, "
+            f"{file!r} holds {len(inserted)} tensors of attention modules that were inserted before, "
             f"{inserted[0]} for one, and this model has none.",
             hint="If attn-inject saved it, open the file as the model. A state dict of such a model belongs "
             "into the result of the same `inject`: result.model.load_state_dict(...).",

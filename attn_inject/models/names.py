@@ -1,4 +1,4 @@
-"""From what a person types to a source and the name that this source knows."""
+"""From the name that a user types to a source and its own name for the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attn_inject.errors import FileError, UnknownNameError, UsageError, unknown_name
 from attn_inject.models import from_factory, from_timm, from_torchvision
 
-# In this order a bare name is looked up.
+# The order in which a bare name is looked up.
 _LIBRARIES = {"timm": from_timm, "torchvision": from_torchvision}
 _FILES = (".pt", ".pth", ".safetensors")
 
@@ -19,7 +19,7 @@ class ResolvedName:
 
     Attributes:
         source: `timm`, `torchvision` or `factory`.
-        name: As the source calls it, without the prefix, with its tag.
+        name: The source's own name, without the prefix, with its tag.
         note: A sentence for people, or an empty text.
     """
 
@@ -33,17 +33,17 @@ def resolve(text: str) -> ResolvedName:
 
     Raises:
         UnknownNameError: No library has it; the three nearest names are in the hint.
-        UsageError: It is written like a factory's name, and is none.
+        UsageError: It has the form of a factory's name, but does not name one.
         FileError: It names a file of weights.
     """
     if text.endswith(_FILES):
         raise FileError(
             f"{text!r} is a file, not the name of a model.",
-            hint="Is the path right? Weights for a named model have a place of their own (--weights FILE).",
+            hint="Check the path. Weights for a named model are passed separately (--weights FILE).",
         )
     if ":" in text:
         if from_factory.resolve(text) is None:
-            raise UsageError(f"{text!r} names no factory.", hint="Write package.module:factory.")
+            raise UsageError(f"{text!r} does not name a factory.", hint="Write package.module:factory.")
         return ResolvedName("factory", text)
     prefix, slash, rest = text.partition("/")
     if slash and prefix in _LIBRARIES:

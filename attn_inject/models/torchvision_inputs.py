@@ -1,4 +1,4 @@
-"""How torchvision's models are called: which modules of it want another input than one batch of images.
+"""How torchvision's models are called: which of its modules need an input other than one batch of images.
 
 Legend: N batch, C channels, T frames, H rows, W columns.
 """
@@ -18,13 +18,13 @@ Size = tuple[int, ...]
 
 @dataclass(frozen=True)
 class InputKind:
-    """What a family of models is called with.
+    """The input of a family of models.
 
     Attributes:
         size: (C, H, W) of one image in pixels, or (C, T, H, W) of one video.
         form: `batch`, one tensor (N, C, H, W) or (N, C, T, H, W); `list`, a list of images (C, H, W), as
-            detection models want; `pair`, two batches of images, as optical flow wants.
-        arguments: From a size, the builder's arguments where the architecture is made for one size.
+            detection models need; `pair`, two batches of images, as optical flow needs.
+        arguments: The builder's arguments for a size, if the architecture is built for one size.
     """
 
     size: Size = (3, 224, 224)
@@ -46,7 +46,7 @@ class InputKind:
 
 
 def _target(size: Size) -> dict[str, torch.Tensor]:
-    """One object in the middle of the image, with all that any detector asks for."""
+    """One object in the middle of the image, with everything that any detector reads."""
     rows, columns = size[-2:]
     box = torch.tensor([columns / 4, rows / 4, columns * 3 / 4, rows * 3 / 4])
     keypoints = torch.tensor([[columns / 2, rows / 2, 1.0]]).repeat(17, 1)
@@ -59,7 +59,7 @@ def _target(size: Size) -> dict[str, torch.Tensor]:
 
 
 _VIDEO = InputKind(size=(3, 16, 224, 224))
-# The first row whose module a model's own starts with.
+# The first row counts whose module is a prefix of the model's.
 _KINDS = {
     "detection": InputKind(form="list"),
     "optical_flow": InputKind(size=(3, 128, 128), form="pair"),

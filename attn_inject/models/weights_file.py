@@ -1,6 +1,6 @@
 """Read a state dict from a file.
 
-Only torch's `weights_only` reader and safetensors touch a file, so that nothing in it can run.
+Only torch's `weights_only` reader and safetensors touch a file, so that no code in it can run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEEPEST = 3
 _TAKES = "A file of weights (--weights FILE) is a state dict in .pt, .pth or .safetensors."
 # How torch's two formats begin: an archive, a pickle of its magic number.
 _BEGINNINGS = (b"PK\x03\x04", b"\x80\x02\x8a\n")
-# How torch's reader says so for the older format, which cannot be looked through beforehand.
+# torch's message for the older format, which cannot be inspected beforehand.
 _REFUSED = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]*\w)")
 
 
@@ -46,11 +46,11 @@ class Weights:
 
 
 def read_weights(file: str) -> Weights:
-    """The state dict in a file, memory-mapped where the format allows it.
+    """The state dict in a file, memory-mapped if the format allows it.
 
     Raises:
         FileError: The file is missing, truncated or foreign, or it would run code.
-        ModelError: It is an operated model that was saved here.
+        ModelError: It is a modified model that was saved here.
     """
     content = _read(Path(file))
     if isinstance(content, Mapping) and content.get("format") == "attn-inject":
@@ -92,14 +92,14 @@ def _unreadable(path: Path, error: Exception) -> FileError:
         return FileError(f"{str(path)!r} is cut short or damaged.", hint="Copy or download it again.")
     if beginning and path.suffix == ".safetensors":
         return FileError(
-            f"{str(path)!r} is cut short or damaged, or no safetensors file.",
+            f"{str(path)!r} is cut short or damaged, or not a safetensors file.",
             hint="Copy or download it again.",
         )
-    return FileError(f"{str(path)!r} is {'no file of weights' if beginning else 'empty'}.", hint=_TAKES)
+    return FileError(f"{str(path)!r} is {'not a file of weights' if beginning else 'empty'}.", hint=_TAKES)
 
 
 def _harmless() -> AbstractContextManager[Any]:
-    """Beside what torch allows anyway: timm's training script keeps its options with the weights.
+    """In addition to what torch allows: timm's training script saves its options with the weights.
 
     Reading an `argparse.Namespace` sets attributes and calls nothing.
     """
@@ -108,7 +108,7 @@ def _harmless() -> AbstractContextManager[Any]:
 
 
 def _foreign_objects(path: Path) -> list[str]:
-    """The functions and classes that a torch file asks for and that may not be run; torch only reads them."""
+    """The functions and classes that a torch file names and that may not be run; torch only reads them."""
     try:
         with _harmless():
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))

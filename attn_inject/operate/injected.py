@@ -19,10 +19,10 @@ from attn_inject.surgery.origin import origin_of
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Injected(Shown):
-    """An operated model with everything that was done to it.
+    """A modified model with everything that was done to it.
 
     Attributes:
-        model: The operated model; after a dry run the untouched one.
+        model: The modified model; after a dry run the untouched one.
         report: What was done, proven and counted.
         edits: The edits, enough to repeat them on an empty copy of the architecture.
         loaded: The model's source, and how to call it.
@@ -50,12 +50,12 @@ class Injected(Shown):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where modules were written in."""
+        """Where modules were inserted."""
         return tuple(insertion.site for insertion in self.report.insertions)
 
     @property
     def rejected(self) -> tuple[Rejection, ...]:
-        """Candidates that are no sites, and sites that were skipped, with reasons."""
+        """Candidates that are not sites, and sites that were skipped, with reasons."""
         return self.report.rejected
 
     @property

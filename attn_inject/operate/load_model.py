@@ -60,8 +60,8 @@ def _require_model(model: object) -> None:
     if isinstance(model, nn.Module | str | ModelRequest):
         return
     hints = {
-        type: "Make one of it first, and hand over that.",
-        Mapping: "A state dict is no model: load it into one, or give its file, ModelRequest(weights=FILE).",
+        type: "Make one of it first, and pass that.",
+        Mapping: "A state dict is not a model: load it into one, or pass ModelRequest(weights=FILE).",
         os.PathLike: "Write it as text, str(path).",
     }
     what = f"the class {model.__name__}" if isinstance(model, type) else f"one of {type(model).__name__}"
@@ -73,7 +73,7 @@ def _require_model(model: object) -> None:
 
 
 def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> LoadedModel:
-    """An object; one that was operated before knows where it is from."""
+    """An object; one that was modified before knows where it is from."""
     origin = verified_origin(model) if origin_of(model) else None
     if origin is not None and example_input is None and input_size is None:
         input_size = origin.provenance.input_size
@@ -89,7 +89,7 @@ def is_saved_file(name: str) -> bool:
 
 
 def _reopened(request: ModelRequest) -> LoadedModel:
-    """A model that was operated before; what built it is in the file."""
+    """A model that was modified before; what built it is in the file."""
     asked = {
         "--weights": request.weights is not None,
         "--pretrained": request.pretrained,

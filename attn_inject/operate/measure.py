@@ -24,7 +24,7 @@ Result = tuple[StatsRow, Edits | None]  # None for the base, and for a row witho
 def timed(
     wanted: Wanted, searched: SearchedModel, rows: Sequence[Result], conditions: Conditions
 ) -> list[Result]:
-    """The rows with latencies; each operated model is timed in turn with the base.
+    """The rows with latencies; each modified model is timed in turn with the base.
 
     Raises:
         ModelError: A model does not run under these conditions.

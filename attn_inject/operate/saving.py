@@ -1,4 +1,4 @@
-"""Keeping an operated model: save it, load it again, say what a file holds."""
+"""Keeping a modified model: save it, load it again, say what a file holds."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def load(
     trust: bool = False,
     verify: bool = True,
 ) -> nn.Module:
-    """The operated model that a file holds, in eval mode, on the CPU.
+    """The modified model that a file holds, in eval mode, on the CPU.
 
-    The recorded sites are operated again; nothing is searched. A verified model owns its memory. An
+    The recorded sites are modified again; nothing is searched. A verified model owns its memory. An
     unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the
     file must not be cut short in place meanwhile (our own writing never does that). The global random
     state is left as it was.
 
     Args:
         path: A file that attn-inject wrote, `.pt` or `.safetensors`.
-        base: For a model that was handed over as an object: the untouched architecture, whose weights are
+        base: For a model that was passed as an object: the untouched architecture, whose weights are
             not used. For a file that holds attention only: the base with its weights; the result is a copy
             of it, on its device. A module is not changed; a name or request is built.
         trust: Whether code may run that the file names, `package.module:...`.
@@ -77,10 +77,10 @@ def save(
     keep_replaced: bool = False,
     force: bool = False,
 ) -> Path:
-    """Save an operated model: plain data and tensors, never code.
+    """Save a modified model: plain data and tensors, never code.
 
     Args:
-        model: An operated model, wherever it is from (`inject`, `load`, a copy; it may have been trained
+        model: A modified model, wherever it is from (`inject`, `load`, a copy; it may have been trained
             since), also inside DataParallel, DistributedDataParallel or torch.compile; or what `inject`
             returned.
         path: The file: `.safetensors` by that suffix, else `.pt`.
@@ -98,7 +98,7 @@ def save(
     model = unwrapped(model.model if isinstance(model, Injected) else model)
     if not inserted_modules(model):
         raise FitError(
-            f"This {type(model).__name__} has no attention modules written in.",
+            f"This {type(model).__name__} has no attention modules inserted.",
             hint="Its own weights are kept by torch.save(model.state_dict(), FILE).",
         )
     contents = _contents(model, verified_origin(model), only, keep_replaced=keep_replaced)

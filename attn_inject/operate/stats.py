@@ -55,12 +55,12 @@ def stats(
     """What each attention module would cost on each model; counting allocates no weights.
 
     Args:
-        models: Modules, requests or names; a name may be a glob, `@list.txt` (one name a line), a saved
+        models: Modules, requests or names; a name may be a glob, `@list.txt` (one name per line), a saved
             file or `package.module:factory`.
         attention: The modules to compare, one row each; None means all that are known.
         strict: Whether an operation that no rule counts is an error.
         per_site: Whether each row lists what every inserted module costs.
-        latency: Whether to build the models and time one forward, base and operated in turn.
+        latency: Whether to build the models and time one forward, base and modified in turn.
         memory: Whether to add up the peak memory of a training step, of two samples or more.
         device: Where to time; `batch_size`, `dtype` and `compile` (with `torch.compile`) say how.
         budget: Limits by quantity, `{"params": "+1%", "latency": "+5%"}`; rows beyond them are left out.

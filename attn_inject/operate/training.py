@@ -33,12 +33,12 @@ class Frozen:
 
 
 def freeze_base(model: nn.Module, *, also: Sequence[str] = (), statistics: bool = True) -> Frozen:
-    """Freeze everything in an operated model but the attention modules, in place.
+    """Freeze everything in a modified model but the attention modules, in place.
 
     Afterwards training changes no tensor of the base, so `remove` gives back exactly the model that went in.
 
     Args:
-        model: An operated model.
+        model: A modified model.
         also: Globs of parameter names that keep learning, such as those of a new classifier, `fc.*`.
         statistics: Whether batch norms of the base also keep to their running statistics, in `train()` too;
             without, they go on normalising by the batch and averaging it in.
@@ -70,7 +70,7 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters of the inserted modules that learn, to be handed to an optimizer.
 
     Args:
-        model: An operated model.
+        model: A modified model.
 
     Raises:
         NoSiteError: The model has no inserted module.
@@ -87,7 +87,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     and the scales and shifts of norms.
 
     Args:
-        model: Any model, operated or not.
+        model: Any model, modified or not.
         weight_decay: Of the first group, as the optimizer takes it.
     """
     learning = [p for p in model.parameters() if p.requires_grad]

@@ -32,7 +32,7 @@ IN_THE_MODEL = Reason(
 )
 NO_SHORTCUT = Reason(
     RejectionCode.NO_SHORTCUT,
-    "it has no shortcut, unlike others of its class; blocks=family (--blocks family) takes it",
+    "it has no shortcut, unlike others of its class; blocks=family (--blocks family) includes it",
 )
 STACK = Reason(
     RejectionCode.STACK,
@@ -51,7 +51,7 @@ FIRST_HALF = Reason(
     RejectionCode.FIRST_HALF, "it is the first half of a block that ends with the next module"
 )
 REPARAMETERIZED = Reason(RejectionCode.REPARAMETERIZED, "it becomes one convolution after training")
-ALONE = Reason(RejectionCode.ALONE, "it stands alone")
+ALONE = Reason(RejectionCode.ALONE, "it is a single multi-branch convolution")
 NO_TENSOR = Reason(RejectionCode.NO_TENSOR, "it returns no tensor")
 NOT_FLOATING = Reason(RejectionCode.NOT_FLOATING, "it returns no floating-point tensor")
 
@@ -180,7 +180,7 @@ def _judge_all(recording: Recording) -> dict[str, Verdict]:
     """A verdict for every module: that of its first call that adds, or of its first."""
     verdicts: dict[str, Verdict] = {}
     residual: set[str] = set()
-    # A call is listed when it begins, so the reverse order meets children before their parents.
+    # A call is listed when it begins, so in reverse order children come before their parents.
     for call in reversed(recording.calls):
         verdict = judge(call, residual)
         if verdict.additions:
@@ -193,7 +193,7 @@ def _judge_all(recording: Recording) -> dict[str, Verdict]:
 def _own_blocks(
     inner: list[str], calls: dict[str, list[ModuleCall]], verdicts: dict[str, Verdict]
 ) -> tuple[dict[str, None], dict[str, Reason]]:
-    """Names of blocks in their own right, and look-alikes with their reasons."""
+    """Names of blocks, and of look-alikes with their reasons."""
     blocks: dict[str, None] = {}
     refused: dict[str, Reason] = {}
     branches: dict[str, None] = {}
@@ -244,7 +244,7 @@ def _has_ancestor(name: str, names: Container[str]) -> bool:
 
 
 def _owner(name: str, calls: dict[str, list[ModuleCall]], inner: list[str], plain: list[str]) -> str:
-    """The block that a wrapper belongs to: its parent, unless that is a list or a stage; "" if none."""
+    """The block that a wrapper belongs to: its parent, unless that is a list or a stage; else ""."""
     parent = name.rpartition(".")[0]
     if not parent or parent not in calls or isinstance(calls[parent][0].module, LISTS):
         return ""

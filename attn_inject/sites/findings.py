@@ -38,7 +38,7 @@ class Findings:
     Attributes:
         recording: The run.
         found: Sites in the order in which they first ran.
-        rejected: Candidates that are no sites.
+        rejected: Candidates that are not sites.
     """
 
     recording: Recording

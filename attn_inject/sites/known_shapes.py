@@ -1,8 +1,8 @@
 """The shape that common operations return in a recorded run on meta, without asking torch for it.
 
-There torch finds many a shape out in Python: a batch norm takes a millisecond, and most of a recorded run
-would be spent on that. Where the answer is plain it is given here; whatever is unusual, wrong shapes above
-all, is left to torch, which knows how to refuse it.
+On meta, torch computes many shapes in Python: a batch norm takes a millisecond, and most of a recorded run
+would be spent on that. Simple cases are answered here; unusual ones, above all wrong shapes, are left to
+torch, which raises the right error.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Rule = Callable[..., Any]
 
 
 def known_shape(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What `func` returns for these arguments, on meta and in shape only; None if torch has to say."""
+    """What `func` returns for these arguments, on meta and in shape only; None if torch has to compute it."""
     rule = _RULES.get(func)
     if rule is None or not args:
         return None
     x = args[0]
     if type(x) is not torch.Tensor or not x.is_meta:
         return None
-    # What most operations return lies in memory as their input does; what an LSTM returns never does.
+    # Most operations return the memory format of their input; an LSTM never does.
     if not x.is_contiguous() and func is not torch.lstm:
         return None
     return rule(*args, **kwargs)
@@ -87,7 +87,7 @@ def _lstm(x: torch.Tensor, state: Any, weights: Any, biases: Any, *rest: Any) ->
         return None
     _, _, _, is_bidirectional, is_batch_first = rest
     hidden, cell = state
-    # Computed with time first, and handed out as asked for.
+    # Computed with time first, and returned in the requested order.
     steps = _like(x.transpose(0, 1) if is_batch_first else x, (1 + is_bidirectional) * hidden.shape[-1])
     return steps.transpose(0, 1) if is_batch_first else steps, _like(hidden), _like(cell)
 

@@ -1,8 +1,8 @@
 """What operations return in a recorded run on the CPU, where every parameter is zero and so are most results.
 
-A zero that is repeated takes no memory and no time. A detector's backbone on an image of 800 pixels would
-otherwise compute for seconds, and fill gigabytes, since every tensor of a recorded run stays alive. Where the
-answer is not plainly zero, torch computes it.
+A repeated zero takes no memory and no time. Otherwise a detector's backbone on an image of 800 pixels would
+compute for seconds and fill gigabytes, since every tensor of a recorded run stays alive. If a result is not
+obviously zero, torch computes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils import _pytree as pytree
 
-_SMALL = 2**16  # elements; looking whether so few are all zero is nothing beside computing with a map
+_SMALL = 2**16  # elements; testing whether so few are all zero takes no time compared with a map
 
 
 def zeros(shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
@@ -23,7 +23,7 @@ def zeros(shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
 
 
 def known_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
-    """What `func` returns if that is plainly zero; None if torch has to compute."""
+    """What `func` returns if that is obviously zero; None if torch has to compute it."""
     rule = _RULES.get(func)
     if rule is None or not args or not isinstance(args[0], torch.Tensor):
         return None
@@ -31,7 +31,7 @@ def known_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tor
 
 
 def fill(arguments: Any) -> bool:
-    """Give the repeated zeros among arguments memory of their own, in place; whether there were any."""
+    """Give the repeated zeros among arguments their own memory, in place; return whether there were any."""
     repeated = [
         leaf for leaf in pytree.tree_leaves(arguments) if _is_repeated(leaf) and not leaf.is_contiguous()
     ]
@@ -50,7 +50,7 @@ def _layer(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Te
 
 
 def _of_zeros(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor | None:
-    """A function of one map that makes zeros of zeros."""
+    """A function of one map that maps zeros to zeros."""
     return _as_on_meta(func, args, kwargs) if _is_repeated_zero(args[0]) else None
 
 
@@ -102,7 +102,7 @@ def _is_repeated_zero(value: Any) -> bool:
 
 
 def _is_zero(value: Any) -> bool:
-    """Whether a value is zero everywhere, as far as that is quickly seen."""
+    """Whether a value is zero everywhere, as far as that can be found quickly."""
     if not isinstance(value, torch.Tensor):
         return isinstance(value, int | float) and value == 0
     if _is_repeated(value) and value.numel():

@@ -1,4 +1,4 @@
-"""The layout of a block's tensor: which axis is channels, which are the grid, what stands before it.
+"""The layout of a block's tensor: the axis of the channels, the axes of the grid, and the prefix tokens.
 
 Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the
 image, so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
@@ -77,7 +77,7 @@ def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -
         return first if fits_first else last
     if not _ends_on_last_axis(node):
         return first
-    # Windows of tokens, (N, windows, tokens, C), form no grid.
+    # Windows of tokens, (N, windows, tokens, C), have no grid.
     return last if fits_last else Layout("NLC", shape[3], None, None)
 
 
@@ -92,7 +92,7 @@ def _of_video(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None)
 
 
 def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
-    """Whether a grid has the image's aspect, up to the rounding of strides."""
+    """Whether a grid has the image's aspect ratio, up to the rounding of strides."""
     if image is None:
         return True
     rows, columns = grid
@@ -100,12 +100,12 @@ def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
 
 
 def _ends_on_last_axis(node: Node) -> bool:
-    """Whether the nearest layer above `node` that prefers an axis works on the last one."""
+    """Whether the nearest earlier layer with a fixed channel axis works on the last axis."""
     return isinstance(_nearest(node, (*LAST_AXIS, nn.Conv2d)), LAST_AXIS)
 
 
 def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None:
-    """The last layer above `node` of one of `kinds`; None if axes were exchanged since, or there is none."""
+    """The last layer before `node` of one of `kinds`; None if there is none or axes were permuted since."""
     waiting = list(node.inputs) if node.kind != "call" else [node]
     seen: set[int] = set()
     while waiting:
@@ -140,7 +140,7 @@ def _is_reordered(recording: Recording) -> bool:
 
 
 def _told_prefix(recording: Recording, call: ModuleCall) -> int:
-    """What the nearest module above says about its extra tokens, else 0."""
+    """The number of extra tokens that the nearest enclosing module states, else 0."""
     current: ModuleCall | None = call
     while current is not None:
         told = getattr(current.module, "num_prefix_tokens", None)

@@ -1,11 +1,11 @@
-"""Modules that pass the residual predicate and are still no blocks of their own.
+"""Modules that satisfy the residual predicate and are not blocks.
 
 - A *wrapper* (ResidualDrop, Residual) is one step of the module that holds it.
 - A *position-encoding convolution* adds a bare depthwise convolution to its input.
-- A *downsampler* or *side branch* stands between the blocks, whatever it is made of.
+- A *downsampler* or *side branch* lies between the blocks, whatever it consists of.
 - A *multi-branch convolution* (MobileOneBlock, RepVggDw, ReparamLargeKernelConv) becomes one convolution
-  after training; it is a block only where a backbone is made of nothing else.
-- The *first half* of a transformer block whose second half is a module of its own in the same list.
+  after training; it is a block only if a backbone consists of nothing else.
+- The *first half* of a transformer block whose second half is a separate module in the same list.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _scales(node: Node) -> bool:
 
 
 def is_position_encoding(call: ModuleCall, verdict: Verdict) -> bool:
-    """Whether all that a module adds to its input is a depthwise convolution, without an activation."""
+    """Whether a module only adds a depthwise convolution to its input, without an activation."""
     if len(verdict.additions) != 1:
         return False
     addition = verdict.additions[0]
@@ -86,10 +86,10 @@ def _count_convolutions(module: nn.Module) -> int:
 def first_halves(names: Mapping[str, ModuleCall]) -> list[str]:
     """Blocks that the next module of their list completes, in order.
 
-    The second half is an MLP, two layers that treat every position by itself; the first is none.
+    The second half is an MLP, two layers that act on each position separately; the first is not.
 
     Args:
-        names: Blocks that were found through a wrapper, with their frames.
+        names: Blocks that were found through a wrapper, with their calls.
     """
     halves: dict[str, None] = {}
     for name, call in names.items():

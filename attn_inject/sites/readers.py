@@ -1,7 +1,7 @@
-"""Who reads a block's tokens afterwards: does anything but the prefix of the sequence count?
+"""What reads a block's tokens afterwards: is anything used but the prefix tokens?
 
-In the last block of a transformer that pools its class token, a spatial module would change only tokens
-that nobody reads: no output and no gradient would ever show it.
+In the last block of a transformer that pools its class token, a spatial module would change only tokens that
+nothing reads, so it would change no output and no gradient.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from torch import nn
 
 from attn_inject.sites.nodes import ModuleCall, Node
 
-# Layers that treat every token by itself.
+# Layers that act on each token separately.
 PER_TOKEN = (nn.LayerNorm, nn.Identity, nn.Dropout)
 PER_TOKEN_OPS = frozenset({"add", "mul", "layer_norm", "contiguous", "to", "float", "dropout"})
 
 
 def grid_is_read(call: ModuleCall, place: int | str | None, prefix: int) -> bool:
-    """Whether tokens behind the first `prefix` of a block's output reach the model's output.
+    """Whether tokens after the first `prefix` of a block's output reach the model's output.
 
     Args:
         call: A call of the block.
@@ -30,10 +30,10 @@ def _flows(call: ModuleCall, start: Node | None, prefix: int, *, apart: bool) ->
     """Whether a node of a call reaches the model's output.
 
     Args:
-        call: The call of the module that holds the block, or of one further out.
+        call: The call of the module that holds the block, or of an enclosing one.
         start: The node; None if it is unknown, which counts as read.
         prefix: Tokens before the grid.
-        apart: Whether its tokens are still apart, so that taking the prefix leaves the grid unread.
+        apart: Whether its tokens are still separate, so that taking the prefix leaves the grid unread.
     """
     if start is None:
         return True

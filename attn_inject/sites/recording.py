@@ -1,9 +1,9 @@
-"""The recorded run: one forward on meta tensors that notes every operation of every module.
+"""The recorded run: one forward on meta tensors that records every operation of every module.
 
-A graph of the whole model is neither needed nor possible for many models. What is needed is, for each
-module, what its *own* forward did between its inputs and its outputs while its children stay closed
-boxes. So every module call gets a `ModuleCall`, and every tensor in it a `Node` that knows which inputs and
-which weighted children it came through. Control flow of any kind has already happened when we look.
+A graph of the whole model is not needed, and for many models not possible. What is needed, for each module,
+is what its *own* forward did between its inputs and its outputs, with its children as closed boxes. So every
+call of a module is a `ModuleCall`, and every tensor in it a `Node` that knows which inputs and which weighted
+children it came through. Control flow of any kind has been executed by then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.sums import FOREACH, each, inner_sums, joined, operands, operands_of_call, written
 from attn_inject.sites.tensors import has_weight, is_torchs, on_meta, tensors_of
 
-# What reading a tensor's attributes gives, most of what a forward asks for.
+# The results of reading a tensor's attributes, which are most of what a forward reads.
 _NO_TENSORS = (torch.Size, int, float, bool, str, torch.dtype, torch.device, type(None))
 _MAKES_MAPS = (nn.Conv2d, nn.ConvTranspose2d, nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle)
 _PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "masked_fill_", "scatter_"})
@@ -34,13 +34,14 @@ _PARTIAL_WRITES = frozenset({"__setitem__", "copy_", "fill_", "index_put_", "mas
 
 @dataclass(frozen=True)
 class Recording:
-    """Every call of every module that has children, in the order of their beginning.
+    """Every call of every module that has children, in the order in which they began.
 
     Attributes:
         model: The meta copy that ran.
         calls: The model's own call first.
         ran: Names of all modules that were called, or whose parameters an operation used.
-        maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that did.
+        maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that
+            returned it.
         image_size: (H, W) of the input in pixels, or None.
     """
 
@@ -52,12 +53,12 @@ class Recording:
 
 
 def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -> Recording:
-    """Run `model` once on meta tensors and note what every module did.
+    """Run `model` once on meta tensors and record what every module did.
 
     Args:
         model: Any module; it is copied to meta and left untouched.
         inputs: How to call it.
-        keep: Names of childless modules that need a call too, because a user named them.
+        keep: Names of childless modules whose calls are recorded, too, because a user named them.
 
     Raises:
         ModelError: The model cannot be copied or refuses the input.
@@ -106,7 +107,7 @@ def _asks_for_values(error: Exception) -> bool:
 
 
 class _NoValueError(Exception):
-    """A forward asked a meta tensor for its value."""
+    """A forward read the value of a meta tensor."""
 
 
 def _zeros(model: nn.Module) -> nn.Module:
@@ -123,7 +124,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Recorder(TorchFunctionMode):
-    """Keeps the stack of open frames; `TorchFunctionMode` shows it every operation."""
+    """Keeps the stack of open calls; `TorchFunctionMode` passes it every operation."""
 
     def __init__(self, *, is_meta: bool) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class _Recorder(TorchFunctionMode):
         self._used: set[int] = set()  # parameters that a forward used itself
 
     def watch(self, model: nn.Module, keep: frozenset[str]) -> list[Any]:
-        """Hook every module; childless ones stay closed boxes."""
+        """Hook every module; childless ones are closed boxes."""
         handles = []
         for name, module in model.named_modules():
             self._weighted[module] = has_weight(module)
@@ -159,7 +160,7 @@ class _Recorder(TorchFunctionMode):
 
     def _hooks(self, name: str, opaque: bool) -> tuple[Callable[..., None], Callable[..., None]]:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            # Our own look at a shape is no operation of the model's.
+            # Our own reading of a shape is not one of the model's operations.
             with torch._C.DisableTorchFunction():
                 self._called.add(name)
                 # What has no weights may add its inputs, or cut or reorder positions.
@@ -242,7 +243,7 @@ class _Recorder(TorchFunctionMode):
             node.grids = node.grids or self._grids[id(tensor)]
             call.env[id(tensor)] = node
             if module is not None and len(produced) > 1:
-                # Who reads one of a child's outputs need not read the others.
+                # A node that reads one of a child's outputs need not read the others.
                 part = Node("op", "output", (node,), tuple(tensor.shape), sources, node.children)
                 part.grids = self._grids[id(tensor)]
                 call.env[id(tensor)] = part
@@ -280,7 +281,7 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if not self._is_meta and getattr(func, "__name__", "") in _PARTIAL_WRITES:
-            fill(args[:1])  # torch would write to a repeated number without a word
+            fill(args[:1])  # torch would silently write to a repeated number
         output = (known_shape if self._is_meta else known_zeros)(func, args, kwargs)
         if output is None:
             try:

@@ -1,8 +1,8 @@
-"""The predicate: does a module's own forward add a branch to a shortcut, and is the sum what it returns?
+"""The residual predicate: does a module's own forward add a branch to a shortcut, and return the sum?
 
-The *branch* came through a child with a weight that the *shortcut* lacks. The *shortcut* is the input, or
-that through a projection, pool, crop, scale, cast, or the block's own earlier residual additions.
-A "no" carries its reason.
+The *branch* passes through a child with a weight that the *shortcut* does not pass through. The *shortcut* is
+the input, or the input after a projection, pool, crop, scale, cast, or earlier residual additions of the
+block. A rejection has its reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TWO_BRANCHES = Reason(
 GATED = Reason(
     RejectionCode.GATED_SHORTCUT, "the shortcut is gated by a learned gate, as in a recurrent cell"
 )
-FUSION = Reason(RejectionCode.FUSION, "it adds what two of its inputs became, which is a fusion")
+FUSION = Reason(RejectionCode.FUSION, "it adds values computed from different inputs, which is a fusion")
 UNUSED = Reason(RejectionCode.SUM_UNUSED, "the sum does not reach the output")
 
 
@@ -40,7 +40,7 @@ class Addition:
             another way (by a child, by `lerp`).
         shortcut: Which operand is the shortcut, 0 or 1.
         place: Which element of the module's output it reaches; None if a tensor is returned.
-        apart: Whether branch and shortcut stem from different arguments (DLA hands its shortcut in).
+        apart: Whether branch and shortcut come from different arguments (DLA passes its shortcut as one).
     """
 
     node: Node
@@ -52,7 +52,7 @@ class Addition:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The residual additions of one call, and why the other additions are none."""
+    """The residual additions of one call, and why the other additions are not residual."""
 
     additions: tuple[Addition, ...]
     reasons: tuple[Reason, ...]
@@ -76,7 +76,7 @@ def judge(call: ModuleCall, residual: Container[str] = ()) -> Verdict:
 
     Args:
         call: One call of one module.
-        residual: Names of the modules inside that are residual themselves; a shortcut may pass through.
+        residual: Names of inner modules that are residual themselves; a shortcut may pass through them.
     """
     additions: list[Addition] = []
     reasons: list[Reason] = []
@@ -126,7 +126,7 @@ def _judge_one(
     sums: dict[Node, frozenset[Node]],
     residual: Container[str],
 ) -> Addition | Reason | None:
-    """The addition, the reason why it is none, or None if it is not even a candidate."""
+    """The addition, the reason why it is not residual, or None if it is not even a candidate."""
     left, right = node.operands
     if not (left.sources and right.sources and (left.children or right.children)):
         return None
@@ -134,7 +134,7 @@ def _judge_one(
         text = f"adds shapes {left.shape} and {right.shape}, which differ"
         return Reason(RejectionCode.SHAPES_DIFFER, text)
     if len(node.shape) < 3:
-        return Reason(RejectionCode.VECTORS, f"adds vectors of shape {node.shape}, which are no map")
+        return Reason(RejectionCode.VECTORS, f"adds vectors of shape {node.shape}, which are not maps")
     shortcut = _shortcut_side(left, right)
     if shortcut is None:
         return TWO_BRANCHES
@@ -147,7 +147,7 @@ def _judge_one(
         return FUSION
     if _weights(trunk) > PROJECTION_WEIGHTS:
         names = ", ".join(sorted(child.name.rpartition(".")[2] for child in trunk))
-        text = f"the shortcut is no projection: it passed through {names}"
+        text = f"the shortcut is not a projection: it passed through {names}"
         return Reason(RejectionCode.DEEP_SHORTCUT, text)
     places = [place for place, output in call.output_nodes if is_ancestor(node, output)]
     if not places:
@@ -156,7 +156,7 @@ def _judge_one(
 
 
 def _shortcut_side(left: Node, right: Node) -> int | None:
-    """The operand that lacks the other's weights; if both have some, the lighter one."""
+    """The operand that lacks the other's weights; if both have some, the one with fewer."""
     only_left, only_right = left.children - right.children, right.children - left.children
     heavy_left, heavy_right = _heaviness(only_left), _heaviness(only_right)
     if heavy_left == heavy_right:
@@ -165,7 +165,7 @@ def _shortcut_side(left: Node, right: Node) -> int | None:
 
 
 def _is_gated(shortcut: Node) -> bool:
-    """Whether the shortcut was multiplied by what a layer made of the input."""
+    """Whether the shortcut was multiplied by a layer's output."""
     return (
         shortcut.name in MULTIPLICATIONS
         and len(shortcut.inputs) == 2

@@ -1,4 +1,4 @@
-"""Which of the found sites are asked for: globs, stages, and modules named by hand."""
+"""Which of the found sites are selected: globs, stages, and modules named by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
     """Names of the modules that any of `globs` matches.
 
     Raises:
-        NoSiteError: A glob matches none; the nearest names are told.
+        NoSiteError: A glob matches none; the nearest names are in the hint.
     """
     names = [name for name, _ in model.named_modules() if name]
     for glob in globs:
@@ -28,7 +28,7 @@ def select(findings: Findings, plan: Plan) -> tuple[FoundSite, ...]:
     """The sites that a plan keeps.
 
     Raises:
-        NoSiteError: The model has no residual block, or nothing is left of them.
+        NoSiteError: The model has no residual block, or none is left.
     """
     if not findings.found and plan.at:
         first = findings.rejected[0]
@@ -49,12 +49,12 @@ def select(findings: Findings, plan: Plan) -> tuple[FoundSite, ...]:
     if missing := set(plan.stages) - stages:
         raise NoSiteError(
             f"The model has no stage {min(missing)}.",
-            hint=f"Its stages are 1 to {max(stages)}; a stage is all blocks whose maps have one size.",
+            hint=f"Its stages are 1 to {max(stages)}; a stage is all blocks whose maps have the same size.",
         )
     kept = tuple(item for item in findings.found if _is_kept(item, plan))
     if not kept:
         raise NoSiteError(
-            f"None of the {len(names)} sites is left by where, skip, stage and the globs of the attention "
+            f"None of the {len(names)} sites is left after where, skip, stage and the globs of the attention "
             "(--where, --skip, --stage, --attn).",
             hint="`attn-inject sites MODEL` lists them.",
         )

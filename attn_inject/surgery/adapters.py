@@ -55,7 +55,7 @@ class TokenGrid:
                 return tokens, 1
             raise ModelError(
                 f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
-                "that the attention module was written in for.",
+                "that the attention module was inserted for.",
                 hint="Call the model with images of that aspect, or inject again with another "
                 "input_size (--input-size C,H,W).",
             )

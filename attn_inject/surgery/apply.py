@@ -61,7 +61,7 @@ def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
     for edit in edits:
         block = model.get_submodule(edit.name)
         if reason := refusal(block) or _unfit_for_code(edit):
-            raise FitError(f"{edit.name} cannot be operated: {reason}.")
+            raise FitError(f"{edit.name} cannot be modified: {reason}.")
         like = _first_parameter(block, model)
         is_empty = like is not None and like.is_meta
         inserted = deep_copy(_build_once(edit, empty)) if is_empty else build_inserted(edit)
@@ -112,9 +112,9 @@ def _unfit_for_code(edit: Edit) -> str | None:
     """Why an edit may not be written into source code: its names must be names and its values literals."""
     names = [edit.module, *edit.specialized]
     if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
-        return f"{wrong[0]!r} is no name"
+        return f"{wrong[0]!r} is not a name"
     if wrong := [name for name, value in edit.specialized.items() if not isinstance(value, SPECIALIZABLE)]:
-        return f"the value of {wrong[0]} is no literal"
+        return f"the value of {wrong[0]} is not a literal"
     return None
 
 
@@ -168,7 +168,7 @@ def _rewritten(graph: fx.Graph, block: nn.Module, edit: Edit) -> fx.Graph:
     missing = [name for name in (edit.tap, *edit.users) if name not in nodes]
     if missing:
         raise FitError(
-            f"{edit.name} cannot be operated: the body of {type(block).__name__} has no node {missing[0]}.",
+            f"{edit.name} cannot be modified: the body of {type(block).__name__} has no node {missing[0]}.",
             hint="The library that defines it has changed since the edit was recorded.",
         )
     tap = nodes[str(edit.tap)]

@@ -146,7 +146,7 @@ def _free(name: str, signature: inspect.Signature) -> str:
 
 
 def _parameters(signature: inspect.Signature) -> str:
-    """The parameter list as text; defaults that are no literals are filled in when the class is made."""
+    """The parameter list as text; defaults that are not literals are filled in when the class is made."""
     shown = []
     for parameter in signature.parameters.values():
         default = parameter.default

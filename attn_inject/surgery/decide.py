@@ -37,7 +37,7 @@ UNREAD_GRID = Reason(
     RejectionCode.UNREAD_GRID,
     "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect",
 )
-Call = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls a forward
+Call = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with batch, calls per forward
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ _TRIED: dict[Hashable, _Tried] = {}
 
 
 def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> Decision:
-    """Choose for each selected site what is written in and how.
+    """Choose for each selected site what is inserted and how.
 
     Args:
         model: The model that was searched; it is not changed.

@@ -1,4 +1,4 @@
-"""What an operated model carries with it, so that whoever has it in hand can save it: its origin.
+"""What a modified model carries with it, so that whoever has it in hand can save it: its origin.
 
 It hangs on the inserted modules, so it survives copies and pickles, and goes when they are removed.
 """
@@ -29,7 +29,7 @@ class Origin:
 
 
 def attach_origin(model: nn.Module, origin: Origin) -> None:
-    """Let an operated model know its origin, and its modules where they are in it."""
+    """Let a modified model know its origin, and its modules where they are in it."""
     for name, module in inserted_modules(model).items():
         module.origin = origin
         if module.edit is not None:
@@ -37,7 +37,7 @@ def attach_origin(model: nn.Module, origin: Origin) -> None:
 
 
 def origin_of(model: nn.Module) -> Origin | None:
-    """The origin of a model, or None: it was never operated, or has become a part of something larger."""
+    """The origin of a model, or None: it was never modified, or has become a part of something larger."""
     origin = None
     for name, module in inserted_modules(model).items():
         edit = module.edit

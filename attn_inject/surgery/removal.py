@@ -16,7 +16,7 @@ def remove(model: nn.Module) -> nn.Module:
     """Undo every operation on a model, in place.
 
     Args:
-        model: An operated model; an untouched one is returned as it is.
+        model: A modified model; an untouched one is returned as it is.
 
     Returns:
         The same object; its blocks have their own classes and no `attn_inject` child.

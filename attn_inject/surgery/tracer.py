@@ -2,7 +2,7 @@
 
 Children stay opaque. Arguments stay free, except those that steer control flow: an argument is *fixed* to
 the value of the recorded run if the trace without it, or with it as a proxy, looks different.
-`x is not None` on a proxy silently takes the "not None" branch, so failing to trace is no test for this.
+`x is not None` on a proxy silently takes the "not None" branch, so failing to trace is not a test for this.
 """
 
 from __future__ import annotations

@@ -35,13 +35,13 @@ def register(
     input_size: Sequence[int] | None = None,
     **options: Unpack[EditOptions],
 ) -> None:
-    """Give an operated architecture a name in timm.
+    """Give a modified architecture a name in timm.
 
     Doing it twice with the same values is allowed, so that a notebook's cell can be run again.
 
     Args:
         name: Letters, digits and `_`; no `.`, with which a pretrained tag begins.
-        base: The architecture in timm that is operated; its pretrained tags become the new name's.
+        base: The architecture in timm that is modified; its pretrained tags become the new name's.
         attn: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several, as for `attn_inject.inject`.
         input_size: (C, H, W) in pixels, where it is not the one that timm has for the base.
         options: As in `attn_inject.inject`: `placement`, `where`, `skip`, `stage`, `blocks`, `at`, `stem`,

@@ -1,4 +1,4 @@
-"""`python -m attn_inject.timm SCRIPT.py ARGS` runs a script that knows operated names.
+"""`python -m attn_inject.timm SCRIPT.py ARGS` runs a script that knows modified names.
 
 timm's own train.py, validate.py and inference.py import only timm; this registers the names first and then
 runs them as `python SCRIPT.py ARGS` does. `torchrun ... -m attn_inject.timm SCRIPT.py ARGS` works, too.

@@ -1,4 +1,4 @@
-"""An operated architecture, and how one model of it is built: timm builds the base, then it is operated."""
+"""A modified architecture, and how one model of it is built: timm builds the base, then it is modified."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Architecture:
 
     Attributes:
         name: As timm is to know it.
-        base: The architecture that is operated, a name that timm knows.
+        base: The architecture that is modified, a name that timm knows.
         plan: What to write in, and where.
         input_size: (C, H, W) in pixels that the attention modules are made for; None takes the model's own.
     """
@@ -53,7 +53,7 @@ class Architecture:
             NoSiteError: Nothing matches the plan.
             FitError: Nothing that matches can take its module.
             ModelError: The base does not run.
-            FileError: The weights hold attention tensors, and of another operated architecture.
+            FileError: The weights hold attention tensors, and of another modified architecture.
         """
         trained: attention_weights.State = {}
         if pretrained:

@@ -1,6 +1,6 @@
 """Weights that already hold attention tensors, where timm expects those of a plain architecture.
 
-A fine-tuned operated model comes back to `create_model(..., pretrained=True)` from a folder (`local-dir:`),
+A fine-tuned modified model comes back to `create_model(..., pretrained=True)` from a folder (`local-dir:`),
 the hub (`hf-hub:`) or a file (`pretrained_cfg_overlay={"file": ...}`). timm loads weights into the base,
 strictly and before it is operated. So the file is taken apart: timm gets the base's tensors, and the rest
 waits until there is something to put it into.
@@ -27,7 +27,7 @@ def taken_apart(name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any]
     """The arguments that give timm the base's tensors alone, and the attention tensors.
 
     Args:
-        name: The operated architecture.
+        name: The modified architecture.
         arguments: As `timm.create_model` hands them to an entry point.
 
     Returns:
@@ -45,7 +45,7 @@ def taken_apart(name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def put(model: nn.Module, attention: State, name: str) -> None:
-    """Copy attention tensors into an operated model, or into one that gives features and has fewer blocks.
+    """Copy attention tensors into a modified model, or into one that gives features and has fewer blocks.
 
     Raises:
         FileError: A tensor of the model is not among them, or has another shape.

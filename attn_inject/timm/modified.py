@@ -1,4 +1,4 @@
-"""The module that timm lists operated architectures under; `registry` fills it.
+"""The module that timm lists modified architectures under; `registry` fills it.
 
 timm registers a function under its name, takes the module that defines it for the model's family, and looks
 there for `default_cfgs` and `__all__`.

@@ -57,7 +57,7 @@ def convert(
     Args:
         models: Names, globs, saved files, or `@FILE` with one of them a line.
         out_dir: A folder, or a URL that fsspec knows, for example `s3://bucket/zoo`.
-        attn: The modules that go into each output; `each_attn` makes one output a module instead.
+        attn: The modules that go into each output; `each_attn` makes one output per module instead.
         placement: As in `attn_inject.inject`, like all options down to `seed`.
         where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
         blocks: `residual` or `family`; `at` names modules by glob instead.
@@ -69,7 +69,7 @@ def convert(
         only: `all` or `attention`; `keep_replaced` saves what `replace-*` took out; `format` is `pt` or
             `safetensors`.
         name_template: Of files, with the fields of `zoo.naming.FIELDS`.
-        jobs: Processes at a time, by default one a core; `memory_limit` is what they may need together,
+        jobs: Processes at a time, by default one per core; `memory_limit` is what they may need together,
             bytes, `8GiB` or `50%` of what is free; `timeout` seconds for one output.
         retries: How often a model whose process died is tried again.
         only_failed: Whether to run only what failed before; `fail_fast` ends at the first failure.

@@ -126,7 +126,7 @@ class _Worker:
         """One message: the end of the task, or None if it only said what it does."""
         try:
             message = self.connection.recv()
-        # What is no pickle comes from a process that was killed while it wrote.
+        # What is not a pickle comes from a process that was killed while it wrote.
         except Exception:
             return self._died()
         if isinstance(message, str):

@@ -101,7 +101,7 @@ class Settings:
 
     Attributes:
         out_dir: A folder, or a URL of one that fsspec knows.
-        jobs: Models at a time; None takes one a core.
+        jobs: Models at a time; None takes one per core.
         memory_limit: Bytes, or a share of what is free; None takes 80 % of it.
         retries: How often a model whose process died is tried again.
         only_failed: Whether only what failed before is run.
@@ -171,7 +171,9 @@ class Options:
         for name in self.given:
             if name not in known:
                 close = nearest(name, known, count=1)[0].replace("_", "-")
-                raise UsageError(f"{self.tell(name)} is no option of a zoo.", hint=f"Did you mean {close}?")
+                raise UsageError(
+                    f"{self.tell(name)} is not an option of a zoo.", hint=f"Did you mean {close}?"
+                )
 
 
 def flag(name: str) -> str:
@@ -285,7 +287,7 @@ def _modules(options: Mapping[str, Any]) -> list[tuple[AttentionSpec, ...]]:
     if together and single:
         raise UsageError(
             "--attn and --each-attn exclude each other.",
-            hint="--attn puts all its modules into one output, --each-attn makes one output a module.",
+            hint="--attn puts all its modules into one output, --each-attn makes one output per module.",
         )
     if not (together or single):
         raise UsageError(

@@ -160,7 +160,7 @@ def _note(
     try:
         if is_made:
             hands.check(record.file, force=force)
-        # First the digest, then the file: what has its name without a line in the ledger is no zoo's.
+        # First the digest, then the file: what has its name without a line in the ledger is not a zoo's.
         ledger.add(record)
         if is_made:
             hands.publish(record.file, record.size, force=force)

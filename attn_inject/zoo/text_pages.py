@@ -47,7 +47,7 @@ def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
 
 
 def failure_grid(failed: Iterable[Record]) -> Table:
-    """One row a reason: how many outputs, which, and what to do."""
+    """One row per reason: how many outputs, which, and what to do."""
     by_reason: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in failed:
         if record.failure is not None:

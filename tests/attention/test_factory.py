@@ -58,21 +58,21 @@ def test_a_variant_brings_its_options_and_keeps_the_rest():
         ("se:reduction=8", 64, "se:reduction=8", ""),
         ("se:bias=false", 64, "se:bias=false", ""),
         ("ela-l", 256, "ela-l", ""),
-        ("sa", 64, "sa:groups=32", "groups=64 does not serve 64 channels: groups=32 used"),
-        ("sa", 24, "sa:groups=12", "groups=64 does not serve 24 channels: groups=12 used"),
+        ("sa", 64, "sa:groups=32", "groups=64 does not fit 64 channels: groups=32 used"),
+        ("sa", 24, "sa:groups=12", "groups=64 does not fit 24 channels: groups=12 used"),
         ("sa", 25, "sa", ""),
         (
             "ela-t",
             144,
             "ela-t:num_groups=24",
-            "num_groups=32 does not serve 144 channels: num_groups=24 used",
+            "num_groups=32 does not fit 144 channels: num_groups=24 used",
         ),
         (
             "ela-l",
             28,
             "ela-l:groups=2,num_groups=14",
-            "groups=C/8 does not serve 28 channels: groups=2 used; "
-            "num_groups=16 does not serve 28 channels: num_groups=14 used",
+            "groups=C/8 does not fit 28 channels: groups=2 used; "
+            "num_groups=16 does not fit 28 channels: num_groups=14 used",
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_resolved_options_are_complete():
         ),
         ("ela-l:num_groups=0", FitError, "ELA: num_groups=0 is not accepted"),
         ("sa:groups=0", FitError, "SA: groups=0 is not accepted; groups is a whole number from 1."),
-        ("nam", FitError, "nam serves maps of one size only, and none is known here. Give size=(H, W)."),
+        ("nam", FitError, "nam accepts maps of one size only, and no size is known here. Give size=(H, W)."),
         (f"{HERE}:Gate:mode=broken", FitError, "does not fit 24 channels. KeyError: 'no such mode'"),
         (f"{HERE}:Gate:scale=big", UsageError, "scale is a number."),
         (f"{HERE}:Gate:heads=big", UsageError, "heads is a whole number."),

@@ -142,8 +142,8 @@ def test_options_of_the_catalogue_need_no_import():
         ("nosuchpackage.gates:Gate", UnknownNameError, "there is no module 'nosuchpackage'"),
         ("torch.nosuchmodule:Gate", UnknownNameError, "there is no module 'torch.nosuchmodule'"),
         ("torch.nn:NoSuchGate", UnknownNameError, "torch.nn has no NoSuchGate"),
-        ("collections:OrderedDict", UsageError, "is no subclass of torch.nn.Module"),
-        ("os:getcwd", UsageError, "is no subclass of torch.nn.Module"),
+        ("collections:OrderedDict", UsageError, "is not a subclass of torch.nn.Module"),
+        ("os:getcwd", UsageError, "is not a subclass of torch.nn.Module"),
         ("torch.nn:Sequential", UsageError, r"takes \*args, so its options cannot be listed or checked"),
         ("torch.nn:Identity", UsageError, r"takes \*args"),
         ("torch.nn:Module", UsageError, r"takes \*args"),
@@ -192,7 +192,7 @@ def test_a_plug_in_is_gone_when_it_is_uninstalled(install, monkeypatch):
         ("ELA_L", "some_gates:Gate", "attn-inject already has a module called 'ela-l'"),
         ("coord", "some_gates:Gate", "attn-inject already has a module called 'ca'"),
         ("two words", "some_gates:Gate", "a name holds letters, digits, `-`, `_` and `.` only"),
-        ("mine", "some_gates", "its target 'some_gates' does not read package.module:Class"),
+        ("mine", "some_gates", "its target 'some_gates' is not of the form package.module:Class"),
         ("mine", "nosuchpackage:Gate", "no package 'nosuchpackage' is installed"),
     ],
 )
@@ -234,7 +234,7 @@ def test_two_plug_ins_of_one_name_are_told_with_both_owners(install):
         ("Gate = (", ModelError, "cannot be imported from 'some_gates:Gate': SyntaxError"),
         ("from torch import nosuchname", ModelError, "ImportError: cannot import name 'nosuchname'"),
         ("", UnknownNameError, "some_gates has no Gate"),
-        ("class Gate: pass", UsageError, "some_gates:Gate is no subclass of torch.nn.Module"),
+        ("class Gate: pass", UsageError, "some_gates:Gate is not a subclass of torch.nn.Module"),
         (
             GATE.replace("*, heads=4", "**options"),
             UsageError,

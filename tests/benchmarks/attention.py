@@ -3,7 +3,7 @@
     python -m tests.benchmarks.attention [NAME ...] [--rounds 5] [--threads 1] [--compiled] [--device cpu]
                                          [--maps 16x256x56x56,...]
 
-One line a map: forward and backward together, medians of runs in turn, ours / theirs; and the same for the
+One line per map: forward and backward together, medians of runs in turn, ours / theirs; and the same for the
 peak of what is allocated above the map and the parameters. Both aim at 1 or less. SASA is measured against
 windows that are unfolded, at 16x64x56x56; its memory aims at 1/4. A single map runs in eval mode, since a
 batch norm over one position has no statistics.

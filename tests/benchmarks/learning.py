@@ -67,7 +67,7 @@ def accuracy(model: nn.Module, test: Images) -> float:
 
 
 def modified(model: nn.Module, attention: str, start: str) -> nn.Module:
-    """A copy of a trained model, operated unless `start` is `untouched`."""
+    """A copy of a trained model, modified unless `start` is `untouched`."""
     if start == "untouched":
         return copy.deepcopy(model)
     return attn_inject.inject(model, attention, start=start, input_size=(1, 32, 32), check="off").model

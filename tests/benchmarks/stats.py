@@ -1,4 +1,4 @@
-"""The cost table beside one fvcore analysis of every operated model, its growth with models, and its memory.
+"""The cost table beside one fvcore analysis of every modified model, its growth with models, and its memory.
 
     python -m tests.benchmarks.stats [ROUNDS]
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def against_analyses(rounds: int) -> None:
-    """The default table and one analysis a row, in turn."""
+    """The default table and one analysis per row, in turn."""
     names = list(registry.entries())
     ours: list[float] = []
     theirs: list[float] = []
@@ -70,7 +70,7 @@ def against_analyses(rounds: int) -> None:
 
 
 def analysis_seconds(attention: str) -> float:
-    """One `FlopCountAnalysis` of a real operated resnet50; building it is not counted."""
+    """One `FlopCountAnalysis` of a real modified resnet50; building it is not counted."""
     model: nn.Module = attn_inject.inject("resnet50", attention, start="paper", check="off").model
     analysis = FlopCountAnalysis(model, torch.randn(1, 3, 224, 224))
     analysis.set_op_handle(**attn_inject.flop_handles())

@@ -194,7 +194,7 @@ def compare_ray(names: list[str], folder: Path) -> None:
 
 def tell(what: str, seconds: float, count: int) -> None:
     """One line."""
-    print(f"{what:<46} {seconds:7.1f} s  {60 * count / seconds:6.1f} models a minute", flush=True)
+    print(f"{what:<46} {seconds:7.1f} s  {60 * count / seconds:6.1f} models per minute", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The loop, the scheduler and the ledger are the real ones; what a model takes is drawn from a measured
 distribution, and nodes only pretend. What counts is the driver's own time, in seconds of this machine: its
-loop, its decisions, and one fsync a model. As long as that stays far below the time of the nodes, they do
+loop, its decisions, and one fsync per model. As long as that stays far below the time of the nodes, they do
 not wait for it. What is left out: the network, and messages of Ray, measured by `zoo --ray`.
 """
 
@@ -84,7 +84,7 @@ def simulate(measured: Sequence[float], *, size: float = 10_000) -> None:
     print(
         f"simulated: {MODELS:,} models on {NODES} nodes of {SLOTS} processes take {engine.now:.0f} s "
         f"(at the very best {ideal:.0f} s). The driver needs {driver:.1f} s for all of them, "
-        f"{1000 * driver / MODELS:.2f} ms a model with its ledger line on disk, "
+        f"{1000 * driver / MODELS:.2f} ms per model with its ledger line on disk, "
         f"{1000 * worked / MODELS:.2f} ms of it processor time"
     )
 

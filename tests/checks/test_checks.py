@@ -72,7 +72,7 @@ def test_a_paper_start_and_the_structure_level():
 def test_what_has_no_parameter_has_nothing_to_learn():
     passed, failed = outcome(attention="simam", start="paper")
     assert failed == {}
-    assert passed["gradients"].detail == "nothing that was inserted learns"
+    assert passed["gradients"].detail == "no inserted parameter is trainable"
 
 
 def first_inserted(model):

@@ -41,7 +41,7 @@ def test_limits(quantity, text, total, delta, verdict):
     ],
 )
 def test_what_is_no_limit(quantity, text):
-    with pytest.raises(UsageError, match="no limit for"):
+    with pytest.raises(UsageError, match="not a limit for"):
         Limit.parse(quantity, text)
 
 

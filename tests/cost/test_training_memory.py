@@ -61,5 +61,5 @@ def test_a_model_that_asks_for_values_is_told():
         def forward(self, x):
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(ModelError, match="Choosy cannot be followed on shapes"):
+    with pytest.raises(ModelError, match="Choosy cannot run on shapes"):
         training_step_bytes(Choosy(), InputSpec((3,)))

@@ -39,7 +39,7 @@ def edit(name="layer1.0", **changes):
 
 
 def contents_of(model, provenance, edits, **changes):
-    """What is kept of an operated model."""
+    """What is kept of a modified model."""
     state = model.state_dict()
     values = {
         "recipe": Recipe(provenance, tuple(edits), ({"seed": 0},), models.versions()),
@@ -51,7 +51,7 @@ def contents_of(model, provenance, edits, **changes):
 
 
 def modified(name="timm/test_resnet", edits=None, **request):
-    """A small operated model with random tensors everywhere, and what is kept of it."""
+    """A small modified model with random tensors everywhere, and what is kept of it."""
     edits = [edit(), edit("layer3.0", channels=192)] if edits is None else edits
     loaded = models.load(ModelRequest(name=name, **request))
     apply_edits(loaded.model, edits)

@@ -99,7 +99,7 @@ def folder_without_permission(tmp_path):
         pytest.param(lambda tmp: tmp / "file" / "m.pt", "/file is a file", id="below a file"),
         pytest.param(lambda tmp: tmp / "file" / "a" / "m.pt", "/file is a file", id="far below a file"),
         pytest.param(lambda tmp: tmp, "is a folder", id="a folder"),
-        pytest.param(lambda tmp: tmp / "pipe", "no regular file", id="a pipe"),
+        pytest.param(lambda tmp: tmp / "pipe", "not a regular file", id="a pipe"),
         pytest.param(lambda tmp: tmp / ("m" * 300), "File name too long", id="a name too long"),
         pytest.param(
             lambda tmp: f"{folder_without_permission(tmp)}/m.pt", "cannot be written", id="permission"

@@ -45,7 +45,7 @@ def test_values_become_plain(value, expected):
     [
         pytest.param({"a": {1, 2}}, "it: a is a set", id="set"),
         pytest.param({"a": [0, torch.float32]}, r"it: a\[1\] is a dtype", id="dtype"),
-        pytest.param({1: 2}, "it has a key that is no text: 1", id="number as key"),
+        pytest.param({1: 2}, "it has a key that is not text: 1", id="number as key"),
         pytest.param(torch.zeros(1), "it is a Tensor", id="tensor"),
         pytest.param(b"x", "it is a bytes", id="bytes"),
         pytest.param(Inner, "it is a type", id="class"),

@@ -102,7 +102,7 @@ def test_shared_tensors_are_written_once_and_stay_shared(tmp_path, small):
     [
         pytest.param({"w": torch.empty(2, device="meta")}, "w has no values", id="meta"),
         pytest.param({"w": {1, 2}}, "state_dict: w is a set", id="set"),
-        pytest.param({3: torch.ones(1)}, "a key that is no text: 3", id="key"),
+        pytest.param({3: torch.ones(1)}, "a key that is not text: 3", id="key"),
     ],
 )
 def test_what_cannot_be_kept_is_named_and_no_file_appears(tmp_path, small, state, message):

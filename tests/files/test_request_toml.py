@@ -60,7 +60,7 @@ def test_every_field_of_a_plan_has_a_key():
         ("seed = true", UsageError, "line 1: seed is True"),
         ("stage = [1, 'x']", UsageError, "line 1: stage is"),
         ("input-size = 224", UsageError, "line 1: input-size is 224, but must be a list"),
-        ("seed = 1\nattn = [x]", UsageError, "is no TOML: .*line 2"),
+        ("seed = 1\nattn = [x]", UsageError, "is not TOML: .*line 2"),
         ("then = 3", UsageError, r"\[\[then\]\]"),
         (b"\xff\xfe", FileError, "no text file"),
         ("a" * (2**20 + 1), FileError, "is longer than"),

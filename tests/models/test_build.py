@@ -104,7 +104,7 @@ FOREIGN = {
     "source": (Provenance(source="keras", name="resnet50"), FileError, "'keras'"),
     "name": (Provenance(source="timm", name="resnt18"), UnknownNameError, "resnt18"),
     "other library": (Provenance(source="timm", name="raft_small"), UnknownNameError, "raft_small"),
-    "smuggled source": (Provenance(source="timm", name="os:getcwd"), UsageError, "no factory"),
+    "smuggled source": (Provenance(source="timm", name="os:getcwd"), UsageError, "does not name a factory"),
     "smuggled file": (
         Provenance(source="timm", name="test_resnet", arguments={"checkpoint_path": "evil.pt"}),
         FileError,

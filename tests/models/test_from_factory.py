@@ -99,7 +99,7 @@ REFUSED = {
     "{}:failing": "cannot be built: ValueError: no disk, no model",
     "{}:leaving": "cannot be built: SystemExit: 3",
     "{}:confused": "cannot be built: TypeError: .*nonsense",
-    "{}:nothing": "returned a str, no torch.nn.Module",
+    "{}:nothing": "returned a str, not a torch.nn.Module",
     "{}:number": "is a int, not a function",
     "{}:model": "is a Sequential, not a function",
 }

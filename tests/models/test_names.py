@@ -86,7 +86,7 @@ def test_a_file_is_no_name(text):
 
 @pytest.mark.parametrize("text", [":factory", "module:", "hf-hub:timm/resnet50", "a b:c"])
 def test_a_malformed_factory_is_a_usage_error(text):
-    with pytest.raises(UsageError, match="no factory"):
+    with pytest.raises(UsageError, match="does not name a factory"):
         resolve(text)
 
 

@@ -60,7 +60,7 @@ BAD = {
     "folder.pt": (lambda path: path.mkdir(), "There is no file"),
     "empty.pt": (lambda path: path.touch(), "is empty"),
     "empty.safetensors": (lambda path: path.touch(), "is empty"),
-    "text.pt": (lambda path: path.write_text("hello, no weights here"), "is no file of weights"),
+    "text.pt": (lambda path: path.write_text("hello, no weights here"), "is not a file of weights"),
     "truncated.pt": (truncated, "is cut short or damaged"),
     "truncated_old.pt": (truncated_old_format, "is cut short or damaged"),
     "zip.pt": (zip_of_something_else, "is cut short or damaged"),

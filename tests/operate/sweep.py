@@ -1,8 +1,8 @@
-"""Every total of the cost table against fvcore's own analysis of the real operated model.
+"""Every total of the cost table against fvcore's own analysis of the real modified model.
 
     python -m tests.operate.sweep [MODEL ...]
 
-It takes minutes: each model is built with weights, operated and traced at full size. One line a model, then
+It takes minutes: each model is built with weights, modified and traced at full size. One line per model, then
 every difference; the exit code is 1 if there is one.
 """
 

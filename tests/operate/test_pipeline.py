@@ -209,7 +209,7 @@ def test_options_that_do_not_divide_are_adapted_and_reported():
     result = attn_inject.inject("mobilenetv2_100", "sa", dry_run=True)
     first = result.report.insertions[0]
     assert (first.site.channels, first.attention) == (24, "sa:groups=12")
-    assert first.note == "groups=64 does not serve 24 channels: groups=12 used"
+    assert first.note == "groups=64 does not fit 24 channels: groups=12 used"
 
 
 @pytest.mark.parametrize(

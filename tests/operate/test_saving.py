@@ -1,4 +1,4 @@
-"""Saving whatever model is in hand, and operating on what was operated before."""
+"""Saving whatever model is in hand, and operating on what was modified before."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_model_changed_by_hand_says_that_it_needs_a_base(tmp_path, modified):
         model.layer4[0].conv1 = nn.Conv2d(*channels(model.layer4[0].conv1), 3, padding=1, stride=2)
     with pytest.warns(OriginWarning, match=r"layer4\.0\.conv1 was Conv2d.* and is now Conv2d.*base="):
         attn_inject.save(modified, tmp_path / "model.pt")
-    with pytest.raises(FileError, match="handed over as an object"):
+    with pytest.raises(FileError, match="passed as an object"):
         attn_inject.load(tmp_path / "model.pt")
     assert torch.equal(output(attn_inject.load(tmp_path / "model.pt", base=base)), output(modified))
 
@@ -97,7 +97,7 @@ def channels(conv):
 
 
 class Wrapper(nn.Module):
-    """A model that an operated one became a part of."""
+    """A model that a modified one became a part of."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -183,7 +183,7 @@ def plans(model):
 
 @pytest.fixture
 def trained(modified):
-    """A base and the operated model, of which only attention and batch norms' counts were changed."""
+    """A base and the modified model, of which only attention and batch norms' counts were changed."""
     base = attn_inject.remove(copy.deepcopy(modified))
     for name, parameter in modified.named_parameters():
         parameter.requires_grad = ".attn_inject." in name

@@ -57,7 +57,7 @@ class Work:
 
 
 def works(folder: Path, name: str = MODEL) -> dict[str, Work]:
-    """Everything that writes, on one small operated model."""
+    """Everything that writes, on one small modified model."""
     result = attn_inject.inject(name, "ela-l", input_size=SIZE, check="off")
     model = result.model.eval()
     source = attn_inject.save(model, folder / "source.pt")

@@ -60,7 +60,7 @@ def mutate(data: bytes, kind: str, where: float, value: int) -> bytes:
 
 
 def interesting(data: bytes) -> st.SearchStrategy[float]:
-    """Places: half of them in what is no tensor, the first and last parts of a file."""
+    """Places: half of them in what is not a tensor, the first and last parts of a file."""
     edge = min(0.5, 30_000 / len(data))
     return st.one_of(st.floats(0, 1), st.floats(0, edge), st.floats(1 - edge, 1))
 

@@ -60,11 +60,14 @@ def test_blocks_by_name(name):
 
 REASONS = {
     "repvit_m0_9": ("stages.1.downsample", "it belongs to a downsampler or side branch between the blocks"),
-    "levit_128": ("stages.1.downsample", "the shortcut is no projection: it passed through attn_downsample"),
+    "levit_128": (
+        "stages.1.downsample",
+        "the shortcut is not a projection: it passed through attn_downsample",
+    ),
     "fastvit_t8": ("final_conv", "it becomes one convolution after training"),
     "coat_lite_tiny": ("cpe1", "it is a position-encoding convolution"),
-    "hrnet_w18_small": ("stage2.0", "it adds what two of its inputs became, which is a fusion"),
-    "repvgg_a0": ("stem", "it stands alone"),
+    "hrnet_w18_small": ("stage2.0", "it adds values computed from different inputs, which is a fusion"),
+    "repvgg_a0": ("stem", "it is a single multi-branch convolution"),
 }
 
 

@@ -164,13 +164,13 @@ class Model(nn.Module):
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (TwoVectors, "no map"),
+        (TwoVectors, "not maps"),
         (PositionEmbedding, None),
         (Broadcast, "differ"),
         (Unweighted, None),
         (SumLost, "does not reach the output"),
         (SameTrunk, "none of which is a shortcut"),
-        (TwoDeepBranches, "the shortcut is no projection"),
+        (TwoDeepBranches, "the shortcut is not a projection"),
     ],
 )
 def test_look_alikes_are_no_blocks(block, reason):

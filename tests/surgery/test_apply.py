@@ -259,7 +259,7 @@ def test_dtype_and_mode_follow_the_block():
 def test_a_crafted_edit_never_becomes_code(change):
     edits = modify(build("test_resnet"), "se")
     model = build("test_resnet")
-    with pytest.raises(FitError, match=r"is no name|is no literal"):
+    with pytest.raises(FitError, match=r"is not a name|is not a literal"):
         apply_edits(model, [dataclasses.replace(edits[0], **change)])
     assert type(model.get_submodule(edits[0].name)).__name__ == "BasicBlock"
 

@@ -1,4 +1,4 @@
-"""What people do with a model afterwards: torch's own training tools on operated models."""
+"""What people do with a model afterwards: torch's own training tools on modified models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `timm.create_model` builds for an operated name."""
+"""What `timm.create_model` builds for a modified name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What timm knows of operated names, and what it does not show unasked."""
+"""What timm knows of modified names, and what it does not show unasked."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_registered(error, values):
 
 
 def test_an_operated_name_is_no_model_to_operate_by_name():
-    with pytest.raises(UsageError, match="operated architecture"):
+    with pytest.raises(UsageError, match="modified architecture"):
         names.resolve("resnet18_se")
     with pytest.raises(UnknownNameError):
         names.resolve("resnet18_sex")

@@ -1,4 +1,4 @@
-"""The parts that timm's train.py and validate.py are made of, on operated names and generated images."""
+"""The parts that timm's train.py and validate.py are made of, on modified names and generated images."""
 
 from __future__ import annotations
 

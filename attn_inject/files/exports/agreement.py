@@ -55,7 +55,7 @@ def compare(own: Sequence[torch.Tensor], exported: Sequence[torch.Tensor], sampl
 
 
 def is_close(agreement: Agreement) -> bool:
-    """Whether the outputs differ by at most `TOLERANCE` of the largest; never where one is no number."""
+    """Whether the outputs differ by at most `TOLERANCE` of the largest; never where one is not a number."""
     return agreement.difference <= TOLERANCE * max(1.0, agreement.largest)
 
 

@@ -88,7 +88,7 @@ def unexportable(by: str, error: Exception, *, dynamic: bool) -> ModelError:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch says of every open file that it is no path that ends in .pt2."""
+    """torch says of every open file that it is not a path that ends in .pt2."""
     logger = logging.getLogger("torch.export.pt2_archive._package")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -30,7 +30,7 @@ class Enlarged:
     Attributes:
         name: Its qualified name.
         before: Shape of its input until now.
-        after: Shape of its input in the operated model.
+        after: Shape of its input in the modified model.
     """
 
     name: str
@@ -63,7 +63,7 @@ def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Edit, 
     stem = _find(recording)
     if stem is None:
         raise FitError(
-            "The model's stem is no convolution of stride 2 followed by a max pool of stride 2, "
+            "The model's stem is not a convolution of stride 2 followed by a max pool of stride 2, "
             "so attention cannot stand for it.",
             hint="Leave out --stem.",
         )

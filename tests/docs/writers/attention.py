@@ -16,7 +16,7 @@ from tests.papers.published import PUBLISHED, on_resnet50
 
 
 def overview() -> str:
-    """One row a name."""
+    """One row per name."""
     return table(
         "name|what it does|paper",
         [(code(row.name), row.summary, _paper(row)) for row in ROWS],
@@ -24,7 +24,7 @@ def overview() -> str:
 
 
 def modules() -> str:
-    """One row a file, which is one paper and has one page."""
+    """One row per file, which is one paper and has one page."""
     rows = [
         (
             f"[{', '.join(map(code, names(file)))}](attention/{file}.md)",

@@ -20,7 +20,7 @@ def commands() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """One section a command."""
+    """One section per command."""
     return "\n\n".join(_section(name, command) for name, command in commands().items())
 
 
