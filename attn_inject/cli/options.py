@@ -354,7 +354,7 @@ def parse_stages(text: str) -> tuple[int, ...]:
 def _whole_numbers(option: str, text: str, *, hint: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 19 and int(part) > 0 for part in parts):
-        raise UsageError(f"{option} {text} is no list of whole numbers above 0.", hint=hint)
+        raise UsageError(f"{option} {text} is not a list of whole numbers above 0.", hint=hint)
     return tuple(int(part) for part in parts)
 
 

@@ -24,7 +24,7 @@ def countable_operations() -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     closed = replaced_here(torch.autograd.Function, "apply", classmethod(_apply_closed(apply)))
     try:
-        # Which kernel serves attention depends on the machine; its plain products do not.
+        # The kernel of fused attention depends on the machine; its plain products do not.
         with closed, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:

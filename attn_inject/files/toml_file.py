@@ -20,17 +20,17 @@ def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
     """The content of a TOML file: texts, numbers, true and false, lists and tables; and its text.
 
     Raises:
-        FileError: It cannot be read, is no text, or is longer than any request.
-        UsageError: It is no TOML, or holds a number too large, a date, or lists and tables too deep.
+        FileError: It cannot be read, is not text, or is longer than any request.
+        UsageError: It is not TOML, or holds a number too large, a date, or lists and tables too deep.
     """
     text = _text_of(path)
     try:
         document = tomllib.loads(text)
-    # A number of thousands of digits is a ValueError that is no TOMLDecodeError.
+    # A number of thousands of digits is a ValueError that is not a TOMLDecodeError.
     except (ValueError, RecursionError) as error:
         reason = "too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
         raise UsageError(
-            f"{path} is no TOML: {reason}.", hint="Texts stand in quotes, lists in [ ], tables are shallow."
+            f"{path} is not TOML: {reason}.", hint="Texts stand in quotes, lists in [ ], tables are shallow."
         ) from None
     for key, value in document.items():
         for problem in _problems(value, 1):
@@ -55,7 +55,7 @@ def _text_of(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
     except ValueError:  # of decode, or of a name with a zero byte in it
-        reason = "is no text file"
+        reason = "is not text file"
     raise FileError(f"{path} {reason}.", hint="Name a TOML file.")
 
 

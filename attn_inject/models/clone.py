@@ -22,7 +22,7 @@ _SHARED_BY_DEEPCOPY = type | types.FunctionType | types.BuiltinFunctionType | ty
 
 
 def clone_with(model: _Model, replace: Callable[[torch.Tensor], torch.Tensor]) -> _Model:
-    """A deep copy of `model` in which `replace(tensor)` stands for every tensor.
+    """A deep copy of `model` in which `replace(tensor)` takes the place of every tensor.
 
     Parameters stay parameters and keep `requires_grad`; buffers stay buffers; a tensor that is used in
     two places is replaced once. Tensors in plain attributes, also inside lists, dictionaries and objects,

@@ -15,7 +15,7 @@ _NUMPY_SEEDS = 2**32
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed`; then all generators go on as before.
+    """Random numbers from `seed`; then all generators continue as before.
 
     torch's on the CPU and on every GPU in use, Python's `random`, and numpy's where it is loaded.
     """

@@ -160,7 +160,7 @@ def _residual_blocks(
 
 
 def _made_of_blocks(blocks: Iterable[str], modules: dict[str, nn.Module], kind: str) -> dict[str, Reason]:
-    """The candidates that are no blocks because of those inside them."""
+    """The candidates that are not blocks because of those inside them."""
     if kind == "outer":
         return {}
     if kind == "inner":

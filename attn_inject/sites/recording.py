@@ -288,7 +288,7 @@ class _Recorder(TorchFunctionMode):
                 output = func(*args, **kwargs)
             except RuntimeError:
                 if self._is_meta:
-                    # A tensor that the forward made itself may sit on the CPU among the meta ones.
+                    # A tensor that the forward made may be on the CPU among the meta tensors.
                     args, kwargs = on_meta(args), on_meta(kwargs)
                 elif not fill((args, kwargs)):
                     raise

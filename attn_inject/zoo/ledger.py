@@ -86,7 +86,7 @@ class Ledger:
         for line in lines:
             try:
                 self._take_line(json.loads(line))
-            # Whatever somebody wrote into the ledger is no line of ours.
+            # Whatever somebody wrote into the ledger is not a line of ours.
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 self.torn += 1
 

@@ -20,7 +20,7 @@ def read_toml(path: str | Path) -> tuple[Options, list[Options]]:
 
     Raises:
         FileError: The file cannot be read.
-        UsageError: It is no TOML, holds what no option takes, or an entry is no table.
+        UsageError: It is not TOML, holds what no option takes, or an entry is not a table.
     """
     document, content = read_toml_file(path)
     lines = _key_lines(content)
