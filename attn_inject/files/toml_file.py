@@ -55,7 +55,7 @@ def _text_of(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
     except ValueError:  # of decode, or of a name with a zero byte in it
-        reason = "is not text file"
+        reason = "is not a text file"
     raise FileError(f"{path} {reason}.", hint="Name a TOML file.")
 
 

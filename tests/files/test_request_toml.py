@@ -62,7 +62,7 @@ def test_every_field_of_a_plan_has_a_key():
         ("input-size = 224", UsageError, "line 1: input-size is 224, but must be a list"),
         ("seed = 1\nattn = [x]", UsageError, "is not TOML: .*line 2"),
         ("then = 3", UsageError, r"\[\[then\]\]"),
-        (b"\xff\xfe", FileError, "no text file"),
+        (b"\xff\xfe", FileError, "not a text file"),
         ("a" * (2**20 + 1), FileError, "is longer than"),
         ('attn = "my.gates:Gate"', FileError, "line 1: attn names my.gates:Gate.*--trust"),
         ('attn = "se"\ntrust = true', FileError, "line 2: trust is refused"),

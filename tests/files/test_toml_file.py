@@ -24,7 +24,7 @@ ABSURD = {
     ),
     "a date": ("[model-arg]\nx = 2026-01-01", UsageError, "line 2: model-arg holds 2026-01-01, a date"),
     "too long": ("#" * LARGEST, FileError, "is longer than"),
-    "no text": (b"\xff\xfe", FileError, "is no text file"),
+    "no text": (b"\xff\xfe", FileError, "is not a text file"),
 }
 
 
