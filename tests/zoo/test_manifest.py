@@ -81,7 +81,7 @@ COMPLETE = 'models = "a"\nattn = "se"\nout-dir = "zoo"\n'
         (COMPLETE + "[[entry]]\nmodels = 'b'\nattn = 'sse'", UnknownNameError, ["line 5", "'sse'"]),
         (COMPLETE + "format = 'pth'", UnknownNameError, ["'pth'"]),
         (COMPLETE + "name-template = '{modell}'", UsageError, ["{model}"]),
-        (COMPLETE + "models = 'again'\n", UsageError, ["no TOML", "line 4"]),
+        (COMPLETE + "models = 'again'\n", UsageError, ["not TOML", "line 4"]),
         (COMPLETE + "[entry]\nmodels = 'b'", UsageError, ["[[entry]]"]),
         (COMPLETE + "each-attn = 'se'", UsageError, ["exclude each other"]),
         (COMPLETE + "pretrained = true\nweights = 'x.pt'", UsageError, ["exclude each other"]),
