@@ -20,7 +20,7 @@ RESERVED = frozenset(
 def names(glob: str = "*") -> list[str]:
     """The architectures that a glob matches, without deprecated names; with tags if the glob has a dot."""
     found: list[str] = library("timm").list_models(glob, include_tags="." in glob)
-    return [name for name in found if not _is_operated(name)]
+    return [name for name in found if not _is_modified(name)]
 
 
 def resolve(text: str) -> str | None:
@@ -34,7 +34,7 @@ def resolve(text: str) -> str | None:
     if renewed is None:
         return None
     architecture, dot, _ = renewed.partition(".")
-    if timm.is_model(architecture) and _is_operated(architecture):
+    if timm.is_model(architecture) and _is_modified(architecture):
         raise UsageError(
             f"{text!r} is a modified architecture that attn_inject.timm registered.",
             hint=f"Name its base, or pass the model itself, timm.create_model({text!r}).",
@@ -105,7 +105,7 @@ def input_spec(
     return InputSpec(size=size)
 
 
-def _is_operated(name: str) -> bool:
+def _is_modified(name: str) -> bool:
     module: str = library("timm").models.model_entrypoint(name).__module__
     return module.startswith("attn_inject.")
 

@@ -37,10 +37,10 @@ def timed(
     after: list[Result] = []
     for row, result in rows:
         if result is not None:
-            operated = copy.deepcopy(pristine)
-            apply_edits(operated, result)
+            modified = copy.deepcopy(pristine)
+            apply_edits(modified, result)
             of_base, latency = time_in_turn(
-                base, conditions.place(operated), searched.loaded.inputs, conditions
+                base, conditions.place(modified), searched.loaded.inputs, conditions
             )
             before.append(of_base)
             row = dataclasses.replace(row, latency=latency)
@@ -61,9 +61,9 @@ def weighed(searched: SearchedModel, rows: Sequence[Result], conditions: Conditi
         if _is_base(row):
             peak = base
         elif result is not None:
-            operated = copy.deepcopy(searched.loaded.model)
-            apply_edits(operated, result)
-            peak = _bytes(searched, operated, conditions)
+            modified = copy.deepcopy(searched.loaded.model)
+            apply_edits(modified, result)
+            peak = _bytes(searched, modified, conditions)
         delta = None if peak is None or base is None else peak - base
         yield dataclasses.replace(row, memory=peak, delta_memory=delta), result
 

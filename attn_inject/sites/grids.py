@@ -1,7 +1,7 @@
 """Which map a tensor's positions are: the grid is carried along from the layer that made the map.
 
-A number of tokens says nothing: 77 words are not an 8 x 8 map with 13 tokens before it. So a grid is noted where
-a layer makes a map, and followed through flattening, slicing and concatenation up to the tokens.
+A number of tokens says nothing: 77 words are not an 8 x 8 map with 13 tokens before it. So a grid is noted
+where a layer makes a map, and followed through flattening, slicing and concatenation up to the tokens.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A fine-tuned modified model comes back to `create_model(..., pretrained=True)` from a folder (`local-dir:`),
 the hub (`hf-hub:`) or a file (`pretrained_cfg_overlay={"file": ...}`). timm loads weights into the base,
-strictly and before it is operated. So the file is taken apart: timm gets the base's tensors, and the rest
+strictly and before it is modified. So the file is taken apart: timm gets the base's tensors, and the rest
 waits until there is something to put it into.
 """
 

@@ -14,7 +14,7 @@ def split(name: str, is_base: Callable[[str], bool]) -> tuple[str, str] | None:
 
     Args:
         name: An architecture, without a pretrained tag.
-        is_base: Whether an architecture may be operated.
+        is_base: Whether an architecture may be modified.
     """
     for suffix, attention in _suffixes().items():
         base = name.removesuffix(f"_{suffix}")
@@ -31,7 +31,7 @@ def asked_for(glob: str, bases: Iterable[str]) -> Iterator[str]:
 
     Args:
         glob: As `timm.list_models` takes it; a pretrained tag in it is passed over.
-        bases: The architectures that may be operated.
+        bases: The architectures that may be modified.
     """
     pattern = glob.partition(".")[0]
     for head, tail in _halves(pattern):
