@@ -107,8 +107,8 @@ def _dataclass(data: Any, cls: Any, where: str) -> Any:
     for key in data:
         if key not in known:
             raise FileError(f"{where} has an unknown field: {key:.80}.", hint=_AGAIN)
-    for key in known:
-        if key not in data:
+    for key, is_later in known.items():
+        if key not in data and not is_later:
             raise FileError(f"{where} lacks a field: {key}.", hint=_AGAIN)
     return _filled(data, cls, where)
 
@@ -119,26 +119,34 @@ def _filled(data: Mapping[str, Any], cls: Any, where: str) -> Any:
         hint, key = hints[field.name], _key(field)
         if _is_flat(field):
             values[field.name] = _filled(data, hint, where)
-        else:
+        elif key in data:
             values[field.name] = from_plain(data[key], hint, f"{where}: {key}")
     return cls(**values)
 
 
 def _as_mapping(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by key; a flat field's own fields stand beside the others."""
+    """The fields of a dataclass by key; a flat field is spread out, later defaults are absent."""
     mapping: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
-        mapping |= _as_mapping(item) if _is_flat(field) else {_key(field): item}
+        if _is_flat(field):
+            mapping |= _as_mapping(item)
+        elif not (_is_later(field) and item == field.default):
+            mapping[_key(field)] = item
     return mapping
 
 
 @functools.cache
-def _keys(cls: Any) -> tuple[str, ...]:
-    keys: list[str] = []
+def _keys(cls: Any) -> dict[str, bool]:
+    """The keys of a dataclass, and whether a file may lack each, since it was added later."""
+    keys: dict[str, bool] = {}
     for field in dataclasses.fields(cls):
-        keys += _keys(_hints(cls)[field.name]) if _is_flat(field) else [_key(field)]
-    return tuple(keys)
+        keys |= _keys(_hints(cls)[field.name]) if _is_flat(field) else {_key(field): _is_later(field)}
+    return keys
+
+
+def _is_later(field: dataclasses.Field[Any]) -> bool:
+    return bool(field.metadata.get("later"))
 
 
 def _is_flat(field: dataclasses.Field[Any]) -> bool:

@@ -34,7 +34,7 @@ EDIT_KEYS = (
         "width",
     ),
     *("prefix", "shape", "element", "tap", "users", "fixed", "block", "stage", "calls", "stride", "removed"),
-    *("note", "operation"),
+    *("note", "operation", "suffix"),
 )
 
 _PLACED = (*(name for name in PLACEMENTS if name != "paper"), STEM, POOL)
@@ -65,7 +65,9 @@ def to_plain(recipe: Recipe) -> dict[str, Any]:
         FileError: An argument or option is something else; it is named.
     """
     data: dict[str, Any] = plain.to_plain(recipe, "recipe")
-    return data | {"splices": [{key: edit[key] for key in EDIT_KEYS} for edit in data["splices"]]}
+    return data | {
+        "splices": [{key: edit[key] for key in EDIT_KEYS if key in edit} for edit in data["splices"]]
+    }
 
 
 def from_plain(data: Any) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -35,7 +35,7 @@ class Site:
     stage: int = 1
     calls: int = 1
     element: int | str | None = None
-    suffix: int = 0
+    suffix: int = field(default=0, metadata={"later": True})  # files of earlier versions lack it
 
     @property
     def map_size(self) -> tuple[int, int] | None:

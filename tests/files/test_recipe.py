@@ -58,6 +58,14 @@ def test_an_option_that_cannot_be_kept_is_named(options, message):
         to_plain(Recipe(Provenance(source="timm", name="x"), (edit(options=options),)))
 
 
+@pytest.mark.parametrize(("suffix", "kept"), [(0, {}), (2, {"suffix": 2})])
+def test_tokens_behind_the_grid_are_kept_only_if_there_are_any(suffix, kept):
+    one = Recipe(Provenance(source="timm", name="x"), (edit(suffix=suffix),))
+    data = to_plain(one)
+    assert {key: value for key, value in data["splices"][0].items() if key == "suffix"} == kept
+    assert from_plain(data).edits == one.edits
+
+
 def change(data, path, value):
     data = copy.deepcopy(data)
     *parents, last = path
