@@ -100,12 +100,13 @@ class Budget:
         """
         if not self:
             raise UsageError(
-                "There is no budget to stay inside.", hint="Add --max-params +1% or --max-flops +0.5%."
+                "There is no budget to stay inside.",
+                hint="Give a limit: max_params (--max-params +1%) or max_flops (--max-flops +0.5%).",
             )
         if self.needs_latency:
             raise UsageError(
                 "Sites cannot be chosen by latency, which is measured for a whole model.",
-                hint="Choose them by --max-params or --max-flops, then `attn-inject stats --latency`.",
+                hint="Choose them by what is counted (--max-params, --max-flops), then `attn-inject stats --latency`.",
             )
 
     @property
