@@ -106,7 +106,7 @@ class Budget:
         if self.needs_latency:
             raise UsageError(
                 "Sites cannot be chosen by latency, which is measured for a whole model.",
-                hint="Choose them by what is counted (--max-params, --max-flops), then `attn-inject stats --latency`.",
+                hint="Choose them by what is counted (--max-params), then `attn-inject stats --latency`.",
             )
 
     @property

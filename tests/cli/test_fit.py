@@ -16,9 +16,10 @@ def test_the_command_is_printed(program, api):
     )
     command = shlex.split(text.splitlines()[-1])
     assert command == ["attn-inject", "resnet50", "--attn", "se", *SITES, "--out", "model.pt"]
-    [(_, (request, spec, budget), options)] = api.calls
-    assert (request, str(spec), str(budget)) == (ModelRequest(name="resnet50"), "se", "--max-params +2%")
-    assert options["placement"] == "after"
+    [(_, (request, plan, budget), _)] = api.calls
+    assert (request, str(budget)) == (ModelRequest(name="resnet50"), "--max-params +2%")
+    assert [str(spec) for spec in plan.attention] == ["se"]
+    assert plan.placement == "after"
 
 
 def test_the_command_says_again_what_was_asked(program, api):
