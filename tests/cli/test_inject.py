@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_inject.request import AttentionSpec, ModelRequest
+from attn_inject.request import AttentionSpec, ModelRequest, Plan
 
 DRY = ("--dry-run",)
 
@@ -25,9 +25,9 @@ DRY = ("--dry-run",)
 )
 def test_options_stand_before_or_after_the_model(program, api, arguments):
     assert program(*arguments).code == 0
-    [(name, (request, specs), options)] = api.calls
+    [(name, (request, plan), options)] = api.calls
     assert (name, request) == ("inject", ModelRequest(name="resnet50"))
-    assert specs == (AttentionSpec(name="se"),)
+    assert plan == Plan(attention=(AttentionSpec(name="se"),))
     assert (options["out"], options["dry_run"], options["force"]) == (Path("m.pt"), False, False)
 
 
@@ -42,7 +42,7 @@ def test_every_option_reaches_the_api(program, api):
         *("--only", "attention", "--keep-replaced"),
     )
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
-    [(_, (request, specs), options)] = api.calls
+    [(_, (request, plan), options)] = api.calls
     assert request == ModelRequest(
         name="torchvision/resnet18",
         pretrained=True,
@@ -51,23 +51,25 @@ def test_every_option_reaches_the_api(program, api):
         input_size=(3, 96, 128),
         model_args={"drop_path_rate": 0.1, "act_layer": "silu"},
     )
-    assert specs == (
-        AttentionSpec(name="sa", options={"groups": 8}, where="layer[34].*"),
-        AttentionSpec(name="ela-l"),
+    assert plan == Plan(
+        attention=(
+            AttentionSpec(name="sa", options={"groups": 8}, where="layer[34].*"),
+            AttentionSpec(name="ela-l"),
+        ),
+        placement="before-add",
+        where=("layer*", "x.[ab]"),
+        skip=("layer1.0",),
+        stages=(3, 4),
+        blocks="family",
+        at=("features.*",),
+        start="identity",
+        stem=False,
+        strict=True,
+        check="structure",
+        seed=7,
     )
     assert callable(options.pop("progress"))
     assert options == {
-        "placement": "before-add",
-        "where": ("layer*", "x.[ab]"),
-        "skip": ("layer1.0",),
-        "stage": (3, 4),
-        "blocks": "family",
-        "at": ("features.*",),
-        "start": "identity",
-        "stem": False,
-        "strict": True,
-        "check": "structure",
-        "seed": 7,
         "out": Path("x.pt"),
         "force": True,
         "dry_run": True,

@@ -14,12 +14,19 @@ from attn_inject.cost import site_cost
 from attn_inject.cost.count import count
 from attn_inject.cost.figures import value
 from attn_inject.cost.handles import flop_handles
-from attn_inject.errors import CheckFailedError, ModelError, NoSiteError, UnknownNameError, UsageError
+from attn_inject.errors import (
+    CheckFailedError,
+    FileError,
+    ModelError,
+    NoSiteError,
+    UnknownNameError,
+    UsageError,
+)
 from attn_inject.operate import searched
 from attn_inject.operate.edits import plan_edits
 from attn_inject.operate.model_names import expand
 from attn_inject.operate.searched import search_shapes
-from attn_inject.request import Plan, as_specs
+from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.surgery.apply import apply_edits
 from tests.operate.sweep import MODELS, differences
 
@@ -126,7 +133,9 @@ def unfit():
 def test_a_model_of_a_list_that_fails_keeps_its_row_and_a_named_one_is_an_error(tmp_path):
     models = tmp_path / "models.txt"
     models.write_text(f"# two models\ntest_resnet\n{__name__}:unfit\n")
-    rows = attn_inject.stats([f"@{models}"], ["se"]).rows
+    with pytest.raises(FileError, match="using it would run that code"):
+        attn_inject.stats([f"@{models}"], ["se"])
+    rows = attn_inject.stats([ModelRequest(name=f"@{models}", trust=True)], ["se"]).rows
     assert [row.model for row in rows] == ["test_resnet", "test_resnet", f"{__name__}:unfit"]
     assert "no such size" in rows[2].reason
     assert rows[2].params is None
