@@ -1,4 +1,4 @@
-"""Write an attention module into any timm or torchvision model, and prove that the model survived.
+"""Insert an attention module into any timm or torchvision model, and prove that the model survived.
 
     import attn_inject
 

@@ -1,6 +1,6 @@
-"""Everything that can go wrong, as one tree; each class owns one exit code.
+"""All errors as one tree; each class has one exit code.
 
-AttnInjectError                  1   our bug, if it is raised bare
+AttnInjectError                  1   a fault of attn-inject, if it is raised itself
 ├── UsageError                   2   the request itself does not parse
 ├── UnknownNameError             3   no such model, attention module or placement
 ├── MissingExtraError            4   an optional dependency is not installed
@@ -12,7 +12,7 @@ AttnInjectError                  1   our bug, if it is raised bare
 ├── ZooError                     10  a zoo finished with failures
 └── InterruptedByUserError       130 Ctrl-C
 
-A message says what happened, where, and what to do; `hint` holds the last part alone.
+A message says what happened, where, and what to do; `hint` holds the last part.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ class InterruptedByUserError(AttnInjectError):
 
 
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
-    """The `count` names most like `name`, best first; never empty while `known` is not.
+    """The `count` names most similar to `name`, best first; empty only if `known` is empty.
 
-    What begins with the whole name comes before all others: `vit_tiny` is short for `vit_tiny_patch16_224`.
+    Names that begin with the whole name come first: `vit_tiny` is short for `vit_tiny_patch16_224`.
     """
     lowered: dict[str, str] = {}
     for candidate in known:

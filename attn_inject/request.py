@@ -1,4 +1,4 @@
-"""What is asked: frozen values that the command line, a recipe file and Python code all make.
+"""What is asked: frozen values that the command line, recipe files and Python code make.
 
 A plan is complete before a model is touched, so it can be printed, saved and compared.
 """
@@ -19,9 +19,9 @@ PLACEMENTS = {
     "before-block": "the input of the branch (SE-PRE)",
     "on-shortcut": "the shortcut, after its projection (SE-Identity)",
     "after-conv": "the output of the block's spatial convolution, after its norm and activation (SE_3x3)",
-    "replace-conv": "in the place of each spatial convolution of the block that keeps the number of channels",
-    "replace-attention": "in the place of the channel or spatial attention that the model already has",
-    "paper": "where its paper puts the module, stages and blocks included",
+    "replace-conv": "instead of each spatial convolution of the block that keeps the number of channels",
+    "replace-attention": "instead of the channel or spatial attention that the model already has",
+    "paper": "the paper's own placement, including its stages and blocks",
 }
 REPLACING = tuple(name for name in PLACEMENTS if name.startswith("replace-"))
 STARTS = {
@@ -37,8 +37,8 @@ CHECKS = {
 BLOCK_KINDS = {
     "residual": "residual blocks",
     "family": "also sibling blocks of the same class that have no shortcut",
-    "inner": "of nested residual blocks the innermost",
-    "outer": "of nested residual blocks the outermost, also where it is a group of blocks or a stack",
+    "inner": "the innermost of nested residual blocks",
+    "outer": "the outermost of nested residual blocks, even if it is a group of blocks or a stack",
 }
 KEPT = {
     "all": "every tensor of the model",
@@ -51,7 +51,7 @@ DTYPES = {
 }
 
 Option = bool | int | float | str
-# What Python callers may write for one module or several.
+# What Python callers may pass for one module or several.
 Attention: TypeAlias = "str | type | AttentionSpec | Sequence[str | type | AttentionSpec]"
 
 
@@ -62,7 +62,7 @@ class AttentionSpec:
     Attributes:
         name: A catalogue name, a plug-in's name or `package.module:Class`.
         options: Keyword arguments of the module's constructor, beyond `channels`.
-        where: Glob over site names; the first spec whose glob matches a site serves it.
+        where: Glob over site names; the first spec whose glob matches a site is used there.
     """
 
     name: str
@@ -71,7 +71,7 @@ class AttentionSpec:
 
     @classmethod
     def of(cls, attention: type, *, where: str = "*", **options: Option) -> AttentionSpec:
-        """A class of your own, with options of its constructor.
+        """Your own class, with options of its constructor.
 
         Args:
             attention: The class; it must be importable by name, so that a file can name it.
@@ -93,7 +93,7 @@ class AttentionSpec:
     def parse(cls, text: str) -> AttentionSpec:
         """Read `[GLOB=]NAME[:option=value,...]`.
 
-        The glob ends at the first `=` that stands before the first `:`; the last `:` part is options
+        The glob ends at the first `=` before the first `:`; the last `:` part is options
         if it contains `=`.
 
         Raises:
@@ -125,7 +125,7 @@ class AttentionSpec:
 
 
 def parse_value(text: str) -> Option:
-    """`true`, `false`, whole numbers and decimals as what they are; anything else as text."""
+    """`true`, `false`, whole numbers and decimals as values; anything else as text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for number in (int, float):
@@ -140,7 +140,7 @@ def _parse_option(item: str, text: str) -> tuple[str, Option]:
     key, equals, value = item.partition("=")
     if not (key.strip() and equals and value.strip()):
         raise UsageError(
-            f"{item!r} in {text!r} is not an option.", hint="Write option=value, several joined by commas."
+            f"{item!r} in {text!r} is not an option.", hint="Write option=value, several separated by commas."
         )
     return key.strip().replace("-", "_"), parse_value(value.strip())
 
@@ -160,7 +160,7 @@ class ModelRequest:
         num_classes: Outputs of the classifier; None keeps the architecture's own.
         input_size: (channels, height, width) in pixels; None takes the model's own.
         model_args: Further keyword arguments of the architecture.
-        trust: Whether code may run that a saved file names.
+        trust: Whether code that a saved file names may run.
     """
 
     name: str
@@ -173,7 +173,7 @@ class ModelRequest:
 
 
 class SiteOptions(TypedDict, total=False):
-    """Where modules are inserted and how they start, as every verb takes it; see `Plan`."""
+    """Where modules are inserted and how they start, as every function takes it; see `Plan`."""
 
     placement: str
     where: str | Sequence[str]
@@ -185,14 +185,14 @@ class SiteOptions(TypedDict, total=False):
 
 
 class EditOptions(SiteOptions, total=False):
-    """What is inserted where, as every verb that inserts takes it; see `Plan`."""
+    """What is inserted where, as every function that inserts takes it; see `Plan`."""
 
     stem: bool
     strict: bool
 
 
 class PlanOptions(EditOptions, total=False):
-    """The fields of a `Plan` but its attention; see there."""
+    """The fields of a `Plan` except its attention; see there."""
 
     check: str
     seed: int
@@ -200,10 +200,10 @@ class PlanOptions(EditOptions, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to write in, where, and how to prove it.
+    """What to insert, where, and how to check it.
 
     Attributes:
-        attention: One spec per `--attn`; the first whose glob matches a site serves it.
+        attention: One spec per `--attn`; the first whose glob matches a site is used there.
         placement: A key of `PLACEMENTS`.
         where: Globs of sites to keep; empty keeps all.
         skip: Globs of sites to leave out.
@@ -211,7 +211,7 @@ class Plan:
         blocks: A key of `BLOCK_KINDS`.
         at: Globs of modules named by hand instead of found blocks.
         start: A key of `STARTS`.
-        stem: Whether to replace the stem too (`replace-conv` of modules that have one).
+        stem: Whether to replace the stem, too (`replace-conv` with a module that has one).
         strict: Whether a site that a module does not fit is an error instead of a skip.
         check: A key of `CHECKS`.
         seed: Seed of the new parameters and of the checks' inputs.
@@ -231,7 +231,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse words outside the vocabulary."""
+        """Refuse unknown values."""
         choices = {
             "placement": (self.placement, PLACEMENTS),
             "start": (self.start, STARTS),
@@ -242,25 +242,25 @@ class Plan:
             if value not in known:
                 raise unknown_name(what, value, known)
         if not 0 <= self.seed < 2**63:
-            raise UsageError("The seed is not between 0 and 2**63.", hint="Take a smaller one.")
+            raise UsageError("The seed is not between 0 and 2**63.", hint="Give a smaller one.")
         if not self.attention:
             raise UsageError(
                 "No attention module is named.", hint="Name one (--attn NAME), for example ela-l."
             )
         if self.stem and self.placement not in ("replace-conv", "paper"):
             raise UsageError(
-                "--stem replaces the stem's convolution, so it goes with --placement replace-conv only.",
+                "--stem replaces the stem's convolution, so it needs --placement replace-conv.",
                 hint="For example --attn sasa --placement replace-conv --stem.",
             )
         if self.at and self.placement in ("replace-conv", "paper"):
             raise UsageError(
-                f"--at and --placement {self.placement} disagree: the latter looks inside residual blocks.",
-                hint="Leave one of them out; --where and --skip choose among the blocks.",
+                f"--at and --placement {self.placement} exclude each other: it looks inside residual blocks.",
+                hint="Leave one of them out; --where and --skip select among the blocks.",
             )
 
     @classmethod
     def of(cls, attention: Attention | Plan, **options: Unpack[PlanOptions]) -> Plan:
-        """A plan from what Python callers may write: one value where several are possible.
+        """A plan from what Python callers may pass: one value where several are possible.
 
         Args:
             attention: One spec or several, as text, as values or as classes; or a plan to change.
@@ -268,7 +268,7 @@ class Plan:
 
         Raises:
             UsageError: Something is not a spec, or the options disagree.
-            UnknownNameError: A word is outside its vocabulary.
+            UnknownNameError: A value is unknown; the nearest one is in the hint.
         """
         values: dict[str, Any] = dict(options)
         values |= {key: as_globs(values[key]) for key in ("where", "skip", "at") if key in values}
@@ -295,7 +295,7 @@ def check_kept(only: str) -> None:
 
 
 def as_specs(attention: Attention) -> tuple[AttentionSpec, ...]:
-    """One spec or several, as text, as values or as classes, to a tuple of values.
+    """One spec or several, as text, values or classes, to a tuple of values.
 
     Raises:
         UsageError: Something is none of these, or does not parse.
@@ -313,8 +313,8 @@ def _as_spec(item: Any) -> AttentionSpec:
     if isinstance(item, str):
         return AttentionSpec.parse(item)
     raise UsageError(
-        f"An attention module is named by text, a class or an AttentionSpec, and not by {item!r}.",
-        hint="With options write AttentionSpec.of(YourClass, option=value).",
+        f"An attention module is given as text, a class or an AttentionSpec, not as {item!r}.",
+        hint="For options write AttentionSpec.of(YourClass, option=value).",
     )
 
 

@@ -17,11 +17,11 @@ class Insertion:
     """One attention module that was inserted.
 
     Attributes:
-        site: Where. Its layout, channels and size are those at the tapped point of the block.
+        site: The site, with layout, channels and size of the tensor that the module acts on.
         attention: The module with the options that were used, `sa:groups=32`.
         module: The inserted module's own qualified name, `layer3.5.attn_inject`.
-        cost: Of this module alone, over all calls of its block in one forward.
-        note: What was adapted for this site ("groups=64 does not divide 24 channels: 8 used"), or "".
+        cost: Of this module, over all calls of its block in one forward.
+        note: What was adapted for this site ("groups=64 does not fit 24 channels: groups=12 used"), or "".
     """
 
     site: Site
@@ -46,17 +46,17 @@ class Insertion:
 
 @dataclass(frozen=True, kw_only=True)
 class InsertedStatus:
-    """What one inserted module of a live model is and does at one moment.
+    """The state of one inserted module of a live model.
 
     Attributes:
-        site: The name of the module that it is in.
+        site: The name of the block that holds it.
         attention: The module with the options that were used, `sa:groups=32`.
         placement: A key of `request.PLACEMENTS`.
-        alpha: Its share, 0 at an identity start; None with the paper's start, where it is whole.
+        alpha: Its `alpha`, 0 at the identity start; None with the paper start, which has none.
         params: Its parameters, in numbers.
-        learning: How many of them learn.
+        learning: How many of them are trainable.
         training: Whether it is in training mode.
-        bypassed: Whether it hands its input on untouched.
+        bypassed: Whether it returns its input unchanged.
     """
 
     site: str
@@ -71,7 +71,7 @@ class InsertedStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was proven, or was not."""
+    """One check and its result."""
 
     name: str
     passed: bool
@@ -80,10 +80,10 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Shown):
-    """Everything an injection has to tell; `to_json` is the documented interface.
+    """Everything about an injection; `to_json` is the documented interface.
 
     Attributes:
-        model: The name as the user gave it.
+        model: The name that the user gave.
         source: `timm`, `torchvision`, `factory`, `file` or `object`.
         attention: The specs as text.
         placement: As in the plan.
@@ -91,11 +91,11 @@ class Report(Shown):
         input_size: (channels, height, width) in pixels of the model's input.
         insertions: What was inserted.
         rejected: Candidates that are not sites, and sites that were skipped.
-        removed: State-dict keys of replaced modules, which are gone.
+        removed: State-dict keys of replaced modules, which are removed.
         base: Cost of the untouched model.
         result: Cost of the modified model.
         uncounted: Operations that fvcore has no rule for, with how often they ran.
-        checks: What was proven.
+        checks: The checks and their results.
         file: Where the model was saved, or None.
         versions: Of torch, torchvision, timm, fvcore and attn-inject.
         notes: Sentences for people: ambiguity of the name, unmatched weights.
@@ -124,7 +124,7 @@ class Report(Shown):
         return self.result - self.base
 
     def to_json(self) -> dict[str, Any]:
-        """The documented document of `inject --json`."""
+        """The document of `inject --json`."""
         return {
             "model": self.model,
             "source": self.source,

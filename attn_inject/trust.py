@@ -1,7 +1,7 @@
-"""Names that lead to code, and who gave them: the one gate before anything of `package.module:NAME` runs.
+"""Names of code, and where they come from: the one test before anything of `package.module:NAME` runs.
 
-What the user types is the user's own wish. What a file says is not: a zoo.toml, a list of models, a recipe
-or a saved file may come from anywhere, so code that it names runs only if the user typed `--trust`.
+A name that the user types may run. A name in a file may not: a zoo.toml, a list of models, a recipe or a
+saved file may come from anywhere, so code that it names runs only with `--trust`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class GivenName:
-    """The name of a model or an attention module, and who gave it.
+    """The name of a model or an attention module, and where it comes from.
 
     Attributes:
-        text: As it was given.
-        where: The file that gave it, with line and key where they are known; empty if the user typed it.
+        text: The name.
+        where: The file that holds it, with line and key if they are known; empty if the user typed it.
         kind: A key of `KINDS`.
     """
 
@@ -44,21 +44,21 @@ class GivenName:
 
     @property
     def is_code(self) -> bool:
-        """Whether it leads to code of somebody's own."""
+        """Whether it names code outside the libraries."""
         if self.kind == "attention":
             return ":" in self.text and not self.text.lower().startswith("timm:")
         return self.kind == "factory" or (":" in self.text and not self.text.endswith(_FILES))
 
 
 def require_trust(names: Iterable[GivenName], *, trust: bool) -> None:
-    """Let names pass that may run; to be asked before the code of any of them is imported.
+    """Refuse names that may not run; called before the code of any of them is imported.
 
     Args:
         names: What is about to be used.
         trust: Whether the user typed `--trust`, or wrote `trust=True` in Python.
 
     Raises:
-        FileError: A file names code and is not trusted; the place in it and the name are told.
+        FileError: A file names code and is not trusted; the message has the place and the name.
     """
     if trust:
         return
@@ -66,24 +66,24 @@ def require_trust(names: Iterable[GivenName], *, trust: bool) -> None:
         if name.is_code and not name.is_typed:
             raise FileError(
                 f"{name.where} names {name.text}, and using it would run that code.",
-                hint="If you know where the file comes from: --trust, or trust=True in Python.",
+                hint="If you trust the file's origin, pass --trust, or trust=True in Python.",
             )
 
 
 def refuse_own_trust(where: str) -> FileError:
-    """The error for a file that says itself that it may be trusted.
+    """The error for a file that sets `trust` itself.
 
     Args:
         where: The file, with its line and key.
     """
     return FileError(
-        f"{where} is refused: a file cannot vouch for itself.",
-        hint="Take the line out; if you know where the file comes from, type --trust.",
+        f"{where} is refused: a file cannot declare itself trusted.",
+        hint="Remove the line; if you trust the file's origin, pass --trust.",
     )
 
 
 def names_in(path: Path) -> list[GivenName]:
-    """The names of models in a list, one on each line; `#` begins a comment.
+    """The names of models in a list, one per line; `#` begins a comment.
 
     Raises:
         FileError: It cannot be read, is not text, or is longer than any list.
@@ -96,7 +96,7 @@ def names_in(path: Path) -> list[GivenName]:
             f"{nested[0].where} names another list, {nested[0].text}.", hint="Write its models here."
         )
     if not names:
-        raise UsageError(f"{path} names no model.", hint="Write one model on each line.")
+        raise UsageError(f"{path} names no model.", hint="Write one model per line.")
     return names
 
 
@@ -114,5 +114,5 @@ def _list_text(path: Path) -> str:
         reason = "it is not text"
     raise FileError(
         f"The list of models {path} cannot be read: {reason}.",
-        hint="It is a text file with one model on each line; # begins a comment.",
+        hint="It is a text file with one model per line; # begins a comment.",
     )

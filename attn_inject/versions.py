@@ -1,16 +1,16 @@
-"""The versions of what computes the figures, read without importing any of it."""
+"""The versions of the libraries that compute the figures, read without importing them."""
 
 from __future__ import annotations
 
 from importlib import metadata
 
-# The only place that says it; the built package takes it from here.
+# The only place of the version; the built package reads it here.
 VERSION = "0.1.0"
 PACKAGES = ("attn-inject", "torch", "torchvision", "timm", "fvcore")
 
 
 def versions() -> dict[str, str]:
-    """Package to version; our own is that of the code that runs, installed or not.
+    """Package to version; our own is that of the running code, installed or not.
 
     A library that is missing has the version `not installed`.
     """

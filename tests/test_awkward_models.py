@@ -168,7 +168,7 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(monkeypatch):
     ("thing", "told", "hint"),
     [
         (Net(Block()).state_dict(), "not one of OrderedDict", "load it into one"),
-        (Net, "not the class Net", "Make one of it first"),
+        (Net, "not the class Net", "Create an instance"),
         (Path("model.pt"), "Path", "str\\(path\\)"),
         (3, "not one of int", "one of these"),
         (None, "not one of NoneType", "one of these"),

@@ -1,1 +1,1 @@
-"""The command line: one file per command, the first user of the public API; knows no torch."""
+"""The command line: one file per command, on top of the public API; does not import torch."""

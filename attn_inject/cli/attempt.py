@@ -1,6 +1,6 @@
 """`python -m attn_inject.cli.attempt NAME ...` imports libraries and plug-ins for `doctor`.
 
-In a process of its own, since a library that does not match another may end the process that imports it.
+In a separate process, since a library that does not match another may end the process that imports it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLUGINS = "--plugins"
 
 
 def main(names: list[str]) -> None:
-    """Import each name in turn; a line before says what to blame if this process ends."""
+    """Import each name in turn; a line before each says which one ended the process, if it ends."""
     warnings.simplefilter("ignore")
     for name in names:
         _tell(name, "importing it ended the process, or did not end")

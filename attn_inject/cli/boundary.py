@@ -1,7 +1,7 @@
-"""The one place where failures become sentences and exit codes.
+"""The one place where failures become messages and exit codes.
 
-A user's mistake becomes one paragraph on stderr; our own fault keeps its traceback. Under `--json`
-every failure but a usage error is also one document on stdout.
+A user's mistake becomes one paragraph on stderr; a fault of attn-inject keeps its traceback. With `--json`
+every failure except a usage error also prints one document on stdout.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ EXIT_CODES = {
 MEANT_COMMAND = "attn_inject.meant_command"
 LIBRARIES = ("torch", "torchvision", "timm", "fvcore", "safetensors")
 
-# Typer bundles the parser it is built on, or depends on it, as its version has it: this name is in both.
+# Some versions of typer bundle their parser, others depend on it: this name exists in both.
 _ParseError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 class Command(TyperCommand):
-    """A command whose failures are told by this file."""
+    """A command whose failures are reported by this file."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; every failure ends in `typer.Exit` with its code."""
@@ -91,7 +91,7 @@ def _run(command: Any, arguments: Sequence[str] | None) -> int:
 
 
 def _told(error: AttnInjectError, ctx: Any, *, cause: Exception | None = None) -> typer.Exit:
-    """Tell `error` to the user and return the exit to raise."""
+    """Report `error` to the user and return the exit to raise."""
     is_usage = error.exit_code == UsageError.exit_code
     hint = f"{error.hint} {_meant(ctx) if is_usage else ''}".strip()
     if wants_json(ctx.params) and not is_usage:
@@ -104,7 +104,7 @@ def _told(error: AttnInjectError, ctx: Any, *, cause: Exception | None = None) -
 
 
 def wants_json(params: dict[str, Any]) -> bool:
-    """Whether the command was asked for a document: `--json`, or `--format json`."""
+    """Whether a document was requested: `--json`, or `--format json`."""
     return bool(params.get("as_json")) or params.get("form") == "json"
 
 
@@ -119,7 +119,7 @@ def print_error(message: str, hint: str) -> None:
 
 
 def _quieten_libraries() -> None:
-    """Warnings in one line; those meant for the authors of libraries not at all, unless Python was asked."""
+    """Warnings in one line; those for authors of libraries are hidden, unless Python is told to show them."""
     warnings.showwarning = _show_warning
     if not sys.warnoptions:
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
@@ -131,7 +131,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def is_broken_library(error: BaseException) -> bool:
-    """Whether a library that we need failed to import, by itself or because it does not match another."""
+    """Whether a required library failed to import, by itself or because it does not match another."""
     if isinstance(error, ImportError) and _is_of_library(error.name):
         return True
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
@@ -173,19 +173,19 @@ def _meant(ctx: Any) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or while handling."""
+    """An error, its causes and its contexts."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _is_closed_pipe(stop: BaseException) -> bool:
-    """Whether a stop came from writing into a closed pipe; rich and typer turn that into SystemExit."""
+    """Whether a SystemExit came from writing into a closed pipe, as rich and typer raise it."""
     return any(isinstance(link, BrokenPipeError) for link in _chain(stop))
 
 
 def _discard_output() -> None:
-    """Let the interpreter flush what is left into nothing when it exits."""
+    """Let the interpreter discard the remaining output when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""What is installed, and what is wrong with it: libraries, extras and plug-ins."""
+"""The installed libraries, extras and plug-ins, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MATCHING_BUILDS = (
     "Install torchvision and the torch build that it asks for together: "
     "pip install --force-reinstall torch torchvision"
 )
-_PATIENCE = 300  # seconds until an import that does not end is given up
+_PATIENCE = 300  # seconds until an import that does not end is stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class Library:
     """A library that attn-inject needs.
 
     Attributes:
-        name: As pip knows it.
+        name: pip's name for it.
         version: The installed one, or "".
-        oldest: The oldest version that serves, or "" if unknown.
+        oldest: The oldest version that is supported, or "" if unknown.
         problem: What is wrong with it, or "".
         remedy: What to do about that, or "".
     """
@@ -49,7 +49,7 @@ class Library:
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """An optional part: `pip install 'attn-inject[name]'` brings what is `missing`."""
+    """An optional part: `pip install 'attn-inject[name]'` installs what is `missing`."""
 
     name: str
     missing: tuple[str, ...]
@@ -57,7 +57,7 @@ class Extra:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Everything that `doctor` has to say."""
+    """Everything that `doctor` reports."""
 
     version: str
     python: str
@@ -85,7 +85,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything; imports every library and plug-in, in another process."""
+    """Examine everything; imports every library and plug-in, in another process."""
     needs = list(_needs())
     found = attempts([*LIBRARIES, PLUGINS])
     oldest = {need.name: need.oldest for need in needs if not need.extra}
@@ -100,7 +100,7 @@ def diagnose() -> Diagnosis:
 
 
 def attempts(names: Sequence[str]) -> dict[str, Any]:
-    """What `attempt` finds out about each name; a process that ends early is replaced for the rest."""
+    """What `attempt` finds for each name; a process that ends early is replaced for the rest."""
     found: dict[str, Any] = {}
     rest = list(names)
     while rest:
@@ -136,7 +136,7 @@ def _attempt(names: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _libraries(oldest: dict[str, str], found: dict[str, Any]) -> tuple[Library, ...]:
-    """Every library; one that fails only because an earlier one does has the earlier one's remedy."""
+    """Every library; one that fails only because of an earlier one has the earlier one's remedy."""
     libraries: list[Library] = []
     for name in LIBRARIES:
         library = _library(name, oldest.get(name, ""), found.get(name, ""))
@@ -169,7 +169,7 @@ class _Need:
 
 
 def _needs() -> Iterator[_Need]:
-    """What the installed distribution of attn-inject asks for; nothing if it is not installed."""
+    """The requirements of the installed distribution of attn-inject; empty if it is not installed."""
     from packaging.requirements import Requirement
 
     try:

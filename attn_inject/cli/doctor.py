@@ -18,7 +18,7 @@ EPILOG = options.examples("attn-inject doctor", "attn-inject doctor --json")
 
 
 def doctor(as_json: options.Json = False) -> None:
-    """Tell which versions are installed and what is wrong with them; exit code 4 if a library is broken."""
+    """Show which versions are installed and what is wrong with them; exit code 4 if a library is broken."""
     with working("importing every library once"):
         diagnosis = diagnose()
     if as_json:

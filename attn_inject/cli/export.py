@@ -26,7 +26,7 @@ BatchSize = Annotated[
         "--batch-size",
         metavar="N",
         min=1,
-        help="The only batch size that the exported model takes; any, if it is left out.",
+        help="The only batch size that the exported model takes; any size by default.",
         show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
@@ -43,9 +43,9 @@ def export(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a saved model as .pt2 or .onnx, compared with the model first, or as .pt or .safetensors."""
+    """Export a saved model as .pt2 or .onnx, compared with the model, or save it as .pt or .safetensors."""
     if out is None:
-        raise UsageError("Nothing would be kept.", hint="Add --out FILE, for example --out model.onnx.")
+        raise UsageError("Nothing would be saved.", hint="Add --out FILE, for example --out model.onnx.")
     size = options.parse_input_size(input_size) if input_size else None
     with working(f"exporting {file}", quiet=quiet):
         content = attn_inject.export(

@@ -44,9 +44,9 @@ def fit(
     trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Choose the sites that a budget allows, the last stage first, and print the command that writes them in.
+    """Choose the sites that a budget allows, the last stage first, and print the command that inserts there.
 
-    Nothing is changed or saved. A block that is too dear is passed over.
+    Nothing is changed or saved. A block that would exceed the budget is passed over.
     """
     specs = options.parse_attention(attn)
     if len(specs) != 1:
@@ -68,7 +68,7 @@ def fit(
         "--model-arg": model_arg or [],
     }
     chosen = found.selection()
-    # What chose among the sites is said again, unless the choice says it all.
+    # The user's own selection is repeated, unless the chosen sites determine it.
     if "--where" not in chosen:
         given |= {"--where": where or [], "--skip": skip or []}
     if not {"--where", "--stage"} & set(chosen):
@@ -81,7 +81,7 @@ def fit(
 
 
 def _command(found: Fit, given: dict[str, list[str]], *, trust: bool) -> str:
-    """What to type to write the module in at the chosen sites, and nowhere else."""
+    """The command that inserts the module at the chosen sites only."""
     words = ["attn-inject", found.model, "--attn", found.attention]
     for option, values in given.items():
         for value in values:

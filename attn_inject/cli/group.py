@@ -13,10 +13,10 @@ _DEFAULT = "inject"
 
 
 class InjectByDefault(TyperGroup):
-    """A group that hands everything that does not begin with a command's name to `inject`."""
+    """A group that passes everything that does not begin with a command's name to `inject`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command in front where no command is named; no argument at all asks for help."""
+        """Put the default command first if no command is named; no argument at all means help."""
         if not args:
             return super().parse_args(ctx, args if ctx.resilient_parsing else ["--help"])
         if args[0] in self.commands or args[0].partition("=")[0] in self._own_options(ctx):

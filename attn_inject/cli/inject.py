@@ -68,38 +68,38 @@ def inject(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write an attention module into every residual block of a model, prove it, and save it.
+    """Insert an attention module into every residual block of a model, check the result, and save it.
 
-    `attn-inject MODEL ...` is the same as `attn-inject inject MODEL ...`; options may stand before MODEL.
+    `attn-inject MODEL ...` is the same as `attn-inject inject MODEL ...`; options may come before MODEL.
     """
     _refuse_stray_arguments([model, *ctx.args] if model else [], attn)
     if apply is not None:
         _apply(ctx, apply, out)
         return
     if no_verify:
-        raise UsageError("--no-verify goes with --apply.", hint="--check off leaves out the checks.")
+        raise UsageError("--no-verify goes with --apply.", hint="Use --check off to omit the checks.")
     asked = requested(ctx, recipe, trust=trust)
     if out is None and not dry_run:
         raise UsageError(
-            "Nothing would be kept.", hint="Add --out FILE, or --dry-run to see the report alone."
+            "Nothing would be saved.", hint="Add --out FILE, or --dry-run to see only the report."
         )
     keeping = {"out": out, "force": force, "dry_run": dry_run, "only": only}
     keeping["keep_replaced"] = keep_replaced
     with working(f"loading torch and {asked.model.name}", quiet=quiet) as progress:
         reports = _carry_out(asked, {**keeping, "progress": progress})
     if recipe is not None and _lacks_weights(asked):
-        print_notes([f"{recipe} brings no weights, so the base's are random: --weights FILE"], quiet=quiet)
+        print_notes([f"{recipe} names no weights, so the base's are random: --weights FILE"], quiet=quiet)
     _tell(reports, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
 def _lacks_weights(asked: Requested) -> bool:
-    """Whether an operation that leaves the base as it is has a base without weights."""
+    """Whether a plan that keeps the base's tensors has a base without weights."""
     has_some = asked.model.weights or asked.model.pretrained or Path(asked.model.name).is_file()
     return not has_some and any(plan.start == "identity" for plan in asked.plans)
 
 
 def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
-    """One operation after the other; the last one is saved."""
+    """One plan after the other; the last result is saved."""
     *earlier, last = asked.plans
     if earlier and keeping["out"] is not None:
         check_writable(keeping["out"], force=keeping["force"])
@@ -115,7 +115,7 @@ def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
 
 
 def _apply(ctx: typer.Context, file: Path, out: Path | None) -> None:
-    """Put a file of attention modules onto its base, and save the whole."""
+    """Load a file of attention modules onto its base, and save the whole model."""
     refuse_plan_options(ctx, "--apply")
     if out is None:
         raise UsageError("--apply saves the whole model.", hint="Add --out FILE.")
@@ -137,8 +137,8 @@ def _refuse_stray_arguments(arguments: list[str], attn: list[str] | None) -> Non
     options.refuse_listed_attention(arguments, attn)
     if len(arguments) > 1:
         raise UsageError(
-            f"One model at a time, and {', '.join(arguments)} are {len(arguments)}.",
-            hint=f"For example `{EXAMPLE}`; put a glob in quotes, so that the shell hands it on.",
+            f"inject takes one model, and {', '.join(arguments)} are {len(arguments)}.",
+            hint=f"For example `{EXAMPLE}`; put a glob in quotes, so that the shell does not expand it.",
         )
 
 

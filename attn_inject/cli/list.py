@@ -1,4 +1,4 @@
-"""`attn-inject list [attention|models|placements|formats|columns] [GLOB]`: what there is, by name."""
+"""`attn-inject list [attention|models|placements|formats|columns] [GLOB]`: all names, and what they mean."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ EPILOG = options.examples(
 FORMATS = {
     ".pt": "a model saved by inject: recipe, tensors, digests; opens with torch.load(..., weights_only=True)",
     ".safetensors": "the same, with everything but the tensors in the metadata",
-    ".pt2": "a model written by export: the program of torch.export, runs on plain torch",
-    ".onnx": "a model written by export: for onnxruntime and others (extra onnx)",
+    ".pt2": "a model saved by export: the program of torch.export, runs on plain torch",
+    ".onnx": "a model saved by export: for onnxruntime and others (extra onnx)",
     ".json": "a cost table of stats, every figure in full",
     ".csv": "a cost table of stats, one line per row",
     ".md": "a cost table of stats, as markdown",
     ".txt": "a cost table of stats, in plain columns",
-    ".svg": "the picture of a cost table, stats --plot; so are .png and .html",
+    ".svg": "the plot of a cost table, stats --plot; also .png and .html",
 }
 
 Listing = tuple[Table, Any]
@@ -51,7 +51,7 @@ def list_names(
         ),
     ] = "attention",
     glob: Annotated[
-        str, typer.Argument(metavar="GLOB", help="Keep the names that match.", show_default=False)
+        str, typer.Argument(metavar="GLOB", help="Show only names that match.", show_default=False)
     ] = "*",
     as_json: options.Json = False,
 ) -> None:

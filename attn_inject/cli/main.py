@@ -58,7 +58,7 @@ def _program(
         typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """Write an attention module into any timm or torchvision model, and prove that the model survived."""
+    """Insert an attention module into any timm or torchvision model, and prove that the model survived."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,7 +42,7 @@ ModelOrRecipe = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file; "
-        "a recipe may name it instead.",
+        "or named by the recipe.",
         show_default=False,
     ),
 ]
@@ -52,7 +52,7 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="FILE",
-        help="Take what is not typed from a TOML file; `attn-inject show FILE --recipe` prints one.",
+        help="Read options from a TOML file (`attn-inject show FILE --recipe` prints one); typed ones win.",
         show_default=False,
         rich_help_panel=WHAT,
     ),
@@ -62,16 +62,14 @@ Apply = Annotated[
     typer.Option(
         "--apply",
         metavar="FILE",
-        help="Put the attention of a file that was saved with --only attention onto MODEL.",
+        help="Load the attention of a file that was saved with --only attention onto MODEL.",
         show_default=False,
         rich_help_panel=WHAT,
     ),
 ]
 NoVerify = Annotated[
     bool,
-    typer.Option(
-        "--no-verify", help="With --apply: take a base with other weights, too.", rich_help_panel=WHAT
-    ),
+    typer.Option("--no-verify", help="With --apply: accept a base with other weights.", rich_help_panel=WHAT),
 ]
 Trust = Annotated[
     bool,
@@ -95,7 +93,7 @@ KeepReplaced = Annotated[
     bool,
     typer.Option(
         "--keep-replaced",
-        help="Save what --placement replace-... took out too, so that the file restores without --base.",
+        help="Also save what --placement replace-... removed, so that the file restores without --base.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -103,8 +101,8 @@ Blocks = Annotated[
     str,
     typer.Option(
         "--blocks",
-        help="Residual blocks; their family too (siblings of the same class without a shortcut); of nested "
-        "ones the inner or the outer.",
+        help="Residual blocks; also their family (siblings of the same class without a shortcut); "
+        "or the inner or the outer ones of nested blocks.",
         metavar="|".join(BLOCK_KINDS),
         autocompletion=lambda: list(BLOCK_KINDS),
         rich_help_panel=WHERE,
@@ -151,7 +149,7 @@ Start = Annotated[
     str,
     typer.Option(
         "--start",
-        help="How the new parameters begin: like the paper, or so that the output is unchanged "
+        help="How new parameters are initialised: as in the paper, or so that the output is unchanged "
         "(auto: identity if weights were loaded).",
         metavar="|".join(STARTS),
         autocompletion=lambda: list(STARTS.items()),
@@ -162,7 +160,7 @@ Check = Annotated[
     str,
     typer.Option(
         "--check",
-        help="What is proven before the file is written.",
+        help="What is checked before the file is saved.",
         metavar="|".join(CHECKS),
         autocompletion=lambda: list(CHECKS.items()),
         rich_help_panel=CHECKS_PANEL,
@@ -208,7 +206,7 @@ ModelArg = Annotated[
     typer.Option(
         "--model-arg",
         metavar="KEY=VALUE",
-        help="A further argument of the architecture; repeatable.",
+        help="Another argument of the architecture; repeatable.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -216,7 +214,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", r
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", help="No report and no progress; errors and --json stay.", rich_help_panel=OUTPUT
+        "--quiet",
+        "-q",
+        help="Print no report and no progress, only errors and --json.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=OUTPUT)]
@@ -235,7 +236,7 @@ def _attention(note: str) -> Any:
 
 
 Attention = Annotated[list[str] | None, _attention("Required.")]
-AttentionOrAll = Annotated[list[str] | None, _attention("All of them if none is named.")]
+AttentionOrAll = Annotated[list[str] | None, _attention("All of them by default.")]
 Seed = Annotated[
     int,
     typer.Option(
@@ -249,7 +250,7 @@ Stem = Annotated[
     bool,
     typer.Option(
         "--stem",
-        help="Replace the stem too, with --placement replace-conv and a module that has one (sasa).",
+        help="Also replace the stem, with --placement replace-conv and a module that has one (sasa).",
         rich_help_panel=WHERE,
     ),
 ]
@@ -257,7 +258,7 @@ Strict = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="Fail, instead of skipping, where a module does not fit.",
+        help="Fail, instead of skipping a site, if a module does not fit.",
         rich_help_panel=CHECKS_PANEL,
     ),
 ]
@@ -268,17 +269,20 @@ Out = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Report what would be done; save nothing.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option(
+        "--dry-run", help="Report what would be done; change and save nothing.", rich_help_panel=OUTPUT
+    ),
 ]
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: lines to copy, brackets kept."""
+    """The end of a command's help: lines to copy, brackets escaped."""
     return escape("\n".join(["Examples:", *(f"$ {line}" for line in lines)]))
 
 
 def parse_attention(attn: Sequence[str] | None) -> tuple[AttentionSpec, ...]:
-    """The specs of `--attn`, each name looked up, so that a typo is told before torch is imported.
+    """The specs of `--attn`, with each name looked up, so that a typo is reported before torch is imported.
 
     Raises:
         UsageError: A spec does not parse.
@@ -291,7 +295,7 @@ def parse_attention(attn: Sequence[str] | None) -> tuple[AttentionSpec, ...]:
 
 
 def refuse_listed_attention(models: list[str], attn: list[str] | None) -> None:
-    """Refuse attention modules where models stand: very often a list behind one `--attn`.
+    """Refuse attention modules among the models: most often several after one `--attn`.
 
     Raises:
         UsageError: One of `models` is the name of an attention module.
@@ -316,7 +320,7 @@ def model_request(
     model_arg: list[str] | None = None,
     trust: bool = False,
 ) -> ModelRequest:
-    """What the model options ask for.
+    """The request that the model options make.
 
     Raises:
         UsageError: An option's text does not parse.
@@ -348,7 +352,7 @@ def parse_stages(text: str) -> tuple[int, ...]:
     """`3,4` as (3, 4)."""
     if not text:
         return ()
-    return _whole_numbers("--stage", text, hint="Write stage numbers from 1, joined by commas: 3,4.")
+    return _whole_numbers("--stage", text, hint="Write stage numbers from 1, separated by commas: 3,4.")
 
 
 def _whole_numbers(option: str, text: str, *, hint: str) -> tuple[int, ...]:

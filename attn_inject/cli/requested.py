@@ -1,4 +1,4 @@
-"""What `inject` is asked for: a recipe file, and the options typed, which come before it."""
+"""What is asked of `inject`: a recipe file, and the typed options, which overrule it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Requested:
-    """A model, and one plan for each operation on it, in order."""
+    """A model, and its plans in order."""
 
     model: ModelRequest
     plans: tuple[Plan, ...]
 
 
 def requested(ctx: typer.Context, recipe: Any, *, trust: bool) -> Requested:
-    """Read the recipe file, if one is named, and put the typed options in its place.
+    """Read the recipe file, if one is named, and overrule it by the typed options.
 
-    A typed option holds for every operation of a recipe.
+    A typed option applies to every plan of a recipe.
 
     Raises:
         UsageError: An option's text does not parse, no model or no attention module is named.
@@ -69,7 +69,7 @@ def refuse_plan_options(ctx: typer.Context, beside: str) -> None:
     wrong = sorted(_only(typed_options(ctx), {*_PLAN, "recipe"}))
     if wrong:
         raise UsageError(
-            f"--{wrong[0].replace('_', '-')} does not go with {beside}, which holds all that is inserted."
+            f"--{wrong[0].replace('_', '-')} does not go with {beside}, which says what is inserted."
         )
 
 

@@ -1,4 +1,4 @@
-"""`attn-inject restore FILE --out BASE`: the base without its attention, as it went in."""
+"""`attn-inject restore FILE --out BASE`: the base without its attention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Base = Annotated[
     typer.Option(
         "--base",
         metavar="FILE",
-        help="Weights of the base, for what an operation by replacement took out.",
+        help="Weights of the base, for the tensors of replaced modules.",
         show_default=False,
         rich_help_panel=options.MODEL,
     ),
@@ -40,9 +40,9 @@ def restore(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Take the attention out again: write the base's own state dict, bit for bit what is in the file."""
+    """Remove the attention again: save the base's own state dict, bit for bit as in the file."""
     if out is None:
-        raise UsageError("Nothing would be kept.", hint="Add --out FILE.")
+        raise UsageError("Nothing would be saved.", hint="Add --out FILE.")
     with working(f"reading {file}", quiet=quiet):
         content = attn_inject.restore(file, out, base=base, force=force)
     if as_json:

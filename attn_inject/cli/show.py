@@ -28,10 +28,12 @@ def show(
     as_json: options.Json = False,
     recipe: Annotated[
         bool,
-        typer.Option("--recipe", help="Print the TOML that makes it again.", rich_help_panel=options.OUTPUT),
+        typer.Option(
+            "--recipe", help="Print the recipe that makes it again.", rich_help_panel=options.OUTPUT
+        ),
     ] = False,
 ) -> None:
-    """Show what a saved file holds, without building a model; nothing in the file is run."""
+    """Show what a saved file holds, without building a model or running code in the file."""
     if as_json and recipe:
         raise UsageError("--json and --recipe exclude each other.", hint="Keep one of them.")
     with working(f"reading {file}"):

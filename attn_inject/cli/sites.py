@@ -1,4 +1,4 @@
-"""`attn-inject sites MODEL`: where it would cut, and what it refused and why; changes nothing."""
+"""`attn-inject sites MODEL`: the sites, and what is rejected and why; changes nothing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def sites(
     trust: options.Trust = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show where attention would be inserted, and what was refused and why; change nothing."""
+    """Show where attention would be inserted, and what is rejected and why; change nothing."""
     request = options.model_request(
         model, num_classes=num_classes, input_size=input_size, model_arg=model_arg, trust=trust
     )
     with working(f"loading torch and {model}"):
         found = attn_inject.find_sites(request, blocks=blocks, at=tuple(at or ()))
     if not found.sites:
-        print_notes([f"nothing to inject into; --at GLOB names modules of {model} by hand."])
+        print_notes([f"there are no residual blocks; name modules of {model} yourself with --at GLOB."])
     if as_json:
         sys.stdout.write(json_text(sites_document(model, found)))
     else:

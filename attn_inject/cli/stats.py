@@ -73,9 +73,9 @@ def stats(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Count parameters, flops and activations of attention modules on models; resnet50 and all by default.
+    """Count parameters, flops and activations of attention modules on models; by default all on resnet50.
 
-    Nothing is trained, fetched or saved. One flop is one multiply-add, as fvcore counts.
+    Nothing is trained, downloaded or saved. One flop is one multiply-add, as fvcore counts.
     """
     form = resolve_format(form, out, as_json=as_json)
     _check_files(out, plot, force=force)
@@ -88,7 +88,7 @@ def stats(
     specs = options.parse_attention(attn)
     layout = _layout(columns, sort, relative=relative, latency=latency or bool(max_latency), memory=memory)
     chosen = site_options(ctx)
-    Plan.of("se", **chosen)  # refuses wrong words before torch is imported
+    Plan.of("se", **chosen)  # refuses unknown values before torch is imported
     if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
     measured = {"latency": latency, "memory": memory, "device": device, "batch_size": batch_size}
@@ -123,7 +123,7 @@ def _print(table: Stats, form: str, layout: ColumnLayout, *, per_site: bool) -> 
 
 
 def _check_files(out: Path | None, plot: Path | None, *, force: bool) -> None:
-    """Find out before the work what could not be written after it."""
+    """Find out before the work whether the result can be saved."""
     if out is not None:
         check_writable(out, force=force)
     if plot is not None:
@@ -142,12 +142,12 @@ def resolve_format(form: str, out: Path | None, *, as_json: bool) -> str:
         raise unknown_name("format", form, FORMATS)
     if out is None:
         if as_json and form not in ("", "json"):
-            raise UsageError(f"--json and --format {form} disagree.", hint="Leave one of them out.")
+            raise UsageError(f"--json and --format {form} exclude each other.", hint="Leave one of them out.")
         return "json" if as_json else form or "table"
     if not form and out.suffix not in SUFFIXES:
         raise UsageError(
-            f"{out.name} has no suffix that names a format.",
-            hint=f"End it in one of {', '.join(SUFFIXES)}, or add --format.",
+            f"{out.name} has no suffix of a known format.",
+            hint=f"Use one of {', '.join(SUFFIXES)}, or add --format.",
         )
     return form or SUFFIXES[out.suffix]
 
@@ -166,7 +166,7 @@ def _layout(columns: str, sort: str, *, relative: bool, **measured: bool) -> Col
 def _compare(requests: list[ModelRequest], *, as_json: bool, quiet: bool) -> None:
     if len(requests) != 2:
         raise UsageError(
-            f"--compare sets two models side by side, and {len(requests)} are named.",
+            f"--compare takes two models, and {len(requests)} are named.",
             hint="Write attn-inject stats --compare A.pt B.pt.",
         )
     with working(f"loading torch and counting {requests[0].name} and {requests[1].name}", quiet=quiet):

@@ -18,7 +18,7 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL",
-        help="As for inject, a glob ('resnet*'), or @list.txt, one name per line; resnet50 if none is named.",
+        help="As for inject, a glob ('resnet*'), or @list.txt, one name per line; resnet50 by default.",
         show_default=False,
     ),
 ]
@@ -27,7 +27,7 @@ Form = Annotated[
     typer.Option(
         "--format",
         metavar="|".join(FORMATS),
-        help="How the table is written; --out's suffix decides otherwise.",
+        help="The format of the table; by default that of --out's suffix.",
         autocompletion=lambda: list(FORMATS.items()),
         show_default=False,
         rich_help_panel=OUTPUT,
@@ -73,14 +73,14 @@ Plot = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Draw cost against cost, one bubble per module, as .svg, .png or .html; with --per-site, bars.",
+        help="Plot flops over parameters, one bubble per module (.svg, .png, .html); with --per-site, bars.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Compare = Annotated[
     bool,
-    typer.Option("--compare", help="Set two models or saved files side by side.", rich_help_panel=OUTPUT),
+    typer.Option("--compare", help="Compare two models or saved files.", rich_help_panel=OUTPUT),
 ]
 Strict = Annotated[
     bool,
@@ -94,7 +94,7 @@ def _limit(quantity: str, example: str) -> Any:
     return typer.Option(
         f"--max-{quantity}",
         metavar="LIMIT",
-        help=f"Leave out what costs more: {example}.",
+        help=f"Leave out rows that cost more: {example}.",
         show_default=False,
         rich_help_panel=BUDGET,
     )
@@ -108,7 +108,7 @@ Latency = Annotated[
     bool,
     typer.Option(
         "--latency",
-        help="Build each model and time a forward, base and modified in turn.",
+        help="Build each model and time one forward, base and modified alternately.",
         rich_help_panel=MEASURED,
     ),
 ]
@@ -116,7 +116,7 @@ Memory = Annotated[
     bool,
     typer.Option(
         "--memory",
-        help="Add up the peak memory of a training step, of two samples or more.",
+        help="Compute the peak memory of a training step, with two samples or more.",
         rich_help_panel=MEASURED,
     ),
 ]
@@ -138,5 +138,5 @@ Dtype = Annotated[
 ]
 Compile = Annotated[
     bool,
-    typer.Option("--compile", help="Time what torch.compile makes of the models.", rich_help_panel=MEASURED),
+    typer.Option("--compile", help="Time the models compiled with torch.compile.", rich_help_panel=MEASURED),
 ]

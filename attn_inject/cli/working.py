@@ -1,4 +1,4 @@
-"""While a command works: a line of progress on a terminal, and stdout kept for data."""
+"""A line of progress in a terminal while a command works; stdout is kept for data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from attn_inject.display.escaping import printable
 
 @contextmanager
 def working(message: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show what is being done on stderr, if that is a terminal, and send what libraries print there too.
+    """Show the current step on stderr, if that is a terminal, and redirect what libraries print there.
 
     Yields:
-        Call it with a sentence to say what is being done now.
+        A function; call it with a sentence that describes the current step.
     """
     with redirect_stdout(sys.stderr):
         if quiet or not sys.stderr.isatty():

@@ -35,7 +35,7 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL",
-        help="Names and globs in quotes, saved files, @FILE with one of them a line, or zoo.toml.",
+        help="Names, globs in quotes, saved files, @FILE with one of these per line, or zoo.toml.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,7 @@ EachAttention = Annotated[
     typer.Option(
         "--each-attn",
         metavar="SPEC",
-        help="One output for each of these modules, instead of one with all of --attn; repeatable.",
+        help="One output per module, instead of one with all of --attn; repeatable.",
         show_default=False,
         rich_help_panel=options.WHAT,
     ),
@@ -55,20 +55,23 @@ OutDir = Annotated[
         "--out-dir",
         "-o",
         metavar="FOLDER",
-        help="Where everything goes: a folder, or a URL such as s3://bucket/zoo.",
+        help="The output folder, or a URL such as s3://bucket/zoo.",
         show_default=False,
         rich_help_panel=OUTPUT,
     ),
 ]
 Form = Annotated[
-    str, typer.Option("--format", metavar="|".join(FORMATS), help="Of the files.", rich_help_panel=OUTPUT)
+    str,
+    typer.Option(
+        "--format", metavar="|".join(FORMATS), help="The format of the files.", rich_help_panel=OUTPUT
+    ),
 ]
 Template = Annotated[
     str,
     typer.Option(
         "--name-template",
         metavar="TEXT",
-        help="How files are called; the fields are " + ", ".join(f"{{{name}}}" for name in FIELDS) + ".",
+        help="The names of the files; the fields are " + ", ".join(f"{{{name}}}" for name in FIELDS) + ".",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -79,7 +82,7 @@ Jobs = Annotated[
         "-j",
         metavar="N",
         min=1,
-        help="Models at a time; one per core if not given.",
+        help="How many models run at a time; by default one per core.",
         show_default=False,
         rich_help_panel=RUN,
     ),
@@ -89,7 +92,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         metavar="AMOUNT",
-        help="What models at work may need together: 8GiB, or a share of what is free.",
+        help="The memory of all running models together: 8GiB, or a share of what is free.",
         rich_help_panel=RUN,
     ),
 ]
@@ -98,7 +101,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="TIME",
-        help="The longest that one output may take: 90, 10m, 2h.",
+        help="The longest time for one output: 90, 10m, 2h.",
         show_default=False,
         rich_help_panel=RUN,
     ),
@@ -114,13 +117,17 @@ Retries = Annotated[
     ),
 ]
 OnlyFailed = Annotated[
-    bool, typer.Option("--only-failed", help="Run only what failed before.", rich_help_panel=RUN)
+    bool, typer.Option("--only-failed", help="Run only the outputs that failed before.", rich_help_panel=RUN)
 ]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="End at the first failure.", rich_help_panel=RUN)]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN)
+]
 Discard = Annotated[
     bool,
     typer.Option(
-        "--discard", help="Remove each file once its digest is noted, as a rehearsal.", rich_help_panel=OUTPUT
+        "--discard",
+        help="Remove each file once its digest is recorded, for trial runs.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Ray = Annotated[
@@ -128,7 +135,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Run on a Ray cluster; without an address the one that this machine belongs to.",
+        help="Run on a Ray cluster; without an address, on the cluster that this machine belongs to.",
         show_default=False,
         rich_help_panel=RUN,
     ),
@@ -136,15 +143,15 @@ Ray = Annotated[
 
 
 class ZooCommand(Command):
-    """A command in which `--ray` may stand without an address, which typer cannot say."""
+    """A command in which `--ray` may have no address, which typer does not support."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `auto` behind a lonely `--ray`."""
+        """Put `auto` after a `--ray` without an address."""
         return super().parse_args(ctx, with_address(args))
 
 
 def with_address(arguments: list[str]) -> list[str]:
-    """The arguments with `auto` behind every `--ray` that no address follows."""
+    """The arguments with `auto` after every `--ray` that no address follows."""
     completed: list[str] = []
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         completed.append(argument)
@@ -193,10 +200,10 @@ def zoo(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert many models, one process each; run it again, and it goes on where it stopped.
+    """Convert many models, one process each; run it again, and it continues where it stopped.
 
-    A model that fails, crashes or hangs is told with its reason, and the others go on. Next to the files
-    are ledger.jsonl, index.json, summary.csv, README.md and index.html.
+    A model that fails, crashes or hangs is reported with its reason, and the others continue. The output
+    folder also holds ledger.jsonl, index.json, summary.csv, README.md and index.html.
     """
     options.refuse_listed_attention(models or [], attn or each_attn)
     request = _request(ctx)
@@ -247,7 +254,7 @@ def _print(document: Any, page: Any, *, as_json: bool, quiet: bool) -> None:
 
 
 def _request(ctx: typer.Context) -> Zoo:
-    """What the flags and a `zoo.toml` ask for together; only flags that were typed count."""
+    """The request of the flags and a `zoo.toml` together; only typed flags count."""
     given = {
         name: value
         for name, value in ctx.params.items()
@@ -258,7 +265,7 @@ def _request(ctx: typer.Context) -> Zoo:
     names = given.pop("models", [])
     files = [name for name in names if name.endswith(".toml")]
     if len(files) > 1:
-        raise UsageError(f"{' and '.join(files)} are two requests.", hint="Name one zoo.toml at a time.")
+        raise UsageError(f"{' and '.join(files)} are two requests.", hint="Name one zoo.toml.")
     if other := [name for name in names if name not in files]:
         given["models"] = other
     flags = Options(_as_values(given))
@@ -269,7 +276,7 @@ def _request(ctx: typer.Context) -> Zoo:
 
 
 def _as_values(given: dict[str, Any]) -> dict[str, Any]:
-    """The texts that have a form of their own on the command line, read; the rest as it is."""
+    """The options with a special form on the command line, read; the others unchanged."""
     values = {"format" if name == "form" else name: value for name, value in given.items()}
     if "stage" in values:
         values["stage"] = list(options.parse_stages(values["stage"]))

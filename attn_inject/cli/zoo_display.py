@@ -32,7 +32,7 @@ class Lines:
         """Nothing: a pipe gets results only."""
 
     def begin(self, dry_run: DryRun) -> None:
-        """Print what was put aside."""
+        """Print which files were moved aside."""
         for line in aside_lines(dry_run):
             print(printable(line), file=self._stream, flush=True)
 
@@ -40,7 +40,7 @@ class Lines:
         """Nothing."""
 
     def record(self, record: Record) -> Record:
-        """Print a line, at once."""
+        """Print a line immediately."""
         if not record.reused:
             print(printable(record_line(record)), file=self._stream, flush=True)
         return record
@@ -53,12 +53,12 @@ class Silence(Lines):
         """Nothing."""
 
     def record(self, record: Record) -> Record:
-        """Hand it on."""
+        """Pass it on."""
         return record
 
 
 class Screen(Lines):
-    """On a terminal: a bar over all, a line per running model, and a line that stays per failure."""
+    """In a terminal: one bar for the zoo, a line per running model, and a permanent line per failure."""
 
     def __init__(self, live: Live) -> None:
         super().__init__(sys.stderr)
@@ -123,10 +123,10 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def watching(lines: TextIO, *, quiet: bool) -> Iterator[Lines]:
-    """What watches a zoo: a screen on a terminal; elsewhere finished models are written to `lines`.
+    """The watcher of a zoo: a live display in a terminal; elsewhere finished models are written to `lines`.
 
     Yields:
-        A watcher for `run`, which is also told every record.
+        A watcher for `run`, which also receives every record.
     """
     if quiet:
         yield Silence(sys.stderr)

@@ -1,4 +1,4 @@
-"""Two models side by side; they may hold attention already, as saved files do."""
+"""Two models side by side; they may already hold attention, as saved files do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compare(a: Model, b: Model) -> Comparison:
 def _side(model: Model) -> Side:
     wanted = expand(model)
     if len(wanted) != 1:
-        raise UsageError(f"{len(wanted)} models are meant.", hint="Two are compared, each by its own name.")
+        raise UsageError(f"{len(wanted)} models are named.", hint="Name two models to compare.")
     loaded = load_model(wanted[0].model, shapes_only=True)
     counted = count(loaded.model, loaded.inputs)
     return Side(

@@ -1,7 +1,7 @@
-"""Foreign code may try to end the program; here that becomes an error that names the code.
+"""Other people's code may try to end the program; this becomes an error that names the code.
 
-A model, an attention module or a hook that calls `sys.exit(0)` would otherwise leave with the exit code of
-success and without a file.
+Otherwise a model, an attention module or a hook that calls `sys.exit(0)` would end the program with the exit
+code of success and without a file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from attn_inject.errors import ModelError
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """A block, or a function, that foreign code cannot end the program from.
+    """A block, or a function, in which other people's code cannot end the program.
 
-    `os._exit` ends the process all the same: to keep it from that, it would have to be replaced for every
-    thread. A zoo's worker is a process of its own, and the zoo reports its end.
+    `os._exit` still ends the process: preventing that would mean replacing it for every thread. A zoo's
+    worker is a separate process, and the zoo reports its end.
 
     Raises:
         ModelError: It tried; the module and the line are named.
@@ -33,12 +33,12 @@ def contained() -> Iterator[None]:
             raise
         raise ModelError(
             f"{_culprit(error.__traceback__)} called sys.exit({error.code!r}), which would end the program.",
-            hint="Take the call out, or raise an exception in its place; nothing was saved.",
+            hint="Remove the call, or raise an exception instead; nothing was saved.",
         ) from error
 
 
 def _culprit(trace: TracebackType | None) -> str:
-    """The innermost foreign module that ran, or else the function, with file and line."""
+    """The innermost outside module that ran, or else the function, with file and line."""
     frames = [(frame, line) for frame, line in traceback.walk_tb(trace) if not _is_known(frame)]
     if not frames:
         return "Foreign code"
@@ -58,7 +58,7 @@ def _is_known(frame: FrameType) -> bool:
 
 
 def _is_closed_pipe(error: BaseException | None) -> bool:
-    """Whether the display of progress met a closed pipe, which rich turns into SystemExit."""
+    """Whether the progress display met a closed pipe, which rich turns into SystemExit."""
     while error is not None:
         if isinstance(error, BrokenPipeError):
             return True

@@ -1,4 +1,4 @@
-"""What will be inserted into a model: decided and not yet done. A dry run prints it, `apply` does it."""
+"""The edits of a model, decided but not yet made. A dry run prints them, `apply` makes them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from attn_inject.versions import versions
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Edits(Shown):
-    """Edits of one model, with their cost; nothing is touched until `apply`.
+    """Edits of one model, with their cost; nothing is changed until `apply`.
 
     Attributes:
         searched: The model and its sites.
-        plans: What was asked, one plan for each sum's part.
+        plans: What was asked; a sum of edits has one plan for each part.
         start: `identity` or `paper`.
         decision: The edits, and what was skipped.
     """
@@ -53,7 +53,7 @@ class Edits(Shown):
 
     @property
     def plan(self) -> Plan:
-        """What was asked; of a sum, the first part."""
+        """What was asked; for a sum, its first part."""
         return self.plans[0]
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Edits(Shown):
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where modules go; layout, channels and size are those that they act on."""
+        """The sites, with layout, channels and size of the tensors that the modules act on."""
         return tuple(edit.site for edit in self)
 
     @property
@@ -77,12 +77,12 @@ class Edits(Shown):
 
     @cached_property
     def modules(self) -> tuple[AttnInject, ...]:
-        """What each edit inserts, on the meta device; equal ones are one object."""
+        """The module of each edit, on the meta device; equal ones are one object."""
         return build_on_meta(self.decision.edits)
 
     @cached_property
     def total(self) -> Counted:
-        """What the modified model costs: the base plus the modules, less what they replace."""
+        """What the modified model costs: the base plus the modules, minus what they replace."""
         model = self.searched.model
         added, removed = self.decision.added(model, self.modules), self.decision.removed(model)
         return with_sites(self.searched.base, added, removed=removed)
@@ -97,20 +97,21 @@ class Edits(Shown):
         return tuple(map(_site_cost, self.decision.edits, self.modules))
 
     def __add__(self, other: Edits) -> Edits:
-        """Both in one operation; they must be of the same search and of different blocks.
+        """Both as one modification; they must be of the same search and of different blocks.
 
         Raises:
             UsageError: They are of two searches, or start differently.
-            FitError: Two edits are of one block, or of one inside the other.
+            FitError: Two edits are of the same block, or of one inside the other.
         """
         if self.searched is not other.searched:
             raise UsageError(
-                "The two edits are of two searches, whose sites may differ.",
+                "The edits come from two searches, whose sites may differ.",
                 hint="Take both from one find_sites(model).",
             )
         if self.start != other.start:
             raise UsageError(
-                f"One starts as {self.start}, the other as {other.start}.", hint="Name start= for both."
+                f"One has the {self.start} start, the other the {other.start} start.",
+                hint="Give start= for both.",
             )
         mine, theirs = self.decision, other.decision
         refuse_nested((*mine.edits, *theirs.edits))
@@ -122,12 +123,12 @@ class Edits(Shown):
         return dataclasses.replace(self, plans=(*self.plans, *other.plans), decision=decision)
 
     def only(self, keep: Callable[[Edit], bool]) -> Edits:
-        """Those that `keep` says yes to."""
+        """The edits for which `keep` returns True."""
         kept = tuple(edit for edit in self if keep(edit))
         return dataclasses.replace(self, decision=dataclasses.replace(self.decision, edits=kept))
 
     def fit(self, budget: Budget | None = None, **limits: str) -> Edits:
-        """As many of them as a budget allows, the last block first; one that costs too much is passed over.
+        """As many edits as a budget allows, the last block first; one that would exceed it is passed over.
 
         Args:
             budget: Limits, or by quantity: `max_params="+1%"`, `max_flops`, `max_activations`.
@@ -135,7 +136,7 @@ class Edits(Shown):
 
         Raises:
             UsageError: There is no limit, or one of latency, which is measured for a whole model.
-            NoSiteError: None is within the budget.
+            NoSiteError: No edit is within the budget.
         """
         budget = budget or Budget.parse(**{key.removeprefix("max_"): text for key, text in limits.items()})
         budget.require_counted()
@@ -159,9 +160,9 @@ class Edits(Shown):
         cheapest = min(self, key=lambda edit: int(getattr(alone[edit.path], quantity)))
         cost, spec = alone[cheapest.path], self.plan.attention[0]
         return NoSiteError(
-            f"Not one block of {self.searched.name} can take {spec} within {budget}. The cheapest is "
+            f"No block of {self.searched.name} can take {spec} within {budget}. The cheapest is "
             f"{cheapest.name} with {cost.params:,} params and {cost.flops:,} flops more.",
-            hint="Raise the limit, or choose a lighter module: `attn-inject stats MODEL --sort params`.",
+            hint="Raise the limit, or choose a smaller module: `attn-inject stats MODEL --sort params`.",
         )
 
     def count(self) -> Counted:
@@ -169,7 +170,7 @@ class Edits(Shown):
         return self.total
 
     def preview(self) -> Injected:
-        """The same as `apply` returns, with the untouched model: nothing is inserted or proven."""
+        """The same as `apply` returns, but with the untouched model: nothing is inserted or checked."""
         return self._result(self.searched.loaded, self.plan, ())
 
     def report(self, *, checks: tuple[Check, ...] = ()) -> Report:
@@ -202,16 +203,16 @@ class Edits(Shown):
         inplace: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Injected:
-        """Insert the modules and prove the result.
+        """Insert the modules and check the result.
 
         Args:
             check: `full`, `structure` or `off`; None for the plan's own.
-            inplace: Whether to edit the searched model itself, where it was given as an object; else a copy.
-            progress: Told what happens next.
+            inplace: Whether to edit the searched model itself, if it was given as an object; else a copy.
+            progress: Receives a sentence about each step.
 
         Raises:
             ModelError: The model cannot be copied or does not run.
-            CheckFailedError: The modified model failed a check; a model in place is as it was.
+            CheckFailedError: The modified model failed a check; a model edited in place is restored.
         """
         plan = self.plan if check is None else Plan.of(self.plan, check=check)
         loaded = self.searched.loaded if inplace else self.searched.reload()
@@ -238,7 +239,7 @@ class Edits(Shown):
         model = loaded.model
         proof = None
         if plan.check != "off":
-            progress("noting what the untouched model does")
+            progress("recording the outputs of the untouched model")
             proof = self._proof(loaded, plan)
         progress("inserting attention modules")
         try:
@@ -255,7 +256,7 @@ class Edits(Shown):
         return checks
 
     def _proof(self, loaded: LoadedModel, plan: Plan) -> Callable[[], tuple[Check, ...]]:
-        """Note the untouched model now; what is returned compares the modified one with it."""
+        """Record the untouched model; the returned function compares the modified one with it."""
         model, inputs = loaded.model, loaded.inputs
         calls = {edit.path: edit.site.calls for edit in self}
         removed = self.decision.removed_keys

@@ -1,4 +1,4 @@
-"""A saved file or a model in hand, in another format."""
+"""Exports a saved file or a model object to another format."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def export(
 ) -> dict[str, Any]:
     """Write a model as `.pt2` (`torch.export`) or `.onnx`, or its file as `.pt` or `.safetensors`.
 
-    An exported model runs without attn-inject. It is run and compared with the model before it is kept.
+    An exported model runs without attn-inject. It is run and compared with the model before it is saved.
 
     Args:
         model: A file that attn-inject wrote, what `inject` returned, or any module; it is exported in eval
             mode.
-        out: The file; its suffix says the format.
-        batch_size: The only batch size that the exported model takes; None lets it take any.
-        input_size: (C, H, W) in pixels, where the model does not know.
+        out: The file; its suffix determines the format.
+        batch_size: The only batch size that the exported model takes; None allows any.
+        input_size: (C, H, W) in pixels, if the model does not state it.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; it fixes the batch.
         base: As for `load`.
         trust: As for `load`.
-        seed: Of the images that are compared on.
+        seed: Of the images for the comparison.
         force: Whether an existing file may be replaced.
 
     Returns:
@@ -60,8 +60,8 @@ def export(
         `top1` (samples whose largest class is the same, None without classes).
 
     Raises:
-        UsageError: The suffix is of no known format.
-        ModelError: The model cannot be exported; says why.
+        UsageError: The suffix is not of a known format.
+        ModelError: The model cannot be exported; the message says why.
         CheckFailedError: The exported model computes something else; no file is left.
         MissingExtraError: `.onnx` without the extra `onnx`.
         FileError: A file cannot be read or written.
@@ -87,9 +87,7 @@ def export(
 def _suffix(out: str | Path) -> str:
     suffix = Path(out).suffix
     if suffix not in SUFFIXES:
-        raise UsageError(
-            f"{out} is of no format that is known.", hint=f"Name a file that ends in {', '.join(SUFFIXES)}."
-        )
+        raise UsageError(f"{out} has no suffix of a known format.", hint=f"Use one of {', '.join(SUFFIXES)}.")
     return suffix
 
 

@@ -16,13 +16,13 @@ from attn_inject.request import Attention, Plan, SiteOptions
 
 @contained()
 def fit(model: Model, attention: Attention | Plan, budget: Budget, **options: Unpack[SiteOptions]) -> Fit:
-    """Choose as many sites as a budget allows, the last block first; a block that is too dear is passed over.
+    """Choose as many sites as a budget allows, the last block first; one that would exceed it is passed over.
 
     Args:
         model: A module, a name or a request.
         attention: The module.
         budget: Limits on parameters, flops or activations.
-        options: As in `inject`: `placement`; `where`, `skip` and `stage` to choose among sites; `blocks`
+        options: As in `inject`: `placement`; `where`, `skip` and `stage` to select among sites; `blocks`
             and `at`; `start`, `paper` by default, or `identity` to count its `alpha` too.
 
     Raises:
@@ -39,7 +39,7 @@ def fit(model: Model, attention: Attention | Plan, budget: Budget, **options: Un
     registry.find(plan.attention[0].name)
     wanted = expand(model)
     if len(wanted) != 1:
-        raise UsageError(f"{len(wanted)} models are meant.", hint="A budget is filled for one at a time.")
+        raise UsageError(f"{len(wanted)} models are named.", hint="A budget applies to one model.")
     searched = search_shapes(wanted[0], plan)
     everything = plan_edits(searched, plan, has_weights=False)
     chosen = everything.fit(budget)

@@ -1,4 +1,4 @@
-"""The front door: insert attention into a model, or see where it could go."""
+"""The main function: insert attention into a model, or find where it could be inserted."""
 
 from __future__ import annotations
 
@@ -45,24 +45,25 @@ def inject(
     Args:
         model: A module, a name (`resnet50`, `package.module:factory`, a saved file) or a request.
         attention: `NAME`, `NAME:option=value`, `GLOB=NAME`, a class, or several; the first whose glob
-            matches a site serves it. Or a whole `Plan`.
+            matches a site is used there. Or a whole `Plan`.
         inplace: Whether to edit the given module itself instead of a copy.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; or `input_size`,
             (C, H, W) in pixels.
-        out: File to save to, after the checks; `only="attention"` keeps just that and
-            `keep_replaced` what was replaced (see `save`), `force` lets it replace another.
-        dry_run: Whether to stop before anything is touched; `progress` is told what happens next.
+        out: File to save to, after the checks; `only="attention"` saves only the attention and
+            `keep_replaced` also the replaced tensors (see `save`), `force` replaces an existing file.
+        dry_run: Whether to stop before anything is changed; `progress` receives a sentence about each step.
         options: The fields of a `Plan`: `placement`, a key of `request.PLACEMENTS`; `where` and `skip`,
             globs of sites to keep and to leave out; `stage`, numbers to keep, from 1; `blocks`,
             `residual`, or `family` to add siblings of the same class without a shortcut; `at`, globs of
             modules to take instead of residual blocks; `start`, `identity` (bit-equal until trained),
-            `paper`, or `auto`: identity if there are weights; `stem`, whether to replace the stem too
+            `paper`, or `auto`: identity if there are weights; `stem`, whether to replace the stem, too
             (`replace-conv` with SASA); `strict`, whether a site that cannot take its module is an error
             instead of a skip; `check`, `full`, `structure` or `off`; `seed` of the checks and of new
             parameters.
 
     Raises:
-        AttnInjectError: Its subclasses say what could not be had, found, fitted, proven or written.
+        AttnInjectError: One of its subclasses: something was not found, does not fit, failed a check or
+            could not be saved.
     """
     plan = Plan.of(attention, **options)
     say = logged(progress)
@@ -86,7 +87,7 @@ def inject(
 
 
 def _edits(name: str, loaded: LoadedModel, plan: Plan, say: ProgressCallback) -> Edits:
-    """What a plan does to a model that is edited itself."""
+    """The edits of a plan for a model object that is edited in place."""
     say("finding residual blocks")
     found = search(loaded.model, loaded.inputs, plan)
     searched = SearchedModel(name, loaded, found, reload=lambda: loaded)

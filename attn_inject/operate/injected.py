@@ -1,4 +1,4 @@
-"""A modified model with everything that was done to it."""
+"""The result of an injection: a modified model with its edits and report."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from attn_inject.surgery.origin import origin_of
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Injected(Shown):
-    """A modified model with everything that was done to it.
+    """A modified model with the edits and the report.
 
     Attributes:
         model: The modified model; after a dry run the untouched one.
-        report: What was done, proven and counted.
+        report: What was inserted, checked and counted.
         edits: The edits, enough to repeat them on an empty copy of the architecture.
         loaded: The model's source, and how to call it.
         plan: What was asked.
@@ -36,7 +36,7 @@ class Injected(Shown):
     plan: Plan
 
     def __repr__(self) -> str:
-        """One line; the attributes' own would fill pages."""
+        """One line, since the attributes' own would fill pages."""
         report = self.report
         what = f"{len(report.insertions)} x {', '.join(report.attention)}"
         params = f"{report.base.params:,} parameters became {report.result.params:,}"
@@ -45,12 +45,12 @@ class Injected(Shown):
 
     @property
     def is_modified(self) -> bool:
-        """Whether the modules are in the model; not so after a dry run."""
+        """Whether the modules are in the model; False after a dry run."""
         return origin_of(self.model) is not None and bool(recorded_edits(self.model))
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where modules were inserted."""
+        """The sites at which modules were inserted."""
         return tuple(insertion.site for insertion in self.report.insertions)
 
     @property
@@ -60,5 +60,5 @@ class Injected(Shown):
 
     @property
     def cost(self) -> Cost:
-        """What was added."""
+        """What the modules add to the cost."""
         return self.report.delta

@@ -1,4 +1,4 @@
-"""What is inserted in a live model: look at it, train it alone, switch it off, take it out."""
+"""The inserted modules of a live model: examine, train, bypass and remove them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from attn_inject.surgery.removal import remove
 
 
 class InsertedModules(Mapping[str, AttnInject], Shown):
-    """The inserted modules of a model, by the name of the module that each is in.
+    """The inserted modules of a model, by the name of the block that holds each.
 
-    A block that holds several has one entry for each, `layer1.0` and `layer1.0#1`. The mapping is that of the
-    moment when it was asked for.
+    A block that holds several has one entry for each, `layer1.0` and `layer1.0#1`. The mapping shows the
+    model at the time of the call.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -45,7 +45,7 @@ class InsertedModules(Mapping[str, AttnInject], Shown):
         return f"<{len(self)} inserted modules of {type(self.model).__name__}>"
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters of these modules that learn, for an optimizer."""
+        """The trainable parameters of these modules, for an optimizer."""
         return attention_parameters(self.model)
 
     def freeze_base(self, *, also: Sequence[str] = (), statistics: bool = True) -> Frozen:
@@ -53,7 +53,7 @@ class InsertedModules(Mapping[str, AttnInject], Shown):
         return freeze_base(self.model, also=also, statistics=statistics)
 
     def bypassed(self) -> AbstractContextManager[None]:
-        """Within, every module hands its input on untouched, and the model computes what its base does.
+        """Within the context every module returns its input, and the model computes what its base computes.
 
         Raises:
             FitError: A module replaces another one, so it cannot be bypassed.
@@ -61,11 +61,11 @@ class InsertedModules(Mapping[str, AttnInject], Shown):
         return bypassed(self.model)
 
     def remove(self) -> nn.Module:
-        """Take all of them out again, in place; see `attn_inject.remove`."""
+        """Remove all of them again, in place; see `attn_inject.remove`."""
         return remove(self.model)
 
     def status(self) -> tuple[InsertedStatus, ...]:
-        """What each module is and does at this moment."""
+        """The current state of each module."""
         return tuple(_status(site, module) for site, module in self.items())
 
 
@@ -73,7 +73,7 @@ def inserted(model: nn.Module) -> InsertedModules:
     """The attention modules that are inserted in a live model.
 
     Args:
-        model: A modified model, wherever it is from.
+        model: A modified model.
 
     Raises:
         NoSiteError: It has none.
@@ -82,7 +82,7 @@ def inserted(model: nn.Module) -> InsertedModules:
     if not modules:
         raise NoSiteError(
             f"This {type(model).__name__} holds no attention module that attn-inject inserted.",
-            hint="Pass result.model of attn_inject.inject, or what attn_inject.load returned.",
+            hint="Pass result.model of attn_inject.inject, or the result of attn_inject.load.",
         )
     return modules
 

@@ -1,4 +1,4 @@
-"""A model from whatever names it: a name, a request, a saved file, or the object itself."""
+"""A model from a name, a request, a saved file, or the object itself."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def load_model(
     input_size: int | Sequence[int] | None = None,
     seed: int = 0,
 ) -> LoadedModel:
-    """A model from a name, a request or an object; an object is taken as it is, not copied.
+    """A model from a name, a request or an object; an object is not copied.
 
     Args:
-        model: What to take.
+        model: What to load.
         shapes_only: Whether shapes are enough, for planning and counting (names and requests only).
-        example_input: A tensor, a tuple of arguments or a dictionary of keywords, where the input
-            cannot be guessed.
+        example_input: A tensor, a tuple of arguments or a dictionary of keywords, if the input cannot be
+            guessed.
         input_size: (C, H, W) in pixels; 224 and (224, 224) mean three channels.
         seed: Of the initial weights.
 
@@ -56,30 +56,30 @@ def load_model(
 
 
 def _require_model(model: object) -> None:
-    """Refuse what people take for a model: its class, its state dict, the path of its file."""
+    """Refuse objects that are often passed as a model: its class, its state dict, the path of its file."""
     if isinstance(model, nn.Module | str | ModelRequest):
         return
     hints = {
-        type: "Make one of it first, and pass that.",
+        type: "Create an instance, and pass that.",
         Mapping: "A state dict is not a model: load it into one, or pass ModelRequest(weights=FILE).",
-        os.PathLike: "Write it as text, str(path).",
+        os.PathLike: "Pass it as text, str(path).",
     }
     what = f"the class {model.__name__}" if isinstance(model, type) else f"one of {type(model).__name__}"
     known = (hint for kind, hint in hints.items() if isinstance(model, kind))
     raise UsageError(
-        f"A model is a module, a name or a ModelRequest, and not {what}.",
-        hint=next(known, "Hand over one of these."),
+        f"A model is a module, a name or a ModelRequest, not {what}.",
+        hint=next(known, "Pass one of these."),
     )
 
 
 def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> LoadedModel:
-    """An object; one that was modified before knows where it is from."""
+    """An object; one that was modified before carries its origin."""
     origin = verified_origin(model) if origin_of(model) else None
     if origin is not None and example_input is None and input_size is None:
         input_size = origin.provenance.input_size
     loaded = models.from_object(model, example_input=example_input, input_size=input_size)
     provenance = origin.provenance if origin is not None else loaded.provenance
-    # Whoever has a module in hand has weights in it that must not be disturbed.
+    # A module object has weights that must not be changed.
     return dataclasses.replace(loaded, provenance=provenance, has_weights=True)
 
 
@@ -89,7 +89,7 @@ def is_saved_file(name: str) -> bool:
 
 
 def _reopened(request: ModelRequest) -> LoadedModel:
-    """A model that was modified before; what built it is in the file."""
+    """A model from a saved file, which says what builds it."""
     asked = {
         "--weights": request.weights is not None,
         "--pretrained": request.pretrained,
@@ -122,7 +122,7 @@ def copied(loaded: LoadedModel) -> LoadedModel:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"The model cannot be copied: {reason:.200}",
-            hint="Hand over one that can be, perhaps before its first forward, or edit it with inplace=True.",
+            hint="Pass one that can be copied, perhaps before its first forward, or use inplace=True.",
         ) from error
 
 

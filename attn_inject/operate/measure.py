@@ -24,7 +24,7 @@ Result = tuple[StatsRow, Edits | None]  # None for the base, and for a row witho
 def timed(
     wanted: Wanted, searched: SearchedModel, rows: Sequence[Result], conditions: Conditions
 ) -> list[Result]:
-    """The rows with latencies; each modified model is timed in turn with the base.
+    """The rows with latencies; each modified model is timed alternately with the base.
 
     Raises:
         ModelError: A model does not run under these conditions.
@@ -54,7 +54,7 @@ def timed(
 
 
 def weighed(searched: SearchedModel, rows: Sequence[Result], conditions: Conditions) -> Iterator[Result]:
-    """The rows with the peak memory of a training step of two samples or more; None where it is not known."""
+    """The rows with the peak memory of a training step of two samples or more; None if it is not known."""
     base = _bytes(searched, searched.loaded.model, conditions)
     for row, result in rows:
         peak = None
@@ -73,7 +73,7 @@ def _is_base(row: StatsRow) -> bool:
 
 
 def _bytes(searched: SearchedModel, model: nn.Module, conditions: Conditions) -> int | None:
-    """None for a model that a training step on shapes alone cannot follow."""
+    """None for a model whose training step cannot run on shapes alone."""
     size = max(2, conditions.batch_size)
     try:
         return training_step_bytes(model, searched.loaded.inputs, batch_size=size, dtype=conditions.kind)

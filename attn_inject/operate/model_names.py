@@ -1,4 +1,4 @@
-"""From what a person types to models: names, globs, `@list.txt`, saved files and factories."""
+"""From what a user types to models: names, globs, `@list.txt`, saved files and factories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Wanted:
     Attributes:
         model: A module, or a request with one name.
         name: What the user calls it.
-        listed: Whether it came from a glob or a list, so that its failure must not end the others.
+        listed: Whether it came from a glob or a list, so that its failure does not stop the others.
     """
 
     model: nn.Module | ModelRequest
@@ -34,7 +34,7 @@ class Wanted:
 
 
 def expand(models: Model | Iterable[Model]) -> list[Wanted]:
-    """Every model that is meant, once each, in order.
+    """Every model that is named, once each, in order.
 
     Args:
         models: Modules, requests, or names: `resnet50`, `'resnet*'`, `torchvision/resnet*`, `@list.txt`,
@@ -59,7 +59,7 @@ def expand(models: Model | Iterable[Model]) -> list[Wanted]:
 
 
 def _names(text: str, *, trust: bool) -> Iterator[tuple[str, bool]]:
-    """Every name that one text stands for, and whether it was found by a glob or in a list."""
+    """Every name that one text means, and whether it came from a glob or a list."""
     if text.startswith("@"):
         listed = names_in(Path(text[1:]))
         require_trust(listed, trust=trust)
@@ -72,7 +72,7 @@ def _names(text: str, *, trust: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _matches(glob: str) -> list[str]:
-    """Names that a glob matches, as one would type them: a bare name that both libraries have is timm's."""
+    """Names that a glob matches; a bare name that both libraries have is timm's."""
     found = models.model_names(glob)
     if not found:
         known = [name for _, name in models.model_names("*")]

@@ -1,4 +1,4 @@
-"""What happens next, for a progress display and for the log `attn_inject`; nothing prints."""
+"""The current step, for a progress display and for the log `attn_inject`; nothing is printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeping a modified model: save it, load it again, say what a file holds."""
+"""Save a modified model and load it again."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def load(
 ) -> nn.Module:
     """The modified model that a file holds, in eval mode, on the CPU.
 
-    The recorded sites are modified again; nothing is searched. A verified model owns its memory. An
-    unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the
-    file must not be cut short in place meanwhile (our own writing never does that). The global random
-    state is left as it was.
+    The recorded edits are repeated; blocks are not searched again. A verified model owns its memory. An
+    unverified one leaves its tensors in the file until they are used: faster, and safe to train, but the file
+    must not be truncated in place meanwhile (attn-inject never does that). The global random state is
+    restored.
 
     Args:
         path: A file that attn-inject wrote, `.pt` or `.safetensors`.
         base: For a model that was passed as an object: the untouched architecture, whose weights are
             not used. For a file that holds attention only: the base with its weights; the result is a copy
             of it, on its device. A module is not changed; a name or request is built.
-        trust: Whether code may run that the file names, `package.module:...`.
+        trust: Whether code that the file names, `package.module:...`, may run.
         verify: Whether to compare the tensors' digest, and that of the base.
 
     Raises:
@@ -80,26 +80,25 @@ def save(
     """Save a modified model: plain data and tensors, never code.
 
     Args:
-        model: A modified model, wherever it is from (`inject`, `load`, a copy; it may have been trained
-            since), also inside DataParallel, DistributedDataParallel or torch.compile; or what `inject`
-            returned.
+        model: A modified model from `inject`, `load` or a copy, trained or not, also inside DataParallel,
+            DistributedDataParallel or torch.compile; or the result of `inject`.
         path: The file: `.safetensors` by that suffix, else `.pt`.
         only: `all`, or `attention` for the inserted modules and all running statistics of batch norms;
             such a file loads onto the base that the model was made from, `load(path, base=model)`.
-        keep_replaced: Whether what operations by replacement took out is kept too, so that the file can be
-            restored alone.
+        keep_replaced: Whether the tensors of replaced modules are saved, too, so that the file can be
+            restored without the base.
         force: Whether an existing file may be replaced.
 
     Raises:
         FitError: The model has no inserted modules.
-        FileError: The file cannot be written; what was there before is still there.
+        FileError: The file cannot be written; an existing file is unchanged.
     """
     check_kept(only)
     model = unwrapped(model.model if isinstance(model, Injected) else model)
     if not inserted_modules(model):
         raise FitError(
-            f"This {type(model).__name__} has no attention modules inserted.",
-            hint="Its own weights are kept by torch.save(model.state_dict(), FILE).",
+            f"This {type(model).__name__} has no inserted attention modules.",
+            hint="Save its own weights with torch.save(model.state_dict(), FILE).",
         )
     contents = _contents(model, verified_origin(model), only, keep_replaced=keep_replaced)
     formats.write(path, contents, force=force)
@@ -114,14 +113,14 @@ def save_checked(
     keep_replaced: bool = False,
     force: bool = False,
 ) -> Injected:
-    """Save and, with full checks, reopen the file before it gets its name.
+    """Save and, with full checks, reopen the file before it is renamed into place.
 
     Returns:
         The result with the file in its report.
 
     Raises:
         FileError: The file cannot be written.
-        CheckFailedError: The reopened model gives another output; no file is left.
+        CheckFailedError: The reopened model gives another output; nothing is saved.
     """
     checks: list[Check] = []
     output = _output(result.model, result) if result.plan.check == "full" else None
@@ -159,7 +158,7 @@ def save_checked(
 
 
 def _sizes(model: nn.Module, path: str | Path, only: str) -> tuple[str, ...]:
-    """What a file without the base saves."""
+    """A note on how much space a file without the base saves."""
     if only == "all":
         return ()
     whole = sum(t.nbytes for t in model.state_dict().values() if isinstance(t, torch.Tensor))
@@ -168,7 +167,7 @@ def _sizes(model: nn.Module, path: str | Path, only: str) -> tuple[str, ...]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside what runs it on several devices or compiled."""
+    """The model inside a wrapper for several devices or compilation."""
     inner = getattr(model, "_orig_mod", None)  # torch.compile's
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner = model.module
@@ -204,7 +203,7 @@ def _contents(
 
 
 def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of what inserted modules stand for, by their names in the base.
+    """The tensors of replaced modules, by their names in the base.
 
     Raises:
         FitError: The model does not have them any more.
@@ -215,7 +214,7 @@ def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
             continue
         if not inserted.replaced.is_whole:
             raise FitError(
-                f"{name} stands for a module whose weights were not kept when the model was saved.",
+                f"{name} replaces a module whose weights were not kept when the model was saved.",
                 hint="Leave out keep_replaced; restoring will need --base FILE.",
             )
         owner = name.rpartition(".")[0]
@@ -225,7 +224,7 @@ def _replaced(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _output(model: nn.Module, result: Injected) -> tuple[torch.Tensor, ...]:
-    """The output of one sample in evaluation mode; the model keeps its modes."""
+    """The output of one sample in evaluation mode; the model's modes are restored."""
     modes: dict[nn.Module, bool] = {module: module.training for module in model.modules()}
     try:
         return run(model, result.loaded.inputs, seed=result.plan.seed, batch_size=1)

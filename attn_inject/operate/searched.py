@@ -1,4 +1,4 @@
-"""A model that was searched for sites once, whatever is decided about it afterwards."""
+"""A model that is searched for sites once, for any number of plans."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SearchedModel:
 
     Attributes:
         name: What the user calls it.
-        loaded: The model and how to call it; without values where only shapes were asked for.
+        loaded: The model and how to call it; without values if only shapes are needed.
         searched: Its blocks, or why there are none to act on.
-        reload: Builds it anew with values, where `loaded` has none or must stay as it is.
+        reload: Builds it again with values, if `loaded` has none or must not be changed.
     """
 
     name: str
@@ -37,7 +37,7 @@ class SearchedModel:
 
     @property
     def source(self) -> str:
-        """Where the model comes from."""
+        """The model's source."""
         return self.loaded.provenance.source
 
     @property
@@ -50,7 +50,7 @@ class SearchedModel:
         """Its blocks.
 
         Raises:
-            NoSiteError: There is nothing to act on.
+            NoSiteError: There are none.
         """
         if isinstance(self.searched, NoSiteError):
             raise self.searched
@@ -68,7 +68,7 @@ _MOST_KNOWN = 32
 
 
 def search_shapes(wanted: Wanted, plan: Plan) -> SearchedModel:
-    """Load a model without values, or take the object in hand, and search it for what a plan acts on.
+    """Load a model without values, or take the given object, and search it for what a plan acts on.
 
     Args:
         wanted: The model.

@@ -1,6 +1,6 @@
-"""Sites of a model in hand: a sequence to choose from, to which attention is then added.
+"""The sites of a model: a sequence to select from, and then insert attention at.
 
-A choice is resolved to names at once, so what is inserted stays plain data that a file can hold.
+A selection is resolved to names at once, so that edits are plain data that a file can hold.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class InsertOptions(TypedDict, total=False):
 
 
 class Sites(Sequence[Site], Shown):
-    """Sites of one model, in the order in which they first run; every choice is again such a sequence.
+    """Sites of one model, in the order in which they first run; every selection is again such a sequence.
 
     Attributes:
-        rejected: Candidates that are not sites, with reasons; the same for every choice.
+        rejected: Candidates that are not sites, with reasons; the same for every selection.
     """
 
     def __init__(self, searched: SearchedModel, sites: Iterable[Site], *, blocks: str, at: tuple[str, ...]):
@@ -79,10 +79,10 @@ class Sites(Sequence[Site], Shown):
         return f"<{len(self)} sites of {self._searched.name}, {len(self.rejected)} candidates rejected>"
 
     def named(self, *globs: str) -> Sites:
-        """Those whose name matches a glob, `layer[34].*`.
+        """The sites whose name matches a glob, `layer[34].*`.
 
         Raises:
-            NoSiteError: A glob matches none of these sites; the nearest names are told.
+            NoSiteError: A glob matches none of these sites; the nearest names are in the hint.
         """
         names = [site.name for site in self]
         for pattern in globs:
@@ -94,12 +94,12 @@ class Sites(Sequence[Site], Shown):
         return self.where(lambda site: any(fnmatch.fnmatchcase(site.name, pattern) for pattern in globs))
 
     def of(self, *block_types: str | type) -> Sites:
-        """Those whose block is of a class, given by name or as itself."""
+        """The sites whose block is of a class, given as a class or by its name."""
         names = {kind if isinstance(kind, str) else kind.__name__ for kind in block_types}
         return self.where(lambda site: site.block in names)
 
     def stages(self, *numbers: int) -> Sites:
-        """Those of the stages with these numbers, from 1."""
+        """The sites of the stages with these numbers, from 1."""
         return self.where(lambda site: site.stage in numbers)
 
     def last(self) -> Sites:
@@ -107,7 +107,7 @@ class Sites(Sequence[Site], Shown):
         return self._chosen({site.stage: site for site in self}.values())
 
     def where(self, keep: Callable[[Site], bool]) -> Sites:
-        """Those that `keep` says yes to; it is asked at once."""
+        """The sites for which `keep` returns True; it is called at once."""
         return self._chosen(site for site in self if keep(site))
 
     def require(self, count: int) -> Sites:
@@ -120,7 +120,7 @@ class Sites(Sequence[Site], Shown):
             shown = ", ".join(site.name for site in self[:4]) or "none"
             more = f" and {len(self) - 4} more" if len(self) > 4 else ""
             raise NoSiteError(
-                f"{count} sites are required, and these are {len(self)}: {shown}{more}.",
+                f"{count} sites are required, and there are {len(self)}: {shown}{more}.",
                 hint="print(attn_inject.find_sites(model)) lists all.",
             )
         return self
@@ -135,10 +135,10 @@ class Sites(Sequence[Site], Shown):
         return self._combined(other, lambda site: site in self._sites and site not in other._sites)
 
     def insert(self, attention: Attention, **options: Unpack[InsertOptions]) -> Edits:
-        """Decide what is inserted at these sites; nothing is touched until `apply` of what is returned.
+        """Decide what is inserted at these sites; nothing is changed until `apply` of the result is called.
 
         Args:
-            attention: One spec or several; the first whose glob matches a site serves it.
+            attention: One spec or several; the first whose glob matches a site is used there.
             options: `placement`, `start`, `stem`, `strict`, `check` and `seed`, as in `inject`.
 
         Raises:
@@ -147,10 +147,10 @@ class Sites(Sequence[Site], Shown):
             UsageError: The options disagree.
         """
         if not self:
-            raise NoSiteError("There is no site to insert at.", hint="The choice left none.")
+            raise NoSiteError("There is no site to insert at.", hint="The selection is empty.")
         if options.get("placement") == "replace-attention" and not self._search["at"]:
             raise UsageError(
-                "These sites are residual blocks, and not attention that could be replaced.",
+                "These sites are residual blocks, not attention that could be replaced.",
                 hint="inject(model, ..., placement='replace-attention') finds it, or name it: at=GLOB.",
             )
         where = [glob.escape(site.name) for site in self]
@@ -165,7 +165,7 @@ class Sites(Sequence[Site], Shown):
             return NotImplemented
         if self._searched is not other._searched:
             raise UsageError(
-                "The two choices are of two searches.", hint="Take both from one find_sites(model)."
+                "The selections come from two searches.", hint="Take both from one find_sites(model)."
             )
         every = self._searched.findings.found
         return self._chosen(found.site for found in every if keep(found.site))

@@ -25,7 +25,7 @@ from attn_inject.versions import versions
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """What is wanted of every model."""
+    """The options for every model."""
 
     plans: Sequence[Plan]
     per_site: bool
@@ -57,24 +57,24 @@ def stats(
     Args:
         models: Modules, requests or names; a name may be a glob, `@list.txt` (one name per line), a saved
             file or `package.module:factory`.
-        attention: The modules to compare, one row each; None means all that are known.
+        attention: The modules to compare, one row each; None means all known ones.
         strict: Whether an operation that no rule counts is an error.
         per_site: Whether each row lists what every inserted module costs.
-        latency: Whether to build the models and time one forward, base and modified in turn.
-        memory: Whether to add up the peak memory of a training step, of two samples or more.
-        device: Where to time; `batch_size`, `dtype` and `compile` (with `torch.compile`) say how.
+        latency: Whether to build the models and time one forward, base and modified alternately.
+        memory: Whether to compute the peak memory of a training step, with two samples or more.
+        device: The device for timing; likewise `batch_size`, `dtype` and `compile` (with `torch.compile`).
         budget: Limits by quantity, `{"params": "+1%", "latency": "+5%"}`; rows beyond them are left out.
-        progress: Told which model is counted next.
+        progress: Receives a sentence about each model.
         options: As in `inject`: `placement`, `where`, `skip`, `stage`, `blocks`, `at`, and `start`,
             `paper` by default, or `identity` to count its `alpha` too.
 
     Returns:
-        For each model the row of its base and one per attention module. What cannot be counted keeps its
-        row with the reason: a module that fits no site, a model of a glob or list that cannot be built.
+        For each model the row of its base and one per attention module. If a module fits no site, or a
+        model of a glob or list cannot be built, the row has the reason instead of figures.
 
     Raises:
-        AttnInjectError: A name, limit or condition is none; a model that was named cannot be built; nothing
-            is within the budget; an operation was not counted (`strict`).
+        AttnInjectError: A name, limit or condition is unknown; a named model cannot be built; nothing is
+            within the budget; an operation was not counted (`strict`).
     """
     specs = as_specs(attention if attention is not None else list(registry.entries()))
     for spec in specs:
@@ -125,7 +125,7 @@ def _rows(wanted: Wanted, options: _Wanted, uncounted: Counter[str]) -> list[Sta
         if result is not None:
             uncounted.update(Counter(result.total.uncounted) - Counter(searched.base.uncounted))
     if options.latency:
-        # What is too dear anyway need not be timed.
+        # Rows that exceed another limit need not be timed.
         worth = [(row, result if options.budget.admits(row) else None) for row, result in rows]
         rows = timed(wanted, searched, worth, options.conditions)
     if options.memory:
@@ -176,10 +176,10 @@ def _with_figures(row: StatsRow, result: Counted, base: Counted) -> StatsRow:
 
 
 def _within(budget: Budget, rows: Sequence[StatsRow]) -> list[StatsRow]:
-    """The bases, and what is within a budget.
+    """The bases, and the rows within a budget.
 
     Raises:
-        NoSiteError: No row is; the cheapest is named.
+        NoSiteError: No row is within it; the cheapest is named.
     """
     kept = [row for row in rows if row.attention is None or budget.admits(row)]
     if any(row.attention is not None for row in kept):
@@ -205,5 +205,5 @@ def _not_counted(uncounted: Counter[str]) -> CheckFailedError:
     ran = ", ".join(f"{operation} x{count}" for operation, count in by_frequency(uncounted).items())
     return CheckFailedError(
         f"{len(uncounted)} operations were not counted, since fvcore has no rule for them: {ran}.",
-        hint="Leave out --strict to have them listed below the table.",
+        hint="Without --strict they are listed below the table.",
     )

@@ -1,4 +1,4 @@
-"""Training what was added: freeze the base, hand the rest to an optimizer."""
+"""Training inserted modules: freeze the base, and pass the rest to an optimizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Frozen:
     """A base that is frozen until `remove` is called.
 
     Attributes:
-        parameters: Those that learned before.
+        parameters: Those that were trainable before.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], hooks: Sequence[Any]) -> None:
@@ -25,7 +25,7 @@ class Frozen:
         self._hooks = tuple(hooks)
 
     def remove(self) -> None:
-        """Let the base learn again, as it did before it was frozen."""
+        """Make the base's parameters trainable again, as before freezing."""
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         for hook in self._hooks:
@@ -33,15 +33,15 @@ class Frozen:
 
 
 def freeze_base(model: nn.Module, *, also: Sequence[str] = (), statistics: bool = True) -> Frozen:
-    """Freeze everything in a modified model but the attention modules, in place.
+    """Freeze everything in a modified model except the attention modules, in place.
 
-    Afterwards training changes no tensor of the base, so `remove` gives back exactly the model that went in.
+    Afterwards training changes no tensor of the base, so `remove` returns exactly the base.
 
     Args:
         model: A modified model.
-        also: Globs of parameter names that keep learning, such as those of a new classifier, `fc.*`.
-        statistics: Whether batch norms of the base also keep to their running statistics, in `train()` too;
-            without, they go on normalising by the batch and averaging it in.
+        also: Globs of parameters that stay trainable, such as those of a new classifier, `fc.*`.
+        statistics: Whether batch norms of the base also use their running statistics, in `train()` too; if
+            not, they normalise by the batch and update the statistics.
 
     Returns:
         Its `remove()` undoes this.
@@ -67,7 +67,7 @@ def freeze_base(model: nn.Module, *, also: Sequence[str] = (), statistics: bool 
 
 
 def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters of the inserted modules that learn, to be handed to an optimizer.
+    """The trainable parameters of the inserted modules, for an optimizer.
 
     Args:
         model: A modified model.
@@ -81,10 +81,10 @@ def attention_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """All parameters that learn, in two groups for an optimizer: with weight decay and without.
+    """All trainable parameters, in two groups for an optimizer: with weight decay and without.
 
-    Without are those of at most one dimension: `alpha`, which decay would pull towards the identity, biases,
-    and the scales and shifts of norms.
+    The second group has the parameters of at most one dimension: `alpha`, which decay would pull towards
+    zero, biases, and the scales and shifts of norms.
 
     Args:
         model: Any model, modified or not.
@@ -118,6 +118,6 @@ def _inserted_ids(model: nn.Module, things: Callable[[AttnInject], Any]) -> set[
 def _require_inserted(model: nn.Module) -> None:
     if not inserted_modules(model):
         raise NoSiteError(
-            f"This {type(model).__name__} holds no attention module that attn-inject wrote in.",
-            hint="Hand over result.model of attn_inject.inject, or what attn_inject.load returned.",
+            f"This {type(model).__name__} holds no attention module that attn-inject inserted.",
+            hint="Pass result.model of attn_inject.inject, or the result of attn_inject.load.",
         )

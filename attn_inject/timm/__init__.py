@@ -1,18 +1,18 @@
-"""Operated architectures as ordinary names of timm.
+"""Modified architectures as ordinary names of timm.
 
     import timm
     import attn_inject.timm
 
     model = timm.create_model("resnet50_ela_l", pretrained=True, num_classes=10)
 
-A name is made by rule, an architecture of timm, `_`, and the name of an attention module with `_` for `-`;
-or by `register`, with any placement, sites and options. Everything that timm does by name then knows it:
+A name is made by a rule (an architecture of timm, `_`, and the name of an attention module with `_` for `-`)
+or by `register`, with any placement, sites and options. Everything in timm that takes a name then accepts it:
 `create_model`, `is_model`, `list_models`, pretrained tags, `resolve_data_config`, its training scripts
 (`python -m attn_inject.timm train.py ...`).
 
-What a name's state dict holds depends on the name alone, as everywhere in timm. So a model by rule always has
-its `alpha`: zero with `pretrained=True`, which is the identity start, and one without, which is the paper's
-start up to rounding.
+As everywhere in timm, the keys of a state dict depend only on the name. So a model with a name by the rule
+always has `alpha`: zero with `pretrained=True`, which is the identity start, and one without, which is the
+paper start up to rounding.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def register(
 ) -> None:
     """Give a modified architecture a name in timm.
 
-    Doing it twice with the same values is allowed, so that a notebook's cell can be run again.
+    Registering twice with the same values is allowed, so that a notebook's cell can be run again.
 
     Args:
-        name: Letters, digits and `_`; no `.`, with which a pretrained tag begins.
+        name: Letters, digits and `_`; not `.`, which begins a pretrained tag.
         base: The architecture in timm that is modified; its pretrained tags become the new name's.
         attn: `NAME`, `NAME:option=value`, `GLOB=NAME`, or several, as for `attn_inject.inject`.
-        input_size: (C, H, W) in pixels, where it is not the one that timm has for the base.
+        input_size: (C, H, W) in pixels, if it is not timm's size for the base.
         options: As in `attn_inject.inject`: `placement`, `where`, `skip`, `stage`, `blocks`, `at`, `stem`,
             `strict`, and `start`: `auto` (`alpha` is zero with pretrained weights, else one), `identity`
-            (always zero) or `paper` (no `alpha`, as where a module is replaced).
+            (always zero) or `paper` (no `alpha`, as when a module is replaced).
 
     Raises:
         UsageError: The name is malformed or taken.

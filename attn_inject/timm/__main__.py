@@ -1,4 +1,4 @@
-"""`python -m attn_inject.timm SCRIPT.py ARGS` runs a script that knows modified names.
+"""`python -m attn_inject.timm SCRIPT.py ARGS` runs a script in which the modified names are known.
 
 timm's own train.py, validate.py and inference.py import only timm; this registers the names first and then
 runs them as `python SCRIPT.py ARGS` does. `torchrun ... -m attn_inject.timm SCRIPT.py ARGS` works, too.
@@ -17,7 +17,7 @@ USAGE = "Write python -m attn_inject.timm SCRIPT.py ARGS, for example with timm'
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the script that `arguments` begins with; its own exceptions pass through."""
+    """Run the script that `arguments` begins with; its own exceptions are not caught."""
     try:
         _run(arguments)
     except AttnInjectError as error:
@@ -34,7 +34,7 @@ def _run(arguments: Sequence[str]) -> None:
     if not script.is_file():
         raise FileError(f"There is no script {str(script)!r}.", hint=USAGE)
     sys.argv = list(arguments)
-    sys.path[0] = str(script.resolve().parent)  # as `python SCRIPT.py` has it
+    sys.path[0] = str(script.resolve().parent)  # as with `python SCRIPT.py`
     runpy.run_path(str(script), run_name="__main__")
 
 

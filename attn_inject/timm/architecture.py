@@ -25,13 +25,13 @@ from attn_inject.timm import attention_weights
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What a name stands for.
+    """The architecture of a name.
 
     Attributes:
-        name: As timm is to know it.
+        name: Its name in timm.
         base: The architecture that is modified, a name that timm knows.
-        plan: What to write in, and where.
-        input_size: (C, H, W) in pixels that the attention modules are made for; None takes the model's own.
+        plan: What to insert, and where.
+        input_size: (C, H, W) in pixels for which the attention modules are built; None takes the model's own.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Architecture:
     def build(
         self, *, pretrained: bool = False, attn_input_size: Sequence[int] | None = None, **arguments: Any
     ) -> nn.Module:
-        """A model of this architecture; new parameters come from the global random state, as timm's do.
+        """A model of this architecture; new parameters come from the global random state, like timm's.
 
         Args:
             pretrained: Whether to load the base's weights.
             attn_input_size: (C, H, W) in pixels; overrules `input_size`.
-            arguments: What `timm.create_model` hands to the base.
+            arguments: What `timm.create_model` passes to the base.
 
         Raises:
             NoSiteError: Nothing matches the plan.
             FitError: Nothing that matches can take its module.
             ModelError: The base does not run.
-            FileError: The weights hold attention tensors, and of another modified architecture.
+            FileError: The weights hold attention tensors of another modified architecture.
         """
         trained: attention_weights.State = {}
         if pretrained:
@@ -71,14 +71,14 @@ class Architecture:
         return model
 
     def _write_in(self, model: nn.Module, inputs: InputSpec) -> tuple[Edit, ...]:
-        # With weights or without, so that the state dict depends on the name alone.
+        # With weights or without, so that the keys of the state dict depend only on the name.
         start = resolve_start(self.plan, has_weights=True)
         decision = decide(model, search(model, inputs, self.plan), self.plan, start=start)
         apply_edits(model, decision.edits)
         return decision.edits
 
     def _origin(self, earlier: Origin | None, arguments: Mapping[str, Any]) -> Origin:
-        """What the model is to know about itself, so that `attn_inject.save` can keep it."""
+        """Attach the model's origin, so that `attn_inject.save` can save it."""
         tag = arguments.get("pretrained_cfg")
         named = Provenance(
             source="timm",
@@ -92,7 +92,7 @@ class Architecture:
 
 
 def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a file can hold; the others show in the model's structure."""
+    """The arguments that a file can hold; the others are visible in the model's structure."""
     left_out = {*from_timm.RESERVED, "device", "dtype"}
     kept = {key: value for key, value in arguments.items() if key not in left_out}
     return {
@@ -103,7 +103,7 @@ def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(model: nn.Module, size: tuple[int, ...] | None, arguments: dict[str, Any]) -> InputSpec:
-    """How to call the model: the size asked for, else its own, as the arguments changed it."""
+    """How to call the model: the requested size, else its own, as changed by the arguments."""
     guessed = guess_input(model, size)
     if size is not None or guessed.size is None:
         return guessed
@@ -121,7 +121,7 @@ def _set_alphas(model: nn.Module, edits: Sequence[Edit], value: float) -> None:
 
 
 def _name(model: nn.Module, name: str, size: tuple[int, ...] | None) -> None:
-    """Tell timm what the model is: its hub tools save the name, and data loading asks for the size."""
+    """Set timm's attributes of the model: its hub tools save the name, and data loading reads the size."""
     config: Any = attention_weights.forget({**getattr(model, "pretrained_cfg", {}), "architecture": name})
     if size is not None:
         config["input_size"] = size

@@ -1,4 +1,4 @@
-"""Weights that already hold attention tensors, where timm expects those of a plain architecture.
+"""Weights that already hold attention tensors, loaded where timm expects those of a plain architecture.
 
 A fine-tuned modified model comes back to `create_model(..., pretrained=True)` from a folder (`local-dir:`),
 the hub (`hf-hub:`) or a file (`pretrained_cfg_overlay={"file": ...}`). timm loads weights into the base,
@@ -24,14 +24,14 @@ MARK = ".attn_inject"
 
 
 def taken_apart(name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], State]:
-    """The arguments that give timm the base's tensors alone, and the attention tensors.
+    """The arguments that give timm only the base's tensors, and the attention tensors.
 
     Args:
         name: The modified architecture.
-        arguments: As `timm.create_model` hands them to an entry point.
+        arguments: As `timm.create_model` passes them to an entry point.
 
     Returns:
-        The arguments unchanged and nothing, where the weights are a plain architecture's.
+        The arguments unchanged and no tensors, if the weights are those of a plain architecture.
     """
     given = arguments.get("pretrained_cfg"), arguments.get("pretrained_cfg_overlay")
     config = timm.models.resolve_pretrained_cfg(name, *given)
@@ -45,12 +45,12 @@ def taken_apart(name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def put(model: nn.Module, attention: State, name: str) -> None:
-    """Copy attention tensors into a modified model, or into one that gives features and has fewer blocks.
+    """Copy attention tensors into a modified model, or into a feature extractor with fewer blocks.
 
     Raises:
         FileError: A tensor of the model is not among them, or has another shape.
     """
-    # Feature extractors of timm flatten names, or put `model.` before them.
+    # Feature extractors of timm flatten names, or add the prefix `model.`.
     by_plain_name = {_plain(key): value for key, value in attention.items()}
     own = {key: value for key, value in model.state_dict().items() if MARK in key}
     state = {}
@@ -60,7 +60,7 @@ def put(model: nn.Module, attention: State, name: str) -> None:
             what = "are missing" if found is None else f"have the shape {tuple(found.shape)}"
             raise FileError(
                 f"The weights do not fit {name}: the values of {key}, {tuple(value.shape)}, {what}.",
-                hint="They are of another attention module, placement or size.",
+                hint="They belong to another attention module, placement or size.",
             )
         state[key] = found
     model.load_state_dict(state, strict=False)
@@ -72,7 +72,7 @@ def forget(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(config: Any, cache_dir: Any) -> Mapping[str, Any]:
-    """The state dict that a configuration names if it is someone's own; nothing for timm's."""
+    """The state dict that a configuration names, if it is not one of timm's; else nothing."""
     if config.state_dict:
         return dict(config.state_dict)
     if config.source == "local-dir":

@@ -1,7 +1,7 @@
 """The module that timm lists modified architectures under; `registry` fills it.
 
-timm registers a function under its name, takes the module that defines it for the model's family, and looks
-there for `default_cfgs` and `__all__`.
+timm registers a function under its name, treats the module that defines it as the model's family, and reads
+`default_cfgs` and `__all__` there.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""timm's registry of models, asked for a name that it does not have.
+"""Adds modified names to timm's registry of models when they are first looked up.
 
 Registering all names that the rule makes, 40,000 and growing, was measured to take 1.3 s and 170 MiB, and
-`timm.list_models()` would be of no use any more. So a name is registered, by timm's own `register_model`,
-when it is first asked for. timm looks names up in plain tables; `install` puts tables in their place that
-are the same apart from that.
+would make `timm.list_models()` useless. So a name is registered, by timm's own `register_model`, when it is
+first looked up. timm looks names up in plain tables; `install` replaces them by tables that also do this.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _by_rule: set[str] = set()
 
 
 class _Asked:
-    """A table in which a name made by the rule appears when it is asked for."""
+    """A table in which a name made by the rule appears when it is looked up."""
 
     def __contains__(self, name: object) -> bool:
         _serve(name)
@@ -47,7 +46,7 @@ class _Names(_Asked, set[str]):
 
 
 def install() -> None:
-    """Make timm know the names; doing it again changes nothing."""
+    """Make the names known to timm; calling it again changes nothing."""
     if isinstance(theirs._model_entrypoints, _Table):
         return
     theirs._model_entrypoints = _Table(theirs._model_entrypoints)
@@ -62,7 +61,7 @@ def register(architecture: Architecture) -> None:
     """Register one architecture under its own name.
 
     Raises:
-        UsageError: The name is malformed, timm has it, or it stands for another architecture.
+        UsageError: The name is malformed, timm has it, or it names another architecture.
         UnknownNameError: No such base or attention module.
     """
     name, base = architecture.name, architecture.base
@@ -86,7 +85,7 @@ def register(architecture: Architecture) -> None:
 
 
 def _serve(name: object) -> None:
-    """Register `name` if the rule makes it and nothing else has it."""
+    """Register `name` if the rule makes it and it is not taken."""
     architecture = str(name).partition(".")[0]
     if architecture in _known or _has(architecture):
         return
@@ -106,10 +105,10 @@ def _has(name: str) -> bool:
 
 
 def _enter(architecture: Architecture) -> None:
-    """Hand an architecture to timm's own `register_model`, with the base's pretrained tags."""
+    """Pass an architecture to timm's own `register_model`, with the base's pretrained tags."""
     name = architecture.name
     replaced = name in _known
-    _known[name] = architecture  # first, since timm asks whether it has the name already
+    _known[name] = architecture  # first, since timm tests whether it already has the name
 
     def entrypoint(pretrained: bool = False, **arguments: Any) -> Any:
         return architecture.build(pretrained=pretrained, **arguments)
@@ -135,7 +134,7 @@ def _configs(configs: dict[str, Any]) -> Any:
 
 
 def _listing(original: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """`timm.list_models`, which shows a name made by the rule when a filter asks for it."""
+    """`timm.list_models`, which also lists names made by the rule if a filter matches them."""
 
     @functools.wraps(original)
     def list_models(filter: str | Iterable[str] = "", *args: Any, **keywords: Any) -> list[str]:

@@ -24,13 +24,13 @@ def split(name: str, is_base: Callable[[str], bool]) -> tuple[str, str] | None:
 
 
 def asked_for(glob: str, bases: Iterable[str]) -> Iterator[str]:
-    """The names made by the rule that a glob asks for: its end is, or matches, an attention module.
+    """The names made by the rule that a glob matches: its end is, or matches, an attention module.
 
-    `*_ela_l`, `resnet50_ela*` and `resnet50*ela_l` do; `resnet*` does not, so that a list of timm's own
-    models stays one, and neither does `*se*`, with which people look for timm's SE networks.
+    `*_ela_l`, `resnet50_ela*` and `resnet50*ela_l` do; `resnet*` does not, so that it still
+    lists only timm's own models, and neither does `*se*`, which finds timm's SE networks.
 
     Args:
-        glob: As `timm.list_models` takes it; a pretrained tag in it is passed over.
+        glob: As `timm.list_models` takes it; a pretrained tag in it is ignored.
         bases: The architectures that may be modified.
     """
     pattern = glob.partition(".")[0]
@@ -40,7 +40,7 @@ def asked_for(glob: str, bases: Iterable[str]) -> Iterator[str]:
 
 
 def _halves(pattern: str) -> Iterator[tuple[str, str]]:
-    """Where a glob may be cut into one for the base and one for the module; a `*` may hide the `_`."""
+    """How a glob may be split into one for the base and one for the module; a `*` may hide the `_`."""
     for cut in re.finditer(r"[_*]", pattern):
         if cut[0] == "_" and re.match(r"\*?[A-Za-z0-9]{2}", pattern[cut.end() :]):
             yield pattern[: cut.start()], pattern[cut.end() :]

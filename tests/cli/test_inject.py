@@ -96,7 +96,7 @@ def test_short_input_sizes(program, api, text, size):
         (("--attn", "se", *DRY), "`attn-inject resnet50 --attn ela-l --out model.pt`"),
         (("resnet50", "--attn", "se", "eca", *DRY), "--attn se --attn eca"),
         (("--attn", "se", "eca", "resnet50", *DRY), "--attn se --attn eca"),
-        (("resnet50", "resnet18", "--attn", "se", *DRY), "One model at a time"),
+        (("resnet50", "resnet18", "--attn", "se", *DRY), "inject takes one model"),
         (("resnet50", "--atn", "se", *DRY), "--attn"),
         (("resnet50", "--attn", "=se", *DRY), "[GLOB=]NAME"),
         (("resnet50", "--attn", "se", *DRY, "--stage", "0"), "--stage 0"),

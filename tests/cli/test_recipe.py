@@ -122,7 +122,7 @@ def test_attention_is_applied_to_its_base(program, api, tmp_path):
 
 def test_a_recipe_without_weights_says_that_its_base_is_random(program, api, plan):
     identity = plan('start = "identity"\n' + PLAN)
-    told = "brings no weights"
+    told = "names no weights"
     assert told in program("--recipe", identity, "--out", "m.pt").err
     assert told not in program("--recipe", identity, "--out", "m.pt", "--weights", "base.pt").err
     assert told not in program("--recipe", identity, "--out", "m.pt", "--quiet").err

@@ -53,7 +53,7 @@ def test_a_file_beside_its_base(files):
 
 
 def test_bad_sides_are_told(tmp_path):
-    with pytest.raises(UsageError, match="models are meant"):
+    with pytest.raises(UsageError, match="models are named"):
         attn_inject.compare("resnet1[08]*", "test_resnet")
     with pytest.raises(FileError, match="is a file"):
         attn_inject.compare("test_resnet", str(tmp_path / "missing.pt"))

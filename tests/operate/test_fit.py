@@ -81,7 +81,7 @@ def test_nothing_fits_is_told_with_the_cheapest():
     [
         ({}, "test_resnet", UsageError, "no budget"),
         ({"latency": "+5%"}, "test_resnet", UsageError, "measured for a whole model"),
-        ({"params": "+5%"}, "resnet1[08]*", UsageError, "models are meant"),
+        ({"params": "+5%"}, "resnet1[08]*", UsageError, "models are named"),
         ({"params": "+5%"}, "vgg11", NoSiteError, "no residual block"),
     ],
 )

@@ -122,7 +122,7 @@ def test_a_part_of_something_larger_is_saved_under_its_new_names(tmp_path, modif
 
 
 def test_what_was_not_operated_is_no_file_of_ours(tmp_path):
-    with pytest.raises(FitError, match="no attention modules"):
+    with pytest.raises(FitError, match="no inserted attention modules"):
         attn_inject.save(build("test_resnet"), tmp_path / "model.pt")
     with pytest.raises(UnknownNameError, match="atention"):
         attn_inject.save(build("test_resnet"), tmp_path / "model.pt", only="atention")

@@ -72,7 +72,7 @@ def test_sets_of_two_searches_are_refused(model, sites):
 
 def test_a_required_count(sites):
     assert sites.require(8) is sites
-    with pytest.raises(NoSiteError, match=r"16 sites are required, and these are 8: layer1.0, "):
+    with pytest.raises(NoSiteError, match=r"16 sites are required, and there are 8: layer1.0, "):
         sites.require(16)
 
 
@@ -147,7 +147,7 @@ def test_edits_fit_a_budget(sites):
     assert [edit.path for edit in some] == [e.path for e in edits if e.path in {s.path for s in some}]
     with pytest.raises(UsageError, match="no budget"):
         edits.fit()
-    with pytest.raises(NoSiteError, match="Not one block"):
+    with pytest.raises(NoSiteError, match="No block"):
         edits.fit(max_params="+1")
 
 
