@@ -181,5 +181,5 @@ def test_what_is_no_model_is_told(thing, told, hint):
 
 @pytest.mark.parametrize("attention", [None, nn.Identity, [nn.Identity()], ["se", 3]])
 def test_what_names_no_attention_is_told(attention):
-    with pytest.raises(UsageError, match="named by text or an AttentionSpec"):
+    with pytest.raises(UsageError, match="given as text, a class or an AttentionSpec"):
         attn_inject.inject(Net(Block()), attention, input_size=SIZE)

@@ -85,7 +85,7 @@ def test_a_missing_folder_is_told_before_the_work(program, api, tmp_path):
     [
         (("resnet50", "--attn", "se", "eca"), 2, "--attn se --attn eca"),
         (("--format", "xls"), 3, "csv"),
-        (("--json", "--format", "csv"), 2, "disagree"),
+        (("--json", "--format", "csv"), 2, "exclude each other"),
         (("--out", "t.xls"), 2, ".csv"),
         (("--attn", "ela"), 3, "ela-"),
         (("--placement", "befor"), 3, "before-add"),

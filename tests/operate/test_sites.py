@@ -66,7 +66,7 @@ def test_sets_keep_the_models_order(sites):
 
 def test_sets_of_two_searches_are_refused(model, sites):
     other = attn_inject.find_sites(model, input_size=SIZE)
-    with pytest.raises(UsageError, match="of two searches"):
+    with pytest.raises(UsageError, match="from two searches"):
         _ = sites | other
 
 
