@@ -216,8 +216,8 @@ class Edits(Shown):
         """
         plan = self.plan if check is None else Plan.of(self.plan, check=check)
         loaded = self.searched.loaded if inplace else self.searched.reload()
+        earlier = origin_of(loaded.model)  # new modules do not know it yet
         checks = self._insert(loaded, plan, logged(progress))
-        earlier = origin_of(loaded.model)
         asked = [to_dict(dataclasses.replace(part, start=self.start)) for part in self.plans]
         plans = (*(earlier.plans if earlier else ()), *asked)
         attach_origin(loaded.model, Origin(loaded.provenance, plans))

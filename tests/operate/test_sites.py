@@ -10,6 +10,7 @@ from torch import nn
 
 import attn_inject
 from attn_inject.errors import FitError, NoSiteError, UsageError
+from attn_inject.surgery.origin import origin_of
 from tests.nets import build, make_generic
 
 SIZE = (3, 64, 64)
@@ -236,3 +237,10 @@ def test_the_log_says_what_happens_and_nothing_prints(sites, caplog, capsys):
     assert ("INFO", "inserted 4 modules in ResNet") in said
     assert ("DEBUG", "layer1.1.attn_inject: eca, after, start identity") in said
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_second_operation_keeps_the_plan_of_the_first(sites):
+    first = sites.stages(1).insert("eca").apply(check="off")
+    second = attn_inject.inject(first.model, "se", where="layer4.*", input_size=SIZE, check="off")
+    asked = [plan["attention"][0]["name"] for plan in origin_of(second.model).plans]
+    assert asked == ["eca", "se"]
