@@ -95,19 +95,19 @@ def in_fork(work: Callable[[Callable[[dict[str, Any]], None]], None], limits: Li
 def _watch(child: Any, receiver: Connection, facts: dict[str, Any], limits: Limits) -> str:
     """Take what the child tells until it ends; why it was killed, or "" if it was not."""
     deadline = time.monotonic() + limits.seconds
+    facts["megabytes"] = 0
     while True:
-        try:
-            if receiver.poll(0.1):
-                facts.update(receiver.recv())
-                continue
-        except EOFError:
-            return ""
         megabytes = _resident(child.pid)
-        facts["megabytes"] = max(facts.get("megabytes", 0), megabytes)
+        facts["megabytes"] = max(facts["megabytes"], megabytes)
         over_time = time.monotonic() > deadline
         if over_time or megabytes > limits.megabytes:
             child.kill()
             return f"over {limits.seconds:g} s" if over_time else f"over {limits.megabytes} MB"
+        try:
+            if receiver.poll(0.1):
+                facts.update(receiver.recv())
+        except EOFError:
+            return ""
 
 
 def _resident(pid: int) -> int:
@@ -118,11 +118,11 @@ def _resident(pid: int) -> int:
 
 
 def _run(work: Callable[..., None], sender: Connection, log: Path) -> None:
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    # Both Python's streams and what C writes; the file stays open for a traceback after this.
+    sys.stdout = sys.stderr = log.open("w", buffering=1)
+    os.dup2(sys.stdout.fileno(), 1)
+    os.dup2(sys.stdout.fileno(), 2)
     work(sender.send)
-    sys.stdout.flush()
 
 
 def _last_line(log: Path) -> str:
