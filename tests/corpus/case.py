@@ -19,14 +19,15 @@ class Place:
         stated: How many blocks the model's own configuration states; None where it states no number.
         residual: How many of them add to a shortcut. It differs from `stated` only with a reason.
         why: What the library's source does that its configuration does not say, in one line.
-        refusable: A sound reason why these may be rejected, with their names, instead of found; "" for none.
+        refusal: Where it may be that no module stands for a block: the rejection that then has to say so,
+            a glob of `NAME:CLASS:CODE`, as in `(model):*:in-model`; "" where nothing excuses.
     """
 
     glob: str
     stated: int | None
     residual: int
     why: str = ""
-    refusable: str = ""
+    refusal: str = ""
 
     def __post_init__(self) -> None:
         if self.stated != self.residual and not self.why:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import traceback
 import warnings
 from collections import Counter
@@ -61,8 +62,11 @@ def _tell_sites(tell: Tell, model: nn.Module, sites: Any, places: Sequence[Place
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     labels = [f"{site.name}:{site.block}" for site in sites.sites]
     found, elsewhere = by_place(labels, places)
-    refused, _ = by_place([f"{item.name}:{kinds.get(item.name, '')}" for item in sites.rejected], places)
-    reasons = Counter(getattr(item, "code", None) or item.reason for item in sites.rejected)
+    rejected = {f"{item.name}:{kinds.get(item.name, '')}:{item.code}": item.reason for item in sites.rejected}
+    refusals = [
+        [reason for label, reason in rejected.items() if fnmatch.fnmatchcase(label, place.refusal)]
+        for place in places
+    ]
     tell(
         {
             "sites": len(labels),
@@ -70,8 +74,8 @@ def _tell_sites(tell: Tell, model: nn.Module, sites: Any, places: Sequence[Place
             "classes": dict(Counter(site.block for site in sites.sites)),
             "found": found,
             "elsewhere": elsewhere,
-            "refused": refused,
-            "rejections": dict(reasons.most_common()),
+            "refusals": [list(dict.fromkeys(reasons)) for reasons in refusals],
+            "rejections": dict(Counter(str(item.code) for item in sites.rejected).most_common()),
         }
     )
 

@@ -18,6 +18,7 @@ VERDICTS = {
     "talkative": "exact",
     "partly": "explained",
     "nothing": "explained",
+    "refused": "explained",
     "misplaced": "wrong",
     "dying": "crash",
     "broken": "not run",
@@ -52,7 +53,8 @@ def test_the_facts_are_told(run):
     }
     assert exact["finite"]
     assert exact["step"] == "done"
-    assert found["partly"]["rejections"]
+    assert found["partly"]["rejections"] == {"no-shortcut": 1}
+    assert judge(found["refused"])[1] == found["refused"]["refusals"][0] != []
     assert found["misplaced"]["elsewhere"] == ["blocks.0:Block", "blocks.1:Block"]
     assert (dying["step"], dying["killed"]) == ("build", "exit code 3: a last word")
     assert broken["not_run"].startswith("ValueError: two lines (tiny_library.py:")

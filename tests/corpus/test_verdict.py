@@ -6,7 +6,7 @@ import pytest
 
 from tests.corpus.verdict import judge, stated_count
 
-PLACE = {"glob": "*:Block", "stated": 2, "residual": 2, "why": "", "refusable": ""}
+PLACE = {"glob": "*:Block", "stated": 2, "residual": 2, "why": "", "refusal": ""}
 RIGHT: dict[str, Any] = {
     "step": "done",
     "places": [PLACE],
@@ -17,16 +17,14 @@ RIGHT: dict[str, Any] = {
 }
 RIGHT |= {"identity_eval": "", "identity_train": "", "reload": "", "remove": ""}
 PARTLY = {**PLACE, "residual": 1, "why": "the other has no shortcut"}
-REFUSABLE = {**PLACE, "refusable": "six dimensions"}
 
 TABLE = [
     ("exact", {}, []),
     ("explained", {"places": [PARTLY], "found": [1]}, ["the other has no shortcut"]),
-    ("explained", {"places": [REFUSABLE], "found": [1], "refused": [1]}, ["six dimensions"]),
-    ("exact", {"places": [REFUSABLE]}, []),
-    ("wrong", {"places": [REFUSABLE], "found": [1]}, ["*:Block: 1 of 2"]),
-    ("wrong", {"places": [REFUSABLE], "found": [3], "refused": [1]}, ["*:Block: 3 of 2"]),
-    ("wrong", {"found": [1], "refused": [1]}, ["*:Block: 1 of 2"]),
+    ("explained", {"found": [1], "refusals": [["six dimensions", "more"]]}, ["six dimensions"]),
+    ("exact", {"refusals": [["six dimensions"]]}, []),
+    ("wrong", {"found": [1]}, ["*:Block: 1 of 2"]),
+    ("wrong", {"found": [3], "refusals": [["six dimensions"]]}, ["*:Block: 3 of 2"]),
     ("wrong", {"places": [PARTLY]}, ["*:Block: 2 of 1"]),
     ("wrong", {"elsewhere": ["a:B"]}, ["1 where no block is: a:B"]),
     ("wrong", {"elsewhere": list("abcde")}, ["5 where no block is: a, b, c, d, ..."]),

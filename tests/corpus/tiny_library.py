@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.corpus.case import Case, layers, no_blocks, partly
+from tests.corpus.case import Case, Place, layers, no_blocks, partly
 
 
 class Block(nn.Module):
@@ -47,6 +47,21 @@ class Talkative(Net):
         return {"map": super().forward(x), "noise": [torch.rand(2), "text"]}
 
 
+class Adding(nn.Module):
+    """Adds in its own forward, where no module stands for a block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 2
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in (self.first, self.second):
+            x = x + layer(x).relu()
+        return x
+
+
 class Dying(Net):
     """Ends its process."""
 
@@ -80,6 +95,12 @@ CASES = [
         lambda model: [partly("*:Block", model.depth, 2, "the second block has no shortcut")],
     ),
     case("nothing", Net, (False,), lambda _: no_blocks("no block has a shortcut")),
+    Case(
+        "refused",
+        Adding,
+        partial(torch.randn, 2, 3, 8, 8),
+        lambda model: [Place("layers.*", model.depth, model.depth, refusal="(model):*:in-model")],
+    ),
     case("misplaced", Net, (True, True), lambda _: [layers("Layer", 1)]),
     case("dying", Dying, (True,), lambda model: [layers("Block", model.depth)]),
     case("broken", Broken, (True,), lambda model: [layers("Block", model.depth)]),

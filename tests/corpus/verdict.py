@@ -23,7 +23,7 @@ def judge(row: Mapping[str, Any]) -> tuple[str, list[str]]:
     - *wrong*: a place has another number of sites than residual blocks, a site is where no block is,
       a proof failed, or a model that runs was refused.
     - *explained*: all is right, and the number differs from the stated one for a reason in the table,
-      or blocks that may be refused were rejected by name.
+      or a rejection that the table allows for says why there are fewer.
     - *exact*: all is right, and as many as stated.
     """
     if "not_run" in row:
@@ -36,24 +36,24 @@ def judge(row: Mapping[str, Any]) -> tuple[str, list[str]]:
     if faults:
         return "wrong", faults
     reasons = [place["why"] for place in row["places"] if place["why"]]
-    reasons += [place["refusable"] for place, found, _ in _counted(row) if found < place["residual"]]
+    reasons += [refusals[0] for place, found, refusals in _counted(row) if found < place["residual"]]
     reasons = list(dict.fromkeys(reasons))
     return ("explained" if reasons else "exact"), reasons
 
 
-def _counted(row: Mapping[str, Any]) -> list[tuple[Any, int, int]]:
-    """Each place with its sites and its rejections."""
+def _counted(row: Mapping[str, Any]) -> list[tuple[Any, int, list[str]]]:
+    """Each place with its sites, and the reasons of the rejections that excuse too few."""
     if "sites" not in row:
         return []
-    return list(zip(row["places"], row["found"], row["refused"], strict=True))
+    return list(zip(row["places"], row["found"], row["refusals"], strict=True))
 
 
 def _misplaced(row: Mapping[str, Any]) -> list[str]:
     """What is wrong with where the sites are."""
     faults = []
-    for place, found, refused in _counted(row):
-        named = place["refusable"] and found + refused >= place["residual"] > found
-        if found != place["residual"] and not named:
+    for place, found, refusals in _counted(row):
+        excused = refusals and found < place["residual"]
+        if found != place["residual"] and not excused:
             faults.append(f"{place['glob']}: {found} of {place['residual']}")
     if elsewhere := row.get("elsewhere"):
         shown = ", ".join(elsewhere[:4]) + (", ..." if len(elsewhere) > 4 else "")

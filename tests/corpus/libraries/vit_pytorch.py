@@ -82,12 +82,13 @@ TWINS = {
 TWINS |= {f"s{i}_local_patch_size": 2 for i in range(1, 5)} | {f"s{i}_global_k": 2 for i in range(1, 5)}
 MOBILE = {"num_classes": 10, "image_size": (64, 64), "dims": (32, 48, 64), "depths": (2, 2, 3)}
 MOBILE |= {"channels": (16, 16, 24, 24, 32, 32, 48, 48, 64, 64, 96)}
+IN_MODEL = "(model):*:in-model"
 PAIRS = "each layer has two attentions with an MLP each (the last stage one), and each stage one layer more"
 CVT = {"s1_depth": 1, "s2_depth": 2, "s3_depth": 3, "s1_emb_dim": 16, "s2_emb_dim": 32, "s3_emb_dim": 64}
 
 CASES = [
     *(case(file, name, PATCHES, {"transformer*": "depth"}) for file, name in PLAIN),
-    case("jumbo_vit", "JumboViT", PATCHES, {"layers*": "depth"}),
+    case("jumbo_vit", "JumboViT", PATCHES, {}, more=(Place("layers*", 4, 4, refusal=IN_MODEL),)),
     case("normalized_vit", "nViT", PATCHES, {"layers*": "depth"}),
     case(
         "cait",
@@ -132,14 +133,7 @@ CASES = [
         {"image_size": 64, "num_classes": 10, "dim": (32, 48, 64), "depth": 2, "heads": (2, 2, 2)}
         | {"mlp_mult": 2, "stages": 3},
         {},
-        more=(
-            partly(
-                "backbone*",
-                2 * 3,
-                2 * 3 + 2,
-                "between the stages stands a layer that downsamples, whose MLP adds to its input",
-            ),
-        ),
+        more=(stated("backbone*", 2 * 3),),
     ),
     case(
         "pit",
@@ -211,7 +205,7 @@ CASES = [
                 1 + 1 + 2 + 1,
                 2 * (1 + 1 + 2 + 1),
                 "each layer has two attentions with an MLP each, in windows and in a grid",
-                refusable="the attentions act on maps of six dimensions, rows and columns of windows",
+                refusal="layers*:Residual:no-layout",
             ),
         ),
     ),
@@ -226,7 +220,8 @@ CASES = [
         "LookViT",
         {"num_classes": 10, "dim": 32, "image_size": 64, "depth": 3, "patch_size": 16, "heads": 2}
         | {"highres_patch_size": 8, "cross_attn_heads": 2},
-        {"layers*": "depth"},
+        {},
+        more=(Place("layers*", 3, 3, refusal=IN_MODEL),),
     ),
     case("vit_3d", "ViT", {**VIDEO, "depth": 4}, {"transformer*": "depth"}, shape=(2, 3, 4, 32, 32)),
     case(
