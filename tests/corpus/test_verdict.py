@@ -12,7 +12,7 @@ RIGHT: dict[str, Any] = {
     "places": [PLACE],
     "sites": 2,
     "found": [2],
-    "refused": [0],
+    "refusals": [[]],
     "elsewhere": [],
 }
 RIGHT |= {"identity_eval": "", "identity_train": "", "reload": "", "remove": ""}
