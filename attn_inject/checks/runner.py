@@ -24,8 +24,7 @@ from attn_inject.checks.structure import check_structure
 from attn_inject.models.inputs import InputSpec
 from attn_inject.results import Check
 from attn_inject.sites.recording import record
-from attn_inject.surgery.bypass import bypassed, stands_for_another
-from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.bypass import bypassed, named_modules, stands_for_another
 
 
 def prove_structure(
@@ -90,8 +89,8 @@ def prove_all(
         checks.append(check_gradients(output, model, inputs, seed=seed))
         del output
         # Before a run in training mode moves the statistics of the norms.
-        if not identity and not any(map(stands_for_another, inserted_modules(model).values())):
-            checks.append(check_bypass(model, inputs, before))
+        if not identity and not any(map(stands_for_another, named_modules(model, calls).values())):
+            checks.append(check_bypass(model, inputs, before, calls))
         training = run(model, inputs, seed=seed, training=True)
         if identity:
             checks.append(check_identity("identity in train()", training, before.training))
@@ -99,7 +98,9 @@ def prove_all(
     return tuple(checks)
 
 
-def check_bypass(model: nn.Module, inputs: InputSpec, before: ReferenceOutputs) -> Check:
+def check_bypass(
+    model: nn.Module, inputs: InputSpec, before: ReferenceOutputs, names: Collection[str]
+) -> Check:
     """With every inserted module passed by, the model is the base, bit for bit, in both modes.
 
     A model whose two runs differ by themselves (it moves a buffer that it reads) cannot be compared so, and
@@ -107,7 +108,7 @@ def check_bypass(model: nn.Module, inputs: InputSpec, before: ReferenceOutputs) 
     """
     name = "bypass"
     for training, expected in ((False, before.evaluation), (True, before.training)):
-        with bypassed(model):
+        with bypassed(model, names):
             first = run(model, inputs, seed=before.seed, training=training)
             if equal(first, expected):
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -12,16 +12,18 @@ from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
 
 @contextmanager
-def bypassed(model: nn.Module) -> Iterator[None]:
+def bypassed(model: nn.Module, names: Collection[str] | None = None) -> Iterator[None]:
     """Within the context every inserted module returns its input; afterwards each is as it was.
 
     Args:
         model: A modified model, changed in place for the time of the context.
+        names: Of the inserted modules to pass by, `layer1.0.attn_inject`; None for all of them.
 
     Raises:
         FitError: An inserted module stands for another one, which no pass-through can do.
     """
-    modules = inserted_modules(model)
+    # A block that the model holds in two places has a name of its own for each.
+    modules = inserted_modules(model) if names is None else named_modules(model, names)
     for name, module in modules.items():
         if stands_for_another(module):
             raise FitError(
@@ -36,6 +38,12 @@ def bypassed(model: nn.Module) -> Iterator[None]:
     finally:
         for module, was in before.items():
             module.bypassed = was
+
+
+def named_modules(model: nn.Module, names: Collection[str]) -> dict[str, AttnInject]:
+    """The inserted modules with these names."""
+    found = {name: model.get_submodule(name) for name in names}
+    return {name: module for name, module in found.items() if isinstance(module, AttnInject)}
 
 
 def stands_for_another(module: AttnInject) -> bool:
