@@ -65,7 +65,7 @@ def test_a_recipe_of_two_operations(program, api, plan, tmp_path):
     assert (more["out"], more["inplace"], more["only"]) == (out, True, "attention")
     assert (one.stages, two.stages) == ((3, 4), ())
     assert (one.seed, two.seed) == (9, 9)
-    assert more["placement"] == "before-add"
+    assert two.placement == "before-add"
     assert outcome.out.count("inserted 16 modules") == 2
     assert program("--recipe", plan(TWICE), "--out", str(out), "--json").document["file"] == str(out)
 
