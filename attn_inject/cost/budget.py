@@ -1,4 +1,4 @@
-"""How much more a model may cost: limits on its parameters, flops, activations and latency."""
+"""Limits on what a modified model costs: parameters, flops, activations and latency."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Limit:
     """The most that a quantity may be.
 
     Attributes:
-        text: As it was written: `+1%` more than the base, `+200k` more, or `26M` in all.
+        text: The limit as typed: `+1%` more than the base, `+200k` more, or `26M` in all.
         share: The most that is added, as a share of the base.
         more: The most that is added.
         total: The most that the modified model costs.
@@ -50,7 +50,7 @@ class Limit:
         if match is None or not fits or (unit == "%" and not match["plus"]):
             example = "+5%, +2ms or 30ms" if is_time else "+1%, +200k or 26M"
             raise UsageError(
-                f"{text!r} is not a limit for {quantity}.", hint=f"Write {example}; + is what may be added."
+                f"{text!r} is not a limit for {quantity}.", hint=f"Write {example}; + limits what is added."
             )
         number = float(match["number"])
         if unit == "%":
@@ -93,7 +93,7 @@ class Budget:
         return bool(self.limits)
 
     def require_counted(self) -> None:
-        """Refuse a budget by which sites cannot be chosen.
+        """Refuse a budget that cannot choose sites.
 
         Raises:
             UsageError: It has no limit, or one of latency, which is measured for a whole model.
@@ -111,7 +111,7 @@ class Budget:
 
     @property
     def needs_latency(self) -> bool:
-        """Whether something has to be timed."""
+        """Whether models have to be timed."""
         return "latency" in self.limits
 
     def exceeded(self, result: Cost, base: Cost) -> str:
@@ -143,11 +143,11 @@ class Fit(Shown):
     """The sites that a budget allows.
 
     Attributes:
-        model: What the user calls the model.
+        model: The user's name for the model.
         source: `timm`, `torchvision`, `factory`, `file` or `object`.
         attention: The spec as text.
         placement: As in the plan.
-        budget: As it was asked for.
+        budget: The limits as typed.
         sites: Names of the chosen blocks, in the model's order.
         candidates: Names of all blocks that could take the module.
         stages: Number of the stage of each candidate, by name.
@@ -184,7 +184,7 @@ class Fit(Shown):
         return min(skip, keep, key=len)
 
     def to_json(self) -> dict[str, Any]:
-        """The documented document of `fit --json`, less the command."""
+        """The document of `fit --json`, without the command."""
         return {
             "model": self.model,
             "source": self.source,

@@ -1,4 +1,4 @@
-"""Two models beside each other, frozen, and the documented JSON made from them."""
+"""Two models side by side, frozen, and their documented JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Inserted:
     Attributes:
         module: Its qualified name, `layer3.5.attn_inject`.
         attention: With the options that were used, `sa:groups=32`.
-        placement: A key of `plan.PLACEMENTS`.
+        placement: A key of `request.PLACEMENTS`.
         figures: What it costs over all its calls.
     """
 
@@ -33,7 +33,7 @@ class Side:
     """One of the two models.
 
     Attributes:
-        model: What the user calls it.
+        model: The user's name for it.
         source: Of its architecture: `timm`, `torchvision`, `factory` or `object`.
         figures: What it costs, attention included.
         inserted: Its attention modules.
@@ -47,7 +47,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Shown):
-    """Two models, and what the second one costs more.
+    """Two models, and the difference of their costs.
 
     Attributes:
         a: The first.
@@ -65,13 +65,13 @@ class Comparison(Shown):
         return self.b.figures - self.a.figures
 
     def sites(self) -> list[tuple[str, Inserted | None, Inserted | None]]:
-        """Every module that either of them holds, by name, and what each of them has there."""
+        """Every inserted module of either model, by name, with the modules of both there."""
         first = {item.module: item for item in self.a.inserted}
         second = {item.module: item for item in self.b.inserted}
         return [(name, first.get(name), second.get(name)) for name in dict.fromkeys([*first, *second])]
 
     def to_json(self) -> dict[str, Any]:
-        """The documented document of `stats --compare --json`."""
+        """The document of `stats --compare --json`."""
         return {
             "a": _side(self.a),
             "b": _side(self.b),

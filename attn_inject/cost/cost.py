@@ -1,4 +1,4 @@
-"""What one forward costs: the one value that every count, table and report holds."""
+"""What one forward costs: the value in every count, table and report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Cost:
         params: Learnable and frozen parameters, in numbers.
         flops: fvcore's count; one multiply-add counts once.
         activations: Elements of the outputs of convolutions and matrix products, fvcore's count.
-        gate_operations: Elementwise operations, which flops leave out: pooling, activations, norms, gates.
+        gate_operations: Elementwise operations, which flops do not count: pooling, activation functions,
+            norms, gates.
         gate_bytes: Bytes that these read and write, in float32.
     """
 

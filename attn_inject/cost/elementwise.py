@@ -65,7 +65,7 @@ class Tally:
         self._scopes.pop()
 
     def add(self, func: Any, read: Sequence[tuple[torch.Tensor, int]], results: Sequence[Any]) -> None:
-        """Note one kernel.
+        """Count one kernel.
 
         Args:
             func: The operation.

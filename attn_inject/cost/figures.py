@@ -1,4 +1,4 @@
-"""What a cost table holds: rows of figures, frozen, and the documented JSON made from them."""
+"""The content of a cost table: frozen rows of figures, and their documented JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attn_inject.sites.site import Site
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long one forward takes, seconds a batch.
+    """How long one forward takes, in seconds per batch.
 
     Attributes:
         median: Of all repetitions.
@@ -36,7 +36,7 @@ class SiteCost(Cost):
     """What one inserted module costs over all its calls in one forward.
 
     Attributes:
-        site: Where; layout, channels and size are those that the module acts on.
+        site: The site, with layout, channels and size of the tensor that the module acts on.
         attention: The module with the options that were used, `sa:groups=32`.
     """
 
@@ -80,8 +80,8 @@ class StatsRow:
         delta_flops: Against the base.
         delta_activations: Against the base.
         reason: Why there are no figures, or None.
-        gate_operations: Elementwise operations of the inserted modules, less those of what they replace;
-            flops leave them out.
+        gate_operations: Elementwise operations of the inserted modules, minus those of the replaced ones;
+            flops do not count them.
         gate_bytes: Bytes that these read and write, in float32.
         latency: How long a forward takes, if that was measured.
         memory: Peak memory of a training step, bytes, if that was measured.
@@ -118,7 +118,7 @@ class StatsRow:
         return float(100 * delta / (total - delta))
 
 
-# The keys of a row in every JSON document and csv file; the others are there when they were asked for.
+# The keys of a row in every JSON document and csv file; the others appear if requested.
 ALWAYS = tuple(item.name for item in dataclasses.fields(StatsRow))[:12]
 RELATIVE = ("params", "flops", "activations", "latency", "memory")
 MORE = (
@@ -163,7 +163,7 @@ class Stats(Shown):
     notes: tuple[str, ...] = ()
 
     def to_json(self, more: tuple[str, ...] = (), *, per_site: bool = False) -> dict[str, Any]:
-        """The documented document of `stats --format json`.
+        """The document of `stats --format json`.
 
         Args:
             more: Further keys of each row, of `MORE`.

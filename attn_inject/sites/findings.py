@@ -1,4 +1,4 @@
-"""What one recorded run shows: sites with the calls they were read from, and rejections."""
+"""The result of one recorded run: sites with their calls, and rejections."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from attn_inject.sites.site import Rejection, Site
 
 @dataclass(frozen=True)
 class FoundSite:
-    """A site together with the recorded call that it was read from.
+    """A site together with the recorded call of its block.
 
     Attributes:
         site: The site.
         call: The first call of its block.
         shape: Of the block's output tensor in that call, batch included.
         addition: Its last residual addition, or None (family blocks, modules named by hand).
-        note: What a person has to know of the place, or "".
+        note: A note on the place for people, or "".
         grid_is_read: Whether anything after the block reads the tokens of its grid.
     """
 
@@ -33,7 +33,7 @@ class FoundSite:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one recorded run shows.
+    """The result of one recorded run.
 
     Attributes:
         recording: The run.

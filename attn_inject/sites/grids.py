@@ -1,7 +1,7 @@
-"""Which map a tensor's positions are: the grid is carried along from the layer that made the map.
+"""The grid of a tensor: the map whose positions its tokens are, followed from the layer that made the map.
 
-A number of tokens says nothing: 77 words are not an 8 x 8 map with 13 tokens before it. So a grid is noted
-where a layer makes a map, and followed through flattening, slicing and concatenation up to the tokens.
+The number of tokens alone says nothing: 77 words are not an 8 x 8 map with 13 tokens before it. So a grid is
+noted where a layer makes a map, and followed through flattening, slicing and concatenation up to the tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-# Their positions are those of their first tensor; the others are only looked at.
+# Their positions are those of their first tensor.
 _LOOKS = frozenset(
     {
         *("matmul", "bmm", "baddbmm", "einsum", "__matmul__"),
@@ -31,11 +31,11 @@ _POOLS = frozenset({"mean", "sum", "amax", "max", "logsumexp"})
 
 @dataclass(frozen=True, order=True)
 class Grid:
-    """H x W positions with others before and behind them.
+    """H x W positions with others before and after them.
 
     Attributes:
         before: Tokens before the grid.
-        behind: Tokens behind the grid.
+        behind: Tokens after the grid.
         height: H.
         width: W.
     """
@@ -56,7 +56,7 @@ NONE: Grids = frozenset()
 
 
 def of_unfolded(shape: Sequence[int], unfold: nn.Unfold) -> Grids:
-    """The grid of windows that `nn.Unfold` cuts out of a map (N, C, H, W)."""
+    """The grid of the windows of `nn.Unfold` on a map (N, C, H, W)."""
     if len(shape) != 4:
         return NONE
     options = (unfold.kernel_size, unfold.stride, unfold.padding, unfold.dilation)
@@ -68,14 +68,14 @@ def of_unfolded(shape: Sequence[int], unfold: nn.Unfold) -> Grids:
 
 
 def of_map(shape: Sequence[int]) -> Grids:
-    """The grid of a map (N, C, H, W); a single position is none."""
+    """The grid of a map (N, C, H, W); a single position has none."""
     if len(shape) != 4 or shape[2] * shape[3] == 1:
         return NONE
     return frozenset({Grid(0, 0, shape[2], shape[3])})
 
 
 def of_samples(inputs: Sequence[tuple[tuple[int, ...], Grids]], shape: tuple[int, ...]) -> Grids:
-    """The grids whose positions are samples, as when a map's windows are treated one by one."""
+    """The grids whose positions are samples, as when a map's windows become samples."""
     return frozenset(
         grid
         for own, grids in inputs
@@ -90,12 +90,12 @@ def carried(
     shape: tuple[int, ...],
     detail: Any = None,
 ) -> Grids:
-    """The grids of what an operation makes.
+    """The grids of an operation's result.
 
     Args:
         name: The operation.
         inputs: Shape and grids of each tensor that it takes.
-        shape: Of what it makes.
+        shape: Of its result.
         detail: The index of a `__getitem__`.
     """
     if not inputs or len(shape) < 2:
@@ -115,9 +115,9 @@ def carried(
 
 
 def _kept(grids: Grids, shape: tuple[int, ...]) -> Grids:
-    """Those that a tensor of rank 3 still has on one of its axes; a larger rank may hide them.
+    """The grids that a tensor of rank 3 still has on one of its axes; a higher rank may hide them.
 
-    The first axis may be that of the samples and the positions.
+    The first axis may hold both samples and positions.
     """
     if len(shape) > 3:
         return grids
@@ -141,7 +141,7 @@ def _joined(inputs: Sequence[tuple[tuple[int, ...], Grids]], shape: tuple[int, .
 
 
 def _sliced(grids: Grids, index: Any) -> Grids:
-    """What `x[:, start:stop]` leaves; None and other axes change nothing."""
+    """The grid after `x[:, start:stop]`; None and other axes change nothing."""
     if not (isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], slice)):
         return grids
     found = set()
@@ -154,7 +154,7 @@ def _sliced(grids: Grids, index: Any) -> Grids:
 
 
 def _strided(grids: Grids, source: tuple[int, ...], shape: tuple[int, ...]) -> Grids:
-    """What a slice of a map leaves: `x[:, 0::2, 1::2]` is a map of every second position."""
+    """The grid after a slice of a map: `x[:, 0::2, 1::2]` is a map of every second position."""
     if len(source) != 4 or len(shape) != 4:
         return grids
     found = set()
@@ -166,7 +166,7 @@ def _strided(grids: Grids, source: tuple[int, ...], shape: tuple[int, ...]) -> G
 
 
 def _patches(grids: Grids, shape: tuple[int, ...]) -> Grids:
-    """The grid of patches that a map was cut into, (N, C, H/p, p, W/p, p) or with C last."""
+    """The grid of a map's patches, (N, C, H/p, p, W/p, p) or with C last."""
     if len(shape) != 6:
         return NONE
     found = set()
@@ -179,7 +179,7 @@ def _patches(grids: Grids, shape: tuple[int, ...]) -> Grids:
 
 
 def _rows_of_patches(source: tuple[tuple[int, ...], Grids], shape: tuple[int, ...]) -> Grids:
-    """The same for (N, C, H, W) -> (N*C*H/p, p, W/p, p), as MobileViT cuts it."""
+    """The same for (N, C, H, W) -> (N*C*H/p, p, W/p, p), as in MobileViT."""
     whole, grids = source
     if len(shape) != 4 or len(whole) != 4 or shape == whole:
         return NONE

@@ -1,4 +1,4 @@
-"""Where an attention module can go, and why it cannot go elsewhere: frozen values."""
+"""Sites, and the reasons why other modules are not sites: frozen values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One place where an attention module can go, named after its block.
+    """One place where an attention module can be inserted, named after its block.
 
     Attributes:
         name: The block's qualified name in the model, `layer3.5`.
@@ -22,7 +22,7 @@ class Site:
         calls: How often one forward of the model runs this block.
         element: Which element of a tuple or dictionary output the block's addition made; None if it
             returns a tensor.
-        suffix: Tokens behind the grid (NLC only).
+        suffix: Tokens after the grid (NLC only).
     """
 
     name: str
@@ -44,15 +44,15 @@ class Site:
 
     @property
     def size(self) -> str:
-        """`56x56`, or `196 tokens` style text for people."""
+        """`56x56`, for people; `-` for tokens without a grid."""
         return "-" if self.height is None else f"{self.height}x{self.width}"
 
 
 class RejectionCode(StrEnum):
-    """Why something is not a site, or was skipped, for programs; the sentence beside it is for people.
+    """Why something is not a site, or was skipped, for programs; the reason beside it is for people.
 
     Attributes:
-        meaning: What the code says, in a few words.
+        meaning: The code in a few words.
     """
 
     meaning: str
@@ -60,13 +60,13 @@ class RejectionCode(StrEnum):
     # What the recorded run shows of a module.
     NOT_RUN = "not-run", "the forward never called the module"
     IN_MODEL = "in-model", "the model itself adds in its own forward"
-    NO_SHORTCUT = "no-shortcut", "others of its class have a shortcut, this one has not"
-    NO_SUM = "no-sum", "its paths meet in something that is not a sum"
+    NO_SHORTCUT = "no-shortcut", "others of its class have a shortcut, this one does not"
+    NO_SUM = "no-sum", "its paths meet in an operation that is not a sum"
     INNER = "inner", "it is part of a block"
     GROUP = "group", "it is a group of blocks with one long skip"
     STACK = "stack", "it adds layer by layer in its own forward"
-    SUMS_BLOCKS = "sums-blocks", "it sums what blocks return"
-    BETWEEN_BLOCKS = "between-blocks", "it stands between the blocks"
+    SUMS_BLOCKS = "sums-blocks", "it sums the outputs of blocks"
+    BETWEEN_BLOCKS = "between-blocks", "it lies between the blocks"
     POSITION_ENCODING = "position-encoding", "it adds a position encoding"
     FIRST_HALF = "first-half", "the next module ends its block"
     REPARAMETERIZED = "reparameterized", "it becomes one convolution after training"
@@ -76,7 +76,7 @@ class RejectionCode(StrEnum):
     VECTORS = "vectors", "it adds vectors"
     NO_LIGHTER_SIDE = "no-lighter-side", "both sides of its sum hold the same weights"
     GATED_SHORTCUT = "gated-shortcut", "its shortcut is gated"
-    FUSION = "fusion", "it adds what several inputs became"
+    FUSION = "fusion", "it adds values computed from several inputs"
     DEEP_SHORTCUT = "deep-shortcut", "its shortcut holds more than a projection"
     SUM_UNUSED = "sum-unused", "its sum does not reach its output"
     # What its output lacks.
@@ -84,16 +84,16 @@ class RejectionCode(StrEnum):
     NOT_FLOATING = "not-floating", "its output is not floating-point"
     SIGNAL = "signal", "its output is a signal along one axis"
     NO_LAYOUT = "no-layout", "its output is neither a map nor tokens"
-    # What a module or a placement needs, and the site has not.
-    NO_GRID = "no-grid", "its tokens form no grid"
+    # What a module or a placement needs, and the site lacks.
+    NO_GRID = "no-grid", "its tokens have no grid"
     UNREAD_GRID = "unread-grid", "nothing reads the tokens of its grid"
     CANNOT_BUILD = "cannot-build", "the attention module cannot be built for its size"
-    NOT_EXCHANGEABLE = "not-exchangeable", "its class cannot be exchanged"
+    NOT_EXCHANGEABLE = "not-exchangeable", "its class cannot be replaced"
     NOT_TRACEABLE = "not-traceable", "the placement rewrites its forward, which cannot be traced"
-    NO_PLACE = "no-place", "the placement has no place in it"
+    NO_PLACE = "no-place", "the placement does not occur in it"
     OVERWRITTEN = "overwritten", "the value that the placement would change is overwritten"
     ARITY = "arity", "it does not map one tensor to one of the same shape"
-    CONV_UNLIKE = "conv-unlike", "attention cannot stand for this convolution"
+    CONV_UNLIKE = "conv-unlike", "attention cannot replace this convolution"
 
     def __new__(cls, value: str, meaning: str) -> RejectionCode:
         """A code with its meaning."""
@@ -105,7 +105,7 @@ class RejectionCode(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is not what was looked for.
+    """Why something is not a site, or cannot be edited.
 
     Attributes:
         code: For programs.

@@ -1,7 +1,7 @@
-"""Which operations add, and what they add: two tensors, each with a factor that no layer makes of them.
+"""Which operations are sums of two tensors, each with a factor that no layer computes from them.
 
-`x + y`, `x - y`, `lerp(x, y, w)`, `addcmul(x, a, b)` and `stack([x, y]).sum(0)` do; a child without
-weights does if its own forward does.
+`x + y`, `x - y`, `lerp(x, y, w)`, `addcmul(x, a, b)` and `stack([x, y]).sum(0)` are sums; so is a child
+without weights if its own forward is one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from attn_inject.sites.nodes import ModuleCall, Node
 
 _ADDS = ("add", "sub", "subtract")
-# Two tensors side by side, as torch.fx traces them too.
+# Two tensors side by side, also as torch.fx traces them.
 ADDITIONS = frozenset(
     {name + end for name in _ADDS for end in ("", "_")}
     | {f"__{way}{name}__" for name in _ADDS for way in ("", "r", "i")}
@@ -47,7 +47,7 @@ def operands(node: Node) -> tuple[Node, ...]:
 
 
 def inner_sums(node: Node) -> list[Node]:
-    """The sums of two that a reduction over several stacked tensors stands for, but for the last."""
+    """The sums of two tensors in a reduction over several stacked ones, except the last."""
     if node.name not in _REDUCTIONS or not node.operands:
         return []
     node.inputs = node.operands
@@ -59,7 +59,7 @@ def inner_sums(node: Node) -> list[Node]:
 
 
 def joined(name: str, inputs: tuple[Node, ...], shape: tuple[int, ...]) -> Node:
-    """A node for what an operation makes inside of `inputs`."""
+    """A node for an intermediate result of an operation on `inputs`."""
     kind = type(inputs[0])
     sources = frozenset().union(*(node.sources for node in inputs))
     return kind("op", name, inputs, shape, sources, frozenset().union(*(node.children for node in inputs)))
@@ -90,7 +90,7 @@ _IN_PLACE = frozenset({*_ADDS, "mul", "div", "truediv", "floordiv", "pow", "and"
 
 
 def each(name: str, args: tuple[Any, ...], output: Any) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
-    """The operations on single tensors that a `_foreach_` one stands for."""
+    """The operations on single tensors that a `_foreach_` operation consists of."""
     own = name.removeprefix(FOREACH).removesuffix("_")
     results = output if isinstance(output, list | tuple) else args[0]
     for index, result in enumerate(results):
@@ -98,7 +98,7 @@ def each(name: str, args: tuple[Any, ...], output: Any) -> Iterator[tuple[str, t
 
 
 def is_ancestor(node: Node, of: Node) -> bool:
-    """Whether `of` was computed from `node`, or is it."""
+    """Whether `of` is `node` or was computed from it."""
     seen: set[int] = set()
     waiting = [of]
     while waiting:

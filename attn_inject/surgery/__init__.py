@@ -1,1 +1,1 @@
-"""The only room that edits a model: one block at a time, with torch.fx, never the whole."""
+"""The only room that edits a model: one block at a time, with torch.fx, never the whole model."""

@@ -1,6 +1,6 @@
-"""Attention modules speak NCHW; here every other layout is translated to it and back.
+"""Attention modules take NCHW; this converts every other layout to it and back.
 
-Legend: N batch, C channels, H rows, W columns, L = P + H*W + Q tokens, P before and Q behind the grid, T
+Legend: N batch, C channels, H rows, W columns, L = P + H*W + Q tokens, P before and Q after the grid, T
 frames.
 """
 
@@ -19,13 +19,13 @@ from attn_inject.errors import ModelError
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The grid of a token sequence as the recorded run saw it.
+    """The grid of a token sequence in the recorded run.
 
     Attributes:
-        height: H; None if the tokens form no grid.
-        width: W; None if the tokens form no grid.
+        height: H; None if the tokens have no grid.
+        width: W; None if the tokens have no grid.
         prefix: P, tokens before the grid.
-        suffix: Q, tokens behind the grid.
+        suffix: Q, tokens after the grid.
     """
 
     height: int | None
@@ -34,14 +34,14 @@ class TokenGrid:
     suffix: int = 0
 
     def size(self, tokens: int, *, must_fit: bool = True) -> tuple[int, int]:
-        """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect at another scale.
+        """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect ratio at another scale.
 
         Args:
             tokens: H * W.
             must_fit: Whether tokens that form no such grid are an error; else they are one column.
 
         Raises:
-            ModelError: The tokens form no grid of the recorded aspect.
+            ModelError: The tokens are not a grid of the recorded aspect ratio.
         """
         if self.height is None or self.width is None:
             return tokens, 1
@@ -49,14 +49,14 @@ class TokenGrid:
             return self.height, self.width
         height = round(math.sqrt(tokens * self.height / self.width))
         width = tokens // height if height else 0
-        # The aspect may differ by what strides round off, less than one column.
+        # The aspect ratio may differ by the rounding of strides, less than one column.
         if height * width != tokens or abs(width * self.height - height * self.width) >= self.height:
             if not must_fit:
                 return tokens, 1
             raise ModelError(
-                f"{tokens} tokens form no grid with the aspect {self.height}:{self.width} "
+                f"{tokens} tokens are not a grid of the aspect ratio {self.height}:{self.width} "
                 "that the attention module was inserted for.",
-                hint="Call the model with images of that aspect, or inject again with another "
+                hint="Call the model with images of that ratio, or inject again with another "
                 "input_size (--input-size C,H,W).",
             )
         return height, width
@@ -94,7 +94,7 @@ def _per_frame(attention: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def _on_tokens(attention: nn.Module, x: torch.Tensor, grid: TokenGrid) -> torch.Tensor:
     n, length, c = x.shape
-    # Some of the tokens may have been dropped for training; a channel gate serves what is left.
+    # Some tokens may have been dropped for training; a channel gate also fits the rest.
     must_fit = not is_channel_gate(attention) or needs_size(attention)
     h, w = grid.size(length - grid.prefix - grid.suffix, must_fit=must_fit)
     end = length - grid.suffix

@@ -1,4 +1,4 @@
-"""The state of torch around an operation: what `with` blocks and decorators of a forward change."""
+"""The state of torch around an operation, which `with` blocks and decorators of a forward change."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ _STATES: dict[str, Callable[[], Any]] = {
 
 
 def ambient() -> tuple[Any, ...]:
-    """What holds now, in the order of `_STATES`."""
+    """The current state, in the order of `_STATES`."""
     return tuple(state() for state in _STATES.values())
 
 
 def difference(left: tuple[Any, ...], right: tuple[Any, ...]) -> str:
-    """What differs first between two ambient states; "" if nothing does."""
+    """The first difference between two ambient states, or ""."""
     pairs = zip(_STATES, left, right, strict=True)
     return next((name for name, a, b in pairs if a != b), "")

@@ -1,4 +1,4 @@
-"""Carrying out decided edits: each block gets a child and a generated class, and stays itself."""
+"""Makes edits: each block gets a child and a generated class, and stays the same object."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _closed: dict[tuple[Any, ...], type[nn.Module]] = {}
 
 
 def refusal(block: nn.Module) -> str | None:
-    """Why a block's class cannot be exchanged, or None if it can."""
+    """Why a block's class cannot be replaced, or None if it can."""
     if isinstance(block, torch.jit.ScriptModule):
         return "it is a TorchScript module"
     if torch.nn.utils.parametrize.is_parametrized(block):
-        return "its class was already exchanged by torch.nn.utils.parametrize"
+        return "torch.nn.utils.parametrize has already replaced its class"
     if type(block).__name__.startswith("FSDP"):
-        return "its class was already exchanged by FSDP; inject before sharding"
+        return "FSDP has already replaced its class; inject before sharding"
     if "forward" in vars(block):
         return "its forward was replaced on the instance"
     return None
@@ -48,14 +48,14 @@ def free_name(block: nn.Module) -> str:
 
 
 def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
-    """Carry out edits, in place and in order.
+    """Make edits, in place and in order.
 
     Args:
         model: The model that the edits were decided for, or an empty copy of its architecture.
-        edits: What to write in; names, options and nodes are taken as they stand.
+        edits: What to insert; names, options and nodes are used unchanged.
 
     Raises:
-        FitError: A block's class cannot be exchanged, or its body no longer has the named nodes.
+        FitError: A block's class cannot be replaced, or its body no longer has the named nodes.
     """
     empty: dict[str, AttnInject] = {}
     for edit in edits:
@@ -69,7 +69,7 @@ def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = modified_class(block, edit)
         inserted.edit = edit
-        # Before anything is taken out: a name that a file gives may be in use.
+        # Before anything is removed: a name from a file may be in use.
         block.add_module(edit.module, inserted.train(block.training))
         if edit.replaces:
             inserted.replaced = _emptied(block, keep=edit.module)
@@ -77,13 +77,13 @@ def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
 
 
 def _first_parameter(*modules: nn.Module) -> nn.Parameter | None:
-    """What an inserted module takes its device and type from: a pool has no parameter, its model may."""
+    """The tensors that set an inserted module's device and dtype: the block's, else the model's."""
     parameters = (p for module in modules for p in module.parameters() if p.is_floating_point())
     return next(parameters, None)
 
 
 def build_on_meta(edits: Iterable[Edit]) -> tuple[AttnInject, ...]:
-    """What edits insert, on the meta device; those that differ in their place alone share one object."""
+    """The modules of edits, on the meta device; edits that differ only in their site share one object."""
     built: dict[str, AttnInject] = {}
     return tuple(_build_once(edit, built) for edit in edits)
 
@@ -99,7 +99,7 @@ def _build_once(edit: Edit, built: dict[str, AttnInject]) -> AttnInject:
 
 
 def _emptied(module: nn.Module, *, keep: str) -> Replaced:
-    """Take out all that a module consists of but the child `keep`; names stay, so that their order holds."""
+    """Remove everything from a module but the child `keep`; names stay, so that their order does."""
     children = {name: child for name, child in module._modules.items() if name != keep}
     replaced = Replaced(dict(module._parameters), dict(module._buffers), children)
     module._parameters.update(dict.fromkeys(module._parameters))
@@ -109,7 +109,7 @@ def _emptied(module: nn.Module, *, keep: str) -> Replaced:
 
 
 def _unfit_for_code(edit: Edit) -> str | None:
-    """Why an edit may not be written into source code: its names must be names and its values literals."""
+    """Why an edit cannot become source code: its names must be identifiers and its values literals."""
     names = [edit.module, *edit.specialized]
     if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
         return f"{wrong[0]!r} is not a name"
@@ -141,7 +141,7 @@ def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
     base = type(block)
     if edit.replaces or edit.tap is None:
         return _closed_class(base, edit)
-    # A copy, on which a trace may leave what it likes.
+    # A copy, since a trace may change it.
     graph = trace(to_meta(block), edit.specialized)
     baked = constants(block, graph, lambda copy: trace(copy, edit.specialized))
     signature = inspect.signature(base.forward)
@@ -150,7 +150,7 @@ def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:
 
 
 def _closed_class(base: type[nn.Module], edit: Edit) -> type[nn.Module]:
-    """The generated class of an edit that never looks inside; only the block's class decides it."""
+    """The generated class of an edit that never looks inside; it depends only on the block's class."""
     key = (base, edit.module, edit.site.element, edit.replaces)
     if key not in _closed:
         if edit.replaces:
@@ -163,7 +163,7 @@ def _closed_class(base: type[nn.Module], edit: Edit) -> type[nn.Module]:
 
 
 def _rewritten(graph: fx.Graph, block: nn.Module, edit: Edit) -> fx.Graph:
-    """The traced body, in place, with the inserted child behind the tapped node."""
+    """The traced body, in place, with the inserted child after the tapped node."""
     nodes = {node.name: node for node in graph.nodes}
     missing = [name for name in (edit.tap, *edit.users) if name not in nodes]
     if missing:

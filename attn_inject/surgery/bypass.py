@@ -1,4 +1,4 @@
-"""Switching inserted modules to pass-through for a while: what is left is the base."""
+"""Bypasses inserted modules, so that a modified model computes what its base computes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def bypassed(model: nn.Module, names: Collection[str] | None = None) -> Iterator
         names: Of the inserted modules to pass by, `layer1.0.attn_inject`; None for all of them.
 
     Raises:
-        FitError: An inserted module stands for another one, which no pass-through can do.
+        FitError: An inserted module replaces another one, so it cannot be bypassed.
     """
     # A block that the model holds in two places has a name of its own for each.
     modules = inserted_modules(model) if names is None else named_modules(model, names)
     for name, module in modules.items():
         if stands_for_another(module):
             raise FitError(
-                f"{name} takes the place of a module, so it cannot be bypassed.",
-                hint="Bypass only what was inserted beside the base; remove(model) brings the base back.",
+                f"{name} replaces a module, so it cannot be bypassed.",
+                hint="Bypass only modules that replace nothing; remove(model) restores the base.",
             )
     before = {module: module.bypassed for module in modules.values()}
     try:
@@ -47,5 +47,5 @@ def named_modules(model: nn.Module, names: Collection[str]) -> dict[str, AttnInj
 
 
 def stands_for_another(module: AttnInject) -> bool:
-    """Whether an inserted module took the place of one of the base."""
+    """Whether an inserted module replaces one of the base."""
     return module.replaced is not None or (module.edit is not None and module.edit.replaces)

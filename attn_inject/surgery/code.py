@@ -1,7 +1,7 @@
 """From an fx graph to the source of a block's forward, under the base class's own signature.
 
-fx turns a graph into statements. Its signatures lose keyword-only arguments and defaults, so the `def`
-line is written here, and the first statements refuse values that the trace was not made for.
+fx turns a graph into statements. Its signatures lose keyword-only arguments and defaults, so the `def` line
+is written here, and the first statements refuse values other than those of the trace.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REST, KEYWORDS = "attn_inject_rest", "attn_inject_keywords"
 
 
 def base_forward(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Stands for the base class's forward in a graph; the generated class gives the name its meaning."""
+    """Represents the base class's forward in a graph; the generated class binds the name."""
     raise NotImplementedError
 
 
@@ -62,9 +62,9 @@ def after_graph(base: type[nn.Module], module: str, place: int | str | None) -> 
 
 
 def called_signature(forward: Callable[..., Any]) -> inspect.Signature:
-    """What a forward can be called with: a decorator's own parameters rather than those that it shows.
+    """The parameters that a forward accepts: a decorator's own rather than those that it copies.
 
-    `self` comes first, also where a decorator takes it among `*args`.
+    `self` comes first, even if a decorator takes it among `*args`.
     """
     signature = inspect.signature(forward, follow_wrapped=False)
     parameters = list(signature.parameters.values())
@@ -75,7 +75,7 @@ def called_signature(forward: Callable[..., Any]) -> inspect.Signature:
 
 
 def replacement_graph(base: type[nn.Module], module: str) -> fx.Graph:
-    """First input -> the inserted module -> output, in the place of all that the base class does.
+    """First input -> the inserted module -> output, instead of everything that the base class does.
 
     Args:
         base: The class of the replaced module.
@@ -100,7 +100,7 @@ def source(
         graph: Its placeholders are named after the parameters of `signature`.
         signature: Of the base class's forward, `self` first.
         specialized: Arguments that must have the given values at every call.
-        constants: Attributes that must look so at every call.
+        constants: Attributes that must have the given values at every call.
     """
     me = next(iter(signature.parameters))
     emitted = graph.python_code(me)
@@ -141,7 +141,7 @@ def _rest_names(signature: inspect.Signature) -> dict[str, str]:
 
 
 def _free(name: str, signature: inspect.Signature) -> str:
-    """A name of ours, or a longer one where the forward has a parameter called so."""
+    """Our name, or a longer one if the forward has a parameter of that name."""
     return f"{PREFIX}_{name}" if name in signature.parameters else name
 
 
@@ -158,12 +158,12 @@ def _parameters(signature: inspect.Signature) -> str:
 
 
 class _Unshown:
-    """Stands for a default that has no literal."""
+    """A placeholder for a default that has no literal."""
 
     def __repr__(self) -> str:
         return "..."
 
 
 def _is_literal(value: Any) -> bool:
-    """Whether its `repr` is source code that needs no name; a subclass's may."""
+    """Whether its `repr` is source code without names; that of a subclass may need some."""
     return value is None or type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value))

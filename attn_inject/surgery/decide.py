@@ -1,6 +1,6 @@
 """From a plan to edits: for each site the module, its options and its tap, or the reason for a skip.
 
-Deciding and editing are apart: what `decide` returns can be printed, saved and replayed by `edit.apply`.
+Deciding and editing are separate: the result of `decide` can be printed, saved and applied later.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from attn_inject.surgery.placements.replace_attention import attention_of
 from attn_inject.surgery.placements.stem import Enlarged, decide_stem
 from attn_inject.surgery.placements.target import Target
 
-NO_GRID = Reason(RejectionCode.NO_GRID, "its tokens form no grid, and this module needs one")
+NO_GRID = Reason(RejectionCode.NO_GRID, "its tokens have no grid, and this module needs one")
 UNREAD_GRID = Reason(
     RejectionCode.UNREAD_GRID,
     "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect",
@@ -42,12 +42,12 @@ Call = tuple[nn.Module, tuple[int, ...], int]  # module, shape of its input with
 
 @dataclass(frozen=True)
 class Decision:
-    """What will be done.
+    """The edits of a plan.
 
     Attributes:
         edits: One edit per site.
         skipped: Selected sites that cannot take their module, with reasons.
-        enlarged: Modules of a replaced stem that see a larger map.
+        enlarged: Modules of a replaced stem that get a larger map.
     """
 
     edits: tuple[Edit, ...]
@@ -56,11 +56,11 @@ class Decision:
 
     @property
     def removed_keys(self) -> tuple[str, ...]:
-        """State-dict keys of the model that go."""
+        """State-dict keys of the model that are removed."""
         return tuple(f"{edit.name}.{key}" for edit in self.edits for key in edit.removed)
 
     def added(self, model: nn.Module, inserted: Sequence[nn.Module]) -> list[Call]:
-        """What runs in addition, with its input's shape and its number of calls in one forward.
+        """The modules that run in addition, with the shape of their input and their calls in one forward.
 
         Args:
             model: The untouched model.
@@ -70,7 +70,7 @@ class Decision:
         return calls + [(model.get_submodule(item.name), item.after, 1) for item in self.enlarged]
 
     def removed(self, model: nn.Module) -> list[Call]:
-        """What no longer runs in that way."""
+        """The modules that no longer run in this way."""
         calls = [(model.get_submodule(s.name), s.shape, s.site.calls) for s in self.edits if s.replaces]
         return calls + [(model.get_submodule(item.name), item.before, 1) for item in self.enlarged]
 
@@ -97,13 +97,13 @@ def resolve_start(plan: Plan, *, has_weights: bool) -> str:
     """`identity` or `paper`.
 
     Raises:
-        FitError: The identity is asked for where a module is replaced.
+        FitError: The identity start is asked for, but a module is replaced.
     """
     replaced = [spec.name for spec in plan.attention if replaces(spec, plan)]
     if replaced and plan.start == "identity":
         raise FitError(
-            f"{replaced[0]} would replace a module, so there is nothing that it could leave unchanged.",
-            hint="Leave out --start identity: replacing always starts like the paper.",
+            f"{replaced[0]} would replace a module, so it cannot start as the identity.",
+            hint="Leave out --start identity: replacing modules always have the paper start.",
         )
     if plan.start == "auto":
         return "identity" if has_weights and not replaced else "paper"
@@ -112,7 +112,7 @@ def resolve_start(plan: Plan, *, has_weights: bool) -> str:
 
 @dataclass(frozen=True)
 class _Tried:
-    """Why a module cannot be built for a number of channels and a size of the map, or how it acts."""
+    """How a module acts, or why it cannot be built for a number of channels and a size of the map."""
 
     refusal: str = ""
     is_spatial: bool = True
@@ -122,7 +122,7 @@ _TRIED: dict[Hashable, _Tried] = {}
 
 
 def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> Decision:
-    """Choose for each selected site what is inserted and how.
+    """Decide for each selected site what is inserted and how.
 
     Args:
         model: The model that was searched; it is not changed.
@@ -139,7 +139,7 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
     assigned = assign(selected, findings.found, plan)
     if not assigned:
         raise FitError(
-            f"The paper's places are not in this model: {'; '.join(map(note, plan.attention))}.",
+            f"The paper's placement does not occur in this model: {'; '.join(map(note, plan.attention))}.",
             hint="Choose another --placement.",
         )
     edits: list[Edit] = []
@@ -170,18 +170,18 @@ def decide(model: nn.Module, findings: Findings, plan: Plan, *, start: str) -> D
 
 
 def _require_use(plan: Plan, selected: Sequence[FoundSite]) -> None:
-    """Refuse a spec that an earlier one leaves nothing to serve."""
+    """Refuse a spec for which earlier ones leave no site."""
     used = {id(plan.spec_for(f.site.name)) for f in selected}
     for spec in plan.attention:
         if id(spec) not in used:
             raise UsageError(
-                f"{spec} serves no site: an earlier --attn serves them all.",
+                f"{spec} is used at no site: an earlier --attn matches them all.",
                 hint=f"Give the earlier one a glob, for example --attn 'layer4.*=NAME' --attn {spec.name}.",
             )
 
 
 def refuse_nested(edits: Sequence[Edit]) -> None:
-    """Refuse two edits in one operation that are of one module, or of one inside the other.
+    """Refuse two edits of one plan that are of the same module, or of one inside the other.
 
     Raises:
         FitError: Names both.
@@ -204,13 +204,13 @@ def refuse_nested(edits: Sequence[Edit]) -> None:
 
 
 def _completed(model: nn.Module, edit: Edit, operation: int) -> Edit:
-    """An edit with the number of its operation and, where it replaces, the state-dict keys that go."""
+    """An edit with the number of its modification and, if it replaces, the removed state-dict keys."""
     removed = tuple(model.get_submodule(edit.name).state_dict()) if edit.replaces else ()
     return dataclasses.replace(edit, operation=operation, removed=removed)
 
 
 def _decide_one(model: nn.Module, findings: Findings, item: Assignment, start: str) -> list[Edit | Rejection]:
-    """The edits at one site, and the reasons for what cannot be edited."""
+    """The edits at one site, and the reasons why others are impossible."""
     return [
         _edit(model, target, item, start)
         for target in targets(item.placement, item.found, findings.recording)
@@ -261,7 +261,7 @@ def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> Reason | None:
 
 
 def _tried(resolved: Resolved, channels: int, size: tuple[int, int] | None) -> _Tried:
-    """What building the module shows; the sites of a model are of few kinds, so each is tried once."""
+    """The result of building the module; a model has few kinds of sites, so each is tried once."""
     key = (registry.load(resolved.entry), tuple(resolved.options.items()), channels, size)
     if key not in _TRIED:
         try:
@@ -270,18 +270,18 @@ def _tried(resolved: Resolved, channels: int, size: tuple[int, int] | None) -> _
         except FitError as error:
             _TRIED[key] = _Tried(refusal=error.message.rstrip("."))
         else:
-            # The class does not tell, since an option may turn a channel gate into a spatial one.
+            # The class does not determine this, since an option may turn a channel gate into a spatial one.
             _TRIED[key] = _Tried(is_spatial=getattr(module, "acts_on", "spatial") != "channel")
     return _TRIED[key]
 
 
 def notes_of(plan: Plan, decision: Decision) -> tuple[str, ...]:
-    """What a person has to know about a decision: where papers put modules, and what is replaced."""
+    """Notes on a decision for people: the papers' placements, and what is replaced."""
     notes = []
     if plan.placement == "paper":
-        notes += [f"the paper's place of {note(spec)}." for spec in plan.attention]
+        notes += [f"the paper's placement of {note(spec)}." for spec in plan.attention]
     if keys := decision.removed_keys:
         gone = sum(edit.replaces for edit in decision.edits)
         more = f" and {len(keys) - 3} more (--json lists all)" if len(keys) > 3 else ""
-        notes.append(f"{gone} modules are replaced; their keys go: {', '.join(keys[:3])}{more}.")
+        notes.append(f"{gone} modules are replaced, and their keys removed: {', '.join(keys[:3])}{more}.")
     return tuple(notes)

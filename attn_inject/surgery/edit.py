@@ -1,4 +1,4 @@
-"""One edit of one block, decided before anything is touched: what a recipe keeps and what surgery replays."""
+"""One edit of one block, decided before anything is changed; a recipe keeps it and surgery makes it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from attn_inject.sites.site import Site
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """Where one attention module goes and how it is made; plain data only.
+    """Where one attention module is inserted and how it is made; plain data only.
 
     Attributes:
         site: The module that is edited, with layout and size of the tensor that is acted on. Its name is
             the block's; with `replace-*` the replaced module's.
         module: The inserted child's own name in the block, `attn_inject`.
         attention: A registry name, or `package.module:Class`.
-        options: The constructor's options as they were used, after adapting them to the site.
+        options: The constructor's options, after adapting them to the site.
         placement: A key of `request.PLACEMENTS` other than `paper`, or `stem` and `stem-pool`.
         start: `identity` or `paper`.
         shape: Of the tapped tensor in the recorded run of one sample.
         tap: The fx node whose value is taken (inner placements), or None.
         users: The fx nodes whose use of the tap is replaced; empty means all.
         specialized: Arguments of the block's forward that its trace is specialized to, and their values.
-        stride: Of the average pool behind attention that replaces a convolution with that stride.
+        stride: Of the average pool after attention that replaces a convolution with that stride.
         removed: State-dict keys below the site's name that the replaced module had (`replace-*` only).
         note: What was adapted for this site, or "".
-        operation: Which operation on the model it belongs to, from 0.
+        operation: The number of the modification that it belongs to, from 0.
     """
 
     site: Site = field(metadata={"flat": True})

@@ -1,4 +1,4 @@
-"""Functions that generated code calls; they are importable, so that a generated class can be made again."""
+"""Functions that generated code calls; they are importable, so that a generated class can be rebuilt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def replace_element(output: Any, place: int | str, value: Any) -> Any:
     Args:
         output: What a block returned.
         place: The index, the key, or `.field`.
-        value: What takes the element's place.
+        value: The new element.
     """
     if isinstance(output, dict):
         changed = output.copy()
@@ -25,7 +25,7 @@ def replace_element(output: Any, place: int | str, value: Any) -> Any:
         return changed
     if is_field(place):
         changed = copy.copy(output)
-        object.__setattr__(changed, str(place)[1:], value)  # a frozen dataclass refuses its own
+        object.__setattr__(changed, str(place)[1:], value)  # since a frozen dataclass refuses assignments
         return changed
     items = list(output)
     items[int(place)] = value
@@ -40,7 +40,7 @@ def is_field(place: int | str | None) -> bool:
 
 
 def require_specialized(block: nn.Module, name: str, value: Any, expected: Any) -> None:
-    """Refuse a value of an argument that steers control flow other than the one that was traced.
+    """Refuse a value other than the traced one for an argument that decides control flow.
 
     Raises:
         FitError: The block was rewritten for another value.
@@ -54,7 +54,7 @@ def require_specialized(block: nn.Module, name: str, value: Any, expected: Any) 
 
 
 def require_constant(block: nn.Module, path: tuple[str, ...], expected: str) -> None:
-    """Refuse to run once an attribute has changed that the traced body has as a constant.
+    """Refuse to run if an attribute has changed that is a constant in the traced body.
 
     Raises:
         FitError: The block was rewritten for another value.

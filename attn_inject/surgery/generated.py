@@ -1,11 +1,10 @@
-"""The generated subclass: a block keeps its identity and its class gains another `forward`.
+"""The generated class: a block stays the same object and gets a subclass of its class with another `forward`.
 
-A block stays the same object, so everything that surrounds it (hooks, attributes, `isinstance`, methods)
-is left alone; only `block.__class__` is exchanged for a subclass of the block's own class.
+So hooks, attributes, `isinstance` and methods of the block are unchanged; only `block.__class__` is replaced.
 
-Pickling an fx graph re-traces it and can change its meaning, so a generated class is never pickled. What
-is stored is what makes it again: the base class, the code, and each global by its importable name.
-Blocks with equal code share one class, so the globals are part of the cache's key.
+Pickling an fx graph re-traces it and can change its meaning, so a generated class is never pickled. Instead
+its parts are stored: the base class, the code, and each global by its importable name. Blocks with equal code
+share one class, so the globals are part of the cache's key.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def generated_class(base: type[nn.Module], code: str, names: Mapping[str, Any]) 
         names: The globals it uses, apart from `base_forward`.
 
     Raises:
-        FitError: A global cannot be imported by name, so the class could never be made again.
+        FitError: A global cannot be imported by name, so the class could not be rebuilt.
     """
     return _make(base, code, tuple(sorted((name, importable_name(value)) for name, value in names.items())))
 
@@ -77,7 +76,7 @@ def _build(base: type[nn.Module], code: str, names: tuple[tuple[str, str], ...])
 
 
 def is_generated(cls: type) -> bool:
-    """Whether a class was made here."""
+    """Whether a class is a generated one."""
     return "_attn_inject_class" in vars(cls)
 
 
@@ -88,14 +87,14 @@ def base_of(cls: type[nn.Module]) -> type[nn.Module]:
 
 
 def own_class(cls: type[nn.Module]) -> type[nn.Module]:
-    """The class as its author wrote it, below any number of generated ones."""
+    """The author's class, below any number of generated ones."""
     while is_generated(cls):
         cls = base_of(cls)
     return cls
 
 
 def _copy_defaults(source: Callable[..., Any], target: Any) -> None:
-    """Give each parameter of `target` the very object that is its default in `source`."""
+    """Give each parameter of `target` the same default object as in `source`."""
     own = inspect.signature(source, follow_wrapped=False).parameters
     shown = {**inspect.signature(source).parameters, **own}
     parameters = inspect.signature(target).parameters.values()
@@ -109,10 +108,10 @@ def _reduce(self: nn.Module, protocol: int) -> Any:
 
 
 def _fuse(self: Any) -> Any:
-    """timm's way of merging layers for inference; done in place, it leaves the attention module alone."""
+    """timm's method of merging layers for inference; done in place, it keeps the attention module."""
     inserted = {name: child for name, child in self._modules.items() if name.startswith(PREFIX)}
     for name in inserted:
-        del self._modules[name]  # blocks that merge all their children know nothing of these
+        del self._modules[name]  # blocks that merge all their children do not expect this one
     try:
         fused = super(_innermost(type(self)), self).fuse()
     finally:
@@ -120,7 +119,7 @@ def _fuse(self: Any) -> Any:
     if fused is not self:
         raise FitError(
             f"A {own_class(type(self)).__name__} merges itself into another module, which would lose the "
-            "attention module that was written into it.",
+            "attention module that was inserted into it.",
             hint="Merge first, with timm.utils.reparameterize_model, and inject into the result.",
         )
     return self
@@ -156,7 +155,7 @@ def importable_name(value: Any) -> str:
     """`module:qualname` of a function, class or other named object, `module:` of a module.
 
     Raises:
-        FitError: Importing that name does not give the value back.
+        FitError: Importing that name does not return the value.
     """
     if isinstance(value, types.ModuleType):
         return f"{value.__name__}:"
@@ -182,7 +181,7 @@ def import_name(target: str) -> Any:
 
 
 class _HidingSequential(nn.Sequential):
-    """A Sequential runs all its children in turn; the inserted one is not among them."""
+    """A Sequential runs all its children in turn, except the inserted one."""
 
     def _own(self) -> list[tuple[str, nn.Module]]:
         return [item for item in self._modules.items() if not item[0].startswith(PREFIX)]

@@ -1,4 +1,4 @@
-"""The module that is written into a block: an attention module, its layout, its start.
+"""The inserted module: an attention module with its layout and start.
 
 Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T frames.
 """
@@ -18,7 +18,7 @@ from attn_inject.surgery.edit import Edit
 
 @dataclass(frozen=True)
 class Replaced:
-    """What a replaced module consisted of; no state dict and no `parameters()` shows it.
+    """The parts of a replaced module, which no state dict and no `parameters()` shows.
 
     Attributes:
         parameters: Its own parameters by name.
@@ -32,11 +32,11 @@ class Replaced:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has its values; a model that was rebuilt from a file may lack them."""
+        """Whether it has its values, which a model that was rebuilt from a file may lack."""
         return not any(tensor.is_meta for tensor in self.state().values())
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Its parameters and buffers by name, those of its children too."""
+        """Its parameters and buffers by name, including those of its children."""
         own = {**self.parameters, **self.buffers}
         state = {name: tensor for name, tensor in own.items() if tensor is not None}
         for name, module in self.modules.items():
@@ -60,9 +60,9 @@ class Replaced:
 
 
 class AttnInject(nn.Module):
-    """Applies an attention module to a tensor of any layout, and mixes the result in.
+    """Applies an attention module to a tensor of any layout.
 
-    `y = A(x)` with the paper's start, `y = x + (alpha * (A(x) - x)).to(x.dtype)` with the identity start.
+    `y = A(x)` with the paper start, `y = x + (alpha * (A(x) - x)).to(x.dtype)` with the identity start.
     There `alpha` is zero, so the output equals the input bit for bit while `A(x)` is finite, and `alpha`
     has a gradient from the first step.
 
@@ -71,7 +71,7 @@ class AttnInject(nn.Module):
         layout: `NCHW`, `NHWC`, `NLC`, `NCDHW` or `NDHWC`.
         grid: Size of the grid and number of prefix tokens (NLC only).
         identity: Whether to start as the identity.
-        stride: Of the average pool that follows, where the module stands for a convolution with a stride.
+        stride: Of the average pool that follows, if the module replaces a convolution with a stride.
 
     Shape:
         Input and output: (N, C, H, W), (N, H, W, C), (N, L, C), (N, C, T, H, W) or (N, T, H, W, C).
@@ -79,13 +79,13 @@ class AttnInject(nn.Module):
     """
 
     alpha: nn.Parameter | None
-    # The edit that wrote it in, so that a model knows its own operations.
+    # The edit that inserted it, so that a model carries its own edits.
     edit: Edit | None = None
-    # What it stands for, so that it can be taken out again; None if it stands for nothing.
+    # What it replaces, so that it can be removed again; None if it replaces nothing.
     replaced: Replaced | None = None
-    # Whether it hands its input on untouched; see `surgery.bypass`.
+    # Whether it returns its input; see `surgery.bypass`.
     bypassed: bool = False
-    # Where the model is from and what was asked of it, `sources.origin`; the same in all its modules.
+    # The model's `origin.Origin`, the same in all its inserted modules.
     origin: object = None
 
     def __init__(
@@ -106,7 +106,7 @@ class AttnInject(nn.Module):
         self.register_parameter("alpha", nn.Parameter(torch.zeros(1)) if identity else None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Gate `x` in its own layout."""
+        """Apply attention to `x` in its own layout."""
         if self.bypassed:
             return x
         y = in_layout(self.layout, self.attention, x, self.grid)
@@ -124,12 +124,12 @@ class AttnInject(nn.Module):
 
 
 def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
-    """Every module that was written into a model, by qualified name."""
+    """Every inserted module of a model, by qualified name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, AttnInject)}
 
 
 def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
-    """The edits that made a model what it is, operation by operation, under their names in `model`."""
+    """The edits of a model in the order of their modifications, under their names in `model`."""
     edits = [
         module.edit.at(name.rpartition(".")[0])
         for name, module in inserted_modules(model).items()
@@ -139,5 +139,5 @@ def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
 
 
 def operations(model: nn.Module) -> int:
-    """How many operations a model has had."""
+    """How many modifications a model has had."""
     return max((edit.operation + 1 for edit in recorded_edits(model)), default=0)

@@ -1,7 +1,7 @@
-"""Numbers and switches of a block that its traced body has as constants.
+"""Numbers and switches of a block that are constants in its traced body.
 
-`x * self.scale` is traced to `x * 0.1`. Which attributes are taken over so is found by changing each one on
-a copy and tracing again; the generated code then refuses to run once one of them has changed.
+`x * self.scale` is traced to `x * 0.1`. Such attributes are found by changing each one on a copy and tracing
+again; the generated code then refuses to run if one of them has changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 def constants(
     block: nn.Module, graph: fx.Graph, trace: Callable[[nn.Module], fx.Graph]
 ) -> Mapping[Path, str]:
-    """The attributes that a traced body depends on, and what their values look like.
+    """The attributes that a traced body depends on, with their values.
 
     Args:
         block: The block; a copy of it is changed and traced.
@@ -79,7 +79,7 @@ def _readable(holder: Any, read: frozenset[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _names_read(cls: type) -> frozenset[str]:
-    """Every name that the methods of a class mention, but for how it is made."""
+    """Every name that the methods of a class mention, except those that construct it."""
     names: set[str] = set()
     for base in cls.__mro__:
         if base in (nn.Module, object):
@@ -121,5 +121,5 @@ def _changed(value: Any) -> Any:
 
 
 def _set(holder: Any, name: str, value: Any) -> None:
-    # Past what a class makes of an assignment, a frozen dataclass for one.
+    # Bypasses the class's own assignment, such as that of a frozen dataclass.
     object.__setattr__(holder, name, value)

@@ -1,8 +1,9 @@
-"""What a forward does besides its result, seen from outside: operations and the state that they run in.
+"""What a forward does besides its result, observed from outside: its operations and their state.
 
-A rewritten body is the tensors' way through a block. What Python does around them, `with torch.no_grad()`,
-a function with a backward of its own, a coin toss, a value kept on `self`, is not in it. So the block's own
-forward and the rewritten body each run once while every operation is noted, and the notes must be equal.
+A rewritten body contains only the operations on tensors. What Python does around them, such as `with
+torch.no_grad()`, a custom autograd function, a random decision or an assignment to `self`, is not in it. So
+the block's own forward and the rewritten body each run once while every operation is recorded, and the
+records must be equal.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Observed:
         ambient: The state of torch around each.
         graph: The names of the autograd graph's nodes, from the outputs down, and how they are connected.
         changed: Names of the attributes that were written.
-        drawn: Names of the random generators that were advanced; children that pretend draw nothing.
-        generators: Where they are afterwards.
+        drawn: Names of the random generators that were advanced; stand-ins for children draw nothing.
+        generators: Their state afterwards.
         writes_input: Whether a tensor that it was called with was written to.
         output: What it returned, described.
         own_ambient: The first state that the block's own forward changed, "" if none.
@@ -53,13 +54,12 @@ class Observed:
 
 
 def observe(block: nn.Module, call: Callable[[], Any], given: Any) -> Observed:
-    """Run `call` and note what it does.
+    """Run `call` and record what it does.
 
     Args:
-        block: What it runs; its children are told apart from itself.
-        call: Runs the block's own forward, or its rewritten body. The random generators are the caller's
-            to seed.
-        given: What it is called with, to see whether it is written to.
+        block: What it runs; its children are distinguished from itself.
+        call: Runs the block's own forward, or its rewritten body. The caller seeds the random generators.
+        given: Its arguments, to see whether they are written to.
 
     Raises:
         Exception: Whatever the call raises.
@@ -86,7 +86,7 @@ def observe(block: nn.Module, call: Callable[[], Any], given: Any) -> Observed:
 
 
 class _Watch(TorchFunctionMode):
-    """Notes the ambient state at each call of torch, above autograd and autocast."""
+    """Records the ambient state at each call of torch, above autograd and autocast."""
 
     def __init__(self, seen: Observed) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Watch(TorchFunctionMode):
         return entered
 
     def hooks(self, child: nn.Module) -> list[Any]:
-        """Tell when a child begins and ends."""
+        """Record when a child begins and ends."""
 
         def enter(*_: Any) -> None:
             if self._depth == 0:
@@ -117,7 +117,7 @@ class _Watch(TorchFunctionMode):
         ]
 
     def look(self) -> None:
-        """Note what holds where the block's own forward calls a child, or ends."""
+        """Record the state when the block's own forward calls a child, or ends."""
         self._note(ambient())
 
     def _note(self, now: tuple[Any, ...]) -> None:
@@ -128,14 +128,14 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # Within this method the mode itself is off the stack; as one of it, it counts.
+        # Within this method the mode is not on the stack, but it counts as one of it.
         state = ambient()
         self._note((*state[:-1], state[-1] + 1))
         return func(*args, **(kwargs or {}))
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes each operation that is carried out."""
+    """Records each operation that is executed."""
 
     def __init__(self, seen: Observed, watch: _Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -147,9 +147,9 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         name = str(func)
         if not name.replace(".", "::", 1).startswith(_BLIND):
-            # What autograd's own functions switch is seen here alone.
+            # What autograd's own functions switch is visible only here.
             state = (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
-            # fx turns `x += y` into `x + y`; whether that shows, the versions of what was handed in tell.
+            # fx turns `x += y` into `x + y`; the versions of the arguments show whether that matters.
             name = name.replace("_.", ".")
             self._seen.operations.append((name, _described((args, kwargs)), _described(output)))
             self._seen.ambient.append((state, *self._watch.now[1:]))
@@ -171,7 +171,7 @@ def _leaf(value: Any) -> Any:
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
-    """Every tensor of an output, those in an object's attributes too."""
+    """Every tensor of an output, including those in an object's attributes."""
     found = []
     for leaf in pytree.tree_leaves(value):
         if isinstance(leaf, torch.Tensor):
@@ -182,7 +182,7 @@ def tensors_in(value: Any) -> list[torch.Tensor]:
 
 
 def _graph(output: Any) -> list[Any]:
-    """Names and edges of the autograd graph in one order, whatever objects it is made of."""
+    """Names and edges of the autograd graph in a fixed order, independent of its objects."""
     numbers: dict[Any, int] = {}
     waiting = [tensor.grad_fn for tensor in tensors_in(output)]
     order: list[Any] = []

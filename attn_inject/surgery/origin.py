@@ -1,6 +1,6 @@
-"""What a modified model carries with it, so that whoever has it in hand can save it: its origin.
+"""The origin of a modified model. The model carries it, so it can be saved without more information.
 
-It hangs on the inserted modules, so it survives copies and pickles, and goes when they are removed.
+It is an attribute of the inserted modules, so it stays in copies and pickles, and goes when they are removed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from attn_inject.surgery.inserted import inserted_modules
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model is from and what was asked of it.
+    """The source of a model and the plans that were applied to it.
 
     Attributes:
         provenance: Of the untouched model.
-        plans: What was asked, operation by operation, as `plan.to_dict` gives it.
+        plans: The plans in their order, each as `request.to_dict` returns it.
     """
 
     provenance: Provenance
@@ -29,7 +29,7 @@ class Origin:
 
 
 def attach_origin(model: nn.Module, origin: Origin) -> None:
-    """Let a modified model know its origin, and its modules where they are in it."""
+    """Attach the origin to a modified model, and the current names to its edits."""
     for name, module in inserted_modules(model).items():
         module.origin = origin
         if module.edit is not None:
@@ -37,7 +37,7 @@ def attach_origin(model: nn.Module, origin: Origin) -> None:
 
 
 def origin_of(model: nn.Module) -> Origin | None:
-    """The origin of a model, or None: it was never modified, or has become a part of something larger."""
+    """The origin of a model, or None if it was never modified, or has become part of a larger model."""
     origin = None
     for name, module in inserted_modules(model).items():
         edit = module.edit

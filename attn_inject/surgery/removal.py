@@ -1,4 +1,4 @@
-"""Taking inserted modules out again: each block gets its own class back and loses its child."""
+"""Removes inserted modules: each block gets its own class back and loses its child."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
 
 def remove(model: nn.Module) -> nn.Module:
-    """Undo every operation on a model, in place.
+    """Undo every modification of a model, in place.
 
     Args:
-        model: A modified model; an untouched one is returned as it is.
+        model: A modified model; an untouched one is returned unchanged.
 
     Returns:
         The same object; its blocks have their own classes and no `attn_inject` child.
 
     Raises:
-        FitError: A module was replaced, and what it consisted of is not known; nothing is changed.
+        FitError: A module was replaced, and its weights are not known; nothing is changed.
     """
     for name, inserted in inserted_modules(model).items():
         if inserted.replaced is not None and not inserted.replaced.is_whole:
             raise FitError(
-                f"{name} stands for a module whose weights were not kept, so it cannot be taken out.",
+                f"{name} replaces a module whose weights were not kept, so it cannot be removed.",
                 hint="Restore with the weights of the untouched model, or save with --keep-replaced.",
             )
     for block in list(model.modules()):

@@ -1,4 +1,4 @@
-"""Whether a traced body does what the block's own forward does, and if not, what is lost."""
+"""Whether a traced body does the same as the block's own forward, and if not, what it loses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Run = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
 
 
 def peculiarity(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-    """What a block's own forward does, apart from its children, that no traced body can; None if nothing.
+    """What a block's own forward does that no traced body can, apart from its children; None if nothing.
 
     Args:
         block: Any module; copies of it run.
@@ -46,7 +46,7 @@ def peculiarity(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, An
 def difference_of(
     block: nn.Module, graph: fx.Graph, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> str | None:
-    """What a traced body does otherwise than the block's own forward, in either mode; None if nothing.
+    """How a traced body differs from the block's own forward, in either mode; None if it does not.
 
     Args:
         block: The block; copies of it run.
@@ -79,7 +79,7 @@ def _difference(
 
 
 def _kind(block: nn.Module) -> Any:
-    """What decides what a block does, but for the values of its tensors; the blocks of a stage are alike."""
+    """Everything that a block's behaviour depends on, except tensor values; a stage's blocks are alike."""
     return tuple(
         (name, type(module), repr(sorted((key, _plain(value)) for key, value in _all_of(module))))
         for name, module in block.named_modules()
@@ -97,7 +97,7 @@ def _all_of(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def _plain(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"{tuple(value.shape)} {value.dtype} {value.requires_grad}"
-    return re.sub("0x[0-9a-f]+", "", repr(value))  # where an object lies
+    return re.sub("0x[0-9a-f]+", "", repr(value))  # the address of an object
 
 
 def _signature(inputs: Any) -> str:
@@ -119,16 +119,16 @@ def _pairs(
     *,
     training: bool,
 ) -> Iterator[tuple[Observed, Observed]]:
-    """The own forward beside the body, on the first stand-in for the block on which it runs at all.
+    """The own forward and the body, observed on the first stand-in for the block on which the forward runs.
 
-    Nothing is yielded where it runs on none: a norm may refuse one sample, an operation may know no shapes
-    without values, and then a comparison of values has to tell.
+    Nothing is yielded if it runs on none: a norm may refuse one sample, or an operation may need values for
+    its shapes. Then only a comparison of values can decide.
     """
     for device, doubled in (("meta", False), ("meta", True), ("cpu", False), ("cpu", True)):
         memory: Memory = {}
         inputs = _standing_in((args, dict(kwargs)), device, doubled=doubled)
         try:
-            # On a copy of its own: the children run for their shapes, and leave their marks on it.
+            # On a separate copy, since the children run for their shapes and change it.
             _observed(block, inputs, device, memory, None, training=training)
             own = _observed(block, inputs, device, memory, None, training=training)
         except Exception:
@@ -145,7 +145,7 @@ def _observed(
     args, kwargs = pytree.tree_map_only(torch.Tensor, _with_graph, inputs)
     call = copy.forward if body is None else lambda *args, **kwargs: body(copy, args, kwargs)
     stand_in(copy, memory)
-    # Around the evaluation autocast is on, so that a forward that switches it off is seen.
+    # Autocast is on in evaluation, so that a forward that switches it off is detected.
     with seeded(_SEED), torch.enable_grad(), _autocast(on=not training):
         return observe(copy, lambda: call(*args, **kwargs), (args, kwargs))
 
@@ -180,7 +180,7 @@ def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _with_graph(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in the middle of a graph, as a block gets its input: writing to it is allowed."""
+    """A copy inside a graph, like a block's input: it may be written to."""
     copy = tensor.detach().clone()
     return copy.requires_grad_().clone() if copy.is_floating_point() else copy
 
@@ -200,14 +200,14 @@ def _lost(own: Observed, body: Observed) -> str | None:
     if own.operations != body.operations:
         pairs = zip(own.operations, body.operations, strict=False)
         name = next((a[0] for a, b in pairs if a != b), "another number of operations")
-        return f"its rewritten body would compute otherwise than its own forward ({name})"
+        return f"its rewritten body would not compute the same as its own forward ({name})"
     for left, right in zip(own.ambient, body.ambient, strict=False):
         if left != right:
             return _switches(difference(left, right))
     if own.generators != body.generators:
         return _draws(next(name for name in own.generators if own.generators[name] != body.generators[name]))
     if own.output != body.output:
-        return "its rewritten body would return something else than its own forward"
+        return "its rewritten body would not return the same as its own forward"
     if own.graph != body.graph:
         return "its forward changes what gradients flow through, which a rewritten body would not"
     return None

@@ -1,4 +1,4 @@
-"""Children that only pretend: what surrounds them is observed, so each has to run for its shapes but once."""
+"""Stand-ins for children while their block is observed: each child runs only once, for its shapes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def stand_in(block: nn.Module, memory: Memory) -> None:
     """Let the children of a block return what they returned the first time, without computing it.
 
     Args:
-        block: A copy that is thrown away.
-        memory: What the children of copies of the same block, called with the same inputs, returned.
+        block: A copy that is discarded.
+        memory: The results of the children of copies of the same block for the same inputs.
     """
     for name, child in boxes(block):
         if not isinstance(child, torch.jit.ScriptModule):
-            # The method is looked up on the object first, so hooks and `__call__` hold.
+            # The method is looked up on the object first, so hooks and `__call__` still work.
             object.__setattr__(child, "forward", _stand_in(name, child.forward, memory))
 
 
@@ -68,7 +68,7 @@ class _Shape:
 
 
 class ChildOf(torch.autograd.Function):
-    """Connects what a child returned with what it was given."""
+    """Connects a child's results with its arguments."""
 
     @staticmethod
     def forward(ctx: Any, shapes: list[_Shape], *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -79,5 +79,5 @@ class ChildOf(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        """Never run; what is looked at is the graph."""
+        """Never called; only the graph is examined."""
         raise NotImplementedError

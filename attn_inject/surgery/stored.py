@@ -1,4 +1,4 @@
-"""What a module keeps on itself, described so that two states can be compared."""
+"""A module's attributes, described so that two states can be compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.
 
 
 class _Same:
-    """An object that equals itself alone, and is kept alive so that its address is not used again."""
+    """An object that equals only itself, kept alive so that its address is not reused."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -27,10 +27,9 @@ class _Same:
 
 
 def stored(block: nn.Module) -> dict[str, Any]:
-    """Every attribute of a module and of those inside it, by its name.
+    """Every attribute of a module and of its inner modules, by name, class attributes included.
 
-    Tensors are described by what is known without their values; `_version` tells of writes in place. What
-    the class holds itself is among them.
+    Tensors are described without their values; `_version` shows writes in place.
     """
     found: dict[str, Any] = {}
     for name, module in block.named_modules():
@@ -40,7 +39,7 @@ def stored(block: nn.Module) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The names whose description differs, new ones and lost ones among them."""
+    """The names whose description differs, including new and missing ones."""
     names = dict.fromkeys((*before, *after))
     return [name for name in names if before.get(name, changes) != after.get(name, changes)]
 

@@ -1,8 +1,8 @@
-"""The traced body of one block, for the placements that reach inside it.
+"""The traced body of one block, for the placements that rewrite it.
 
-Children stay opaque. Arguments stay free, except those that steer control flow: an argument is *fixed* to
-the value of the recorded run if the trace without it, or with it as a proxy, looks different.
-`x is not None` on a proxy silently takes the "not None" branch, so failing to trace is not a test for this.
+Children are opaque. Arguments are free, except those that decide control flow: the trace is *specialized* to
+an argument's recorded value if it differs without the argument, or with it as a proxy. `x is not None` on a
+proxy silently takes the "not None" branch, so failing to trace is not a test for this.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Body:
 
     Attributes:
         graph: Its placeholders are named after the parameters of the forward.
-        specialized: Arguments that the graph is specialised to.
+        specialized: Arguments that the graph is specialized to.
     """
 
     graph: fx.Graph
@@ -39,7 +39,7 @@ class Body:
 
 
 class _BlockTracer(fx.Tracer):
-    """Traces one module's own forward with some arguments fixed."""
+    """Traces one module's own forward, specialized to some arguments."""
 
     def __init__(self, specialized: Mapping[str, Any]) -> None:
         super().__init__(autowrap_functions=_untraced_functions(), param_shapes_constant=True)
@@ -52,7 +52,7 @@ class _BlockTracer(fx.Tracer):
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
     ) -> tuple[Callable[..., Any], list[Any]]:
-        """Placeholders for free arguments, values for fixed ones; keyword-only ones keep their kind."""
+        """Placeholders for free arguments, values for the others; keyword-only ones keep their kind."""
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
         for parameter in list(inspect.signature(root_fn).parameters.values())[1:]:
@@ -80,10 +80,10 @@ def _untraced_functions() -> tuple[Callable[..., Any], ...]:
 
 
 def trace(block: nn.Module, specialized: Mapping[str, Any]) -> fx.Graph:
-    """The graph of a block's own forward with some arguments fixed.
+    """The graph of a block's own forward, specialized to some arguments.
 
     Raises:
-        Exception: Whatever the body raises when it meets a proxy.
+        Exception: Whatever the body raises for a proxy.
     """
     return _BlockTracer(specialized).trace(block)
 
@@ -92,7 +92,7 @@ def trace_body(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any
     """The body of a block as it ran with `args` and `kwargs`, or the reason why it has none.
 
     Args:
-        block: The block; copies of it are traced and run, since both may leave something on it.
+        block: The block; copies of it are traced and run, since both may change it.
         args: Positional arguments of the recorded call.
         kwargs: Keyword arguments of the recorded call.
     """
@@ -111,7 +111,7 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         known = {name for name, _ in _tensors_of(block)}
         reference = trace(block, specialized)
         if any(node.op == "get_attr" and node.target not in known for node in reference.nodes):
-            return "its forward makes a tensor of its own, which a rewritten body would freeze"
+            return "its forward creates a tensor, which a rewritten body would keep as a constant"
         for name in list(specialized):
             fewer = {key: value for key, value in specialized.items() if key != name}
             if _is_free(block, reference, name, fewer):
@@ -126,7 +126,7 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
 
 
 def _tensors_of(block: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor that a module and those in it hold by name, plain attributes too."""
+    """Every tensor that a module and its inner modules hold by name, including plain attributes."""
     for prefix, module in block.named_modules():
         for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
             if isinstance(value, torch.Tensor):
@@ -159,7 +159,7 @@ def _same_in_training(block: nn.Module, body: Body) -> bool:
 
 
 def _shape_of(graph: fx.Graph) -> list[tuple[Any, ...]]:
-    """What a graph calls with how many arguments, leaving out what the arguments are."""
+    """What a graph calls, with the number of arguments but not their values."""
     return [
         (node.op, str(node.target), len(node.args), sorted(node.kwargs))
         for node in graph.nodes
@@ -168,10 +168,10 @@ def _shape_of(graph: fx.Graph) -> list[tuple[Any, ...]]:
 
 
 def changing_attribute(cls: type[nn.Module]) -> str | None:
-    """An attribute that steers a class's forward and that another of its methods assigns, if any.
+    """An attribute that decides control flow in a class's forward and that another method assigns, if any.
 
-    Such a block (`reparam_conv` of RepVGG) runs another body after `reparameterize()`, which a traced
-    body would not follow.
+    Such a block (`reparam_conv` of RepVGG) runs another body after `reparameterize()`, unlike a
+    traced body.
     """
     cls = own_class(cls) if is_generated(cls) else cls
     tested = _attributes(cls, "forward", tests_only=True)

@@ -75,7 +75,7 @@ def test_grids():
     assert TokenGrid(None, None).size(7) == (7, 1)
     assert TokenGrid(14, 19).size(588) == (21, 28)  # 224x304 and 336x448 pixels, 16 a token
     for tokens in (197, 182, 156, 210):  # 182 is 13x14 or 14x13, and nothing says which
-        with pytest.raises(ModelError, match=f"{tokens} tokens form no grid"):
+        with pytest.raises(ModelError, match=f"{tokens} tokens are not a grid"):
             TokenGrid(14, 14).size(tokens)
 
 

@@ -42,6 +42,6 @@ def test_what_was_bypassed_before_stays_so_and_an_error_ends_it() -> None:
 def test_a_module_that_replaces_another_cannot_be_bypassed() -> None:
     model: nn.Module = build("test_resnet")
     modify(model, "cbam", start="paper", placement="replace-conv")
-    with pytest.raises(FitError, match="takes the place of a module"), bypassed(model):
+    with pytest.raises(FitError, match="replaces a module"), bypassed(model):
         pass
     assert not any(module.bypassed for module in inserted_modules(model).values())

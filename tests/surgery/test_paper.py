@@ -61,10 +61,10 @@ def test_places_by_stage_and_by_block():
 
 def test_the_report_says_where_the_papers_place_is():
     notes = attn_inject.inject("resnet50", "bam", placement="paper", dry_run=True).report.notes
-    assert "the paper's place of bam: after, in stages 1, 2, 3, the last block of each." in notes
+    assert "the paper's placement of bam: after, in stages 1, 2, 3, the last block of each." in notes
 
 
 def test_a_model_without_the_papers_places_is_refused():
-    with pytest.raises(FitError, match="The paper's places are not in this model") as caught:
+    with pytest.raises(FitError, match="The paper's placement does not occur in this model") as caught:
         attn_inject.inject("vit_tiny_patch16_224", "gc", placement="paper", dry_run=True)
     assert caught.value.exit_code == 7

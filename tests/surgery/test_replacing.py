@@ -113,7 +113,7 @@ def test_modules_named_by_hand_may_be_replaced_if_they_keep_the_shape():
 
 
 def test_replacing_never_starts_as_the_identity():
-    with pytest.raises(FitError, match="nothing that it could leave unchanged") as caught:
+    with pytest.raises(FitError, match="cannot start as the identity") as caught:
         attn_inject.inject("resnet18", "sasa", placement="replace-conv", start="identity", dry_run=True)
     assert caught.value.exit_code == 7
     report = attn_inject.inject(build("resnet18"), "sasa", placement="replace-conv", dry_run=True).report

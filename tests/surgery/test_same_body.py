@@ -168,7 +168,7 @@ LOST = {
     Counts: "writes self.scale",
     Appends: "writes self.log",
     ReplacesABuffer: "writes self.steps",
-    Freezes: "would freeze",
+    Freezes: "would keep as a constant",
     WritesToItsInput: "writes to its input",
 }
 

@@ -73,7 +73,7 @@ def test_the_stem_replaces_the_convolution_and_the_pool(name):
 @pytest.mark.parametrize(
     ("model", "plan", "error", "message"),
     [
-        ("resnet18", {"attention": "se", "placement": "replace-conv"}, FitError, "makes none"),
+        ("resnet18", {"attention": "se", "placement": "replace-conv"}, FitError, "has none"),
         ("resnet18", {"attention": "sasa", "placement": "after"}, UsageError, "--stem"),
         ("mobilenetv2_100", {"attention": "sasa", "placement": "replace-conv"}, FitError, "stem is no"),
     ],

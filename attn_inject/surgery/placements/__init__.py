@@ -13,12 +13,12 @@ from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import Rejection
 from attn_inject.surgery.placements.target import Target
 
-# Those that rewrite the traced body of a block.
+# The placements that rewrite the traced body of a block.
 INNER = tuple(name for name in PLACEMENTS if name not in ("after", "paper") and "replace" not in name)
 
 
 def targets(placement: str, found: FoundSite, recording: Recording) -> list[Target | Rejection]:
-    """What a module with this placement acts on at a site, each with the reason where it cannot.
+    """What a module with this placement acts on at a site, or the reasons why it cannot.
 
     Args:
         placement: A key of `request.PLACEMENTS` other than `paper`.

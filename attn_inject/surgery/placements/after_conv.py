@@ -22,7 +22,7 @@ ACTIVATIONS = ("relu", "relu6", "gelu", "silu", "hardswish", "hardtanh", "elu", 
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
-    """What follows the branch's last spatial convolution, also one inside a child."""
+    """The value after the branch's last spatial convolution, even inside a child."""
     return [target_at_conv(found, recording, _choose)]
 
 
@@ -39,7 +39,7 @@ def _choose(block: TracedBlock) -> Choice:
 def _norm_or_activation(
     node: fx.Node, modules: Mapping[str, nn.Module], values: Mapping[str, torch.Tensor]
 ) -> fx.Node | None:
-    """The only user of a node, if it is a norm, an activation or the like."""
+    """The only user of a node, if it is a norm, an activation or a similar layer."""
     if len(node.users) != 1:
         return None
     user = next(iter(node.users))

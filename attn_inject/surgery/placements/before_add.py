@@ -14,7 +14,7 @@ from attn_inject.surgery.placements.target import Target
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
-    """The branch of the block's last addition; the end of a block that has none."""
+    """The branch of the block's last addition; the end of a block without additions."""
     return [target_in(found, recording, _choose)]
 
 

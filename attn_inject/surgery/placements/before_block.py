@@ -14,7 +14,7 @@ from attn_inject.surgery.placements.target import Target
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
-    """What the branch begins with; the input of a block that has no addition."""
+    """The first value of the branch; the input if the block has no addition."""
     return [target_in(found, recording, _choose)]
 
 

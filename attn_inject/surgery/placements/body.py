@@ -37,7 +37,7 @@ Choice = tuple[fx.Node, tuple[fx.Node, ...]] | str
 
 @dataclass(frozen=True)
 class TracedBlock:
-    """A traced body with what the recorded run knows of it."""
+    """A traced body and the recorded call of its block."""
 
     call: ModuleCall
     graph: fx.Graph
@@ -49,7 +49,7 @@ class TracedBlock:
 
     @property
     def branch(self) -> fx.Node | None:
-        """The operand of the addition that came through the branch."""
+        """The operand of the addition that passes through the branch."""
         return (
             None
             if self.add is None or self.addition is None
@@ -85,7 +85,7 @@ def target_in(
 def target_at_conv(
     found: FoundSite, recording: Recording, choose: Callable[[TracedBlock], Choice]
 ) -> Target | Rejection:
-    """The same in the innermost child that holds the block's last spatial convolution beside other layers."""
+    """The same in the innermost child that holds the block's last spatial convolution and other layers."""
     block = _trace(found.call, found.addition)
     while not isinstance(block, str) and (part := _compound(block, recording)) is not None:
         block = _trace(part, None)
@@ -123,7 +123,7 @@ def _target(
 
 
 def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -> layouts.Layout | Reason:
-    """The layout of a tensor inside a block, read like that of the block's output."""
+    """The layout of a tensor inside a block, inferred like that of the block's output."""
     made = found.addition.node if found.addition else dict(found.call.output_nodes).get(found.site.element)
     if made is None:
         text = "its recorded run does not show what made its output"
@@ -132,7 +132,7 @@ def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -
 
 
 def _compound(block: TracedBlock, recording: Recording) -> ModuleCall | None:
-    """The call of the child that the spatial convolution is in, if it runs other ones too."""
+    """The call of the child that holds the spatial convolution, if it also runs other layers."""
     node = spatial_conv(block)
     if node is None:
         return None
@@ -210,7 +210,7 @@ def _has_spatial_conv(module: nn.Module) -> bool:
 
 
 def ancestors(node: fx.Node) -> set[fx.Node]:
-    """The node and everything it was computed from."""
+    """The node and everything that it was computed from."""
     found: set[fx.Node] = set()
     waiting = [node]
     while waiting:
@@ -222,7 +222,7 @@ def ancestors(node: fx.Node) -> set[fx.Node]:
 
 
 def _overwriter(node: fx.Node, users: tuple[fx.Node, ...], module: nn.Module) -> str | None:
-    """A user of the tapped value, other than those that get the gated one, that writes into it."""
+    """A user of the tapped value that writes into it, other than those that get the gated value."""
     for user in node.users:
         if user in users:
             continue

@@ -1,4 +1,4 @@
-"""The attention that timm's and torchvision's models have of their own."""
+"""The models' own attention modules in timm and torchvision."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`paper`: where the authors of a module put it.
+"""`paper`: the placement of a module's authors.
 
-The catalogue's rows say it for residual networks of four stages. Inverted residual blocks (MobileNetV2)
-have a place of their own where the authors chose one.
+The catalogue's rows state it for residual networks of four stages, and separately for inverted residual
+blocks (MobileNetV2) if the authors chose another one there.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from attn_inject.sites.findings import FoundSite
 
 @dataclass(frozen=True)
 class Assignment:
-    """A site with what it shall get.
+    """A site with its module and placement.
 
     Attributes:
         found: The site.
-        spec: The module that serves it.
+        spec: The module for it.
         placement: A key of `plan.PLACEMENTS` other than `paper`.
     """
 
@@ -32,11 +32,11 @@ class Assignment:
 
 
 def assign(selected: Sequence[FoundSite], everywhere: Sequence[FoundSite], plan: Plan) -> list[Assignment]:
-    """Each selected site with its module and placement; sites that the authors leave free are left out.
+    """Each selected site with its module and placement, without sites that the authors do not use.
 
     Args:
         selected: Sites that the plan keeps.
-        everywhere: All sites of the model, which tell the last and every second one of a stage.
+        everywhere: All sites of the model, which determine the last and every second one of a stage.
         plan: What is asked.
     """
     pairs = [(found, plan.spec_for(found.site.name)) for found in selected]
@@ -52,7 +52,7 @@ def assign(selected: Sequence[FoundSite], everywhere: Sequence[FoundSite], plan:
 
 
 def replaces(spec: AttentionSpec, plan: Plan) -> bool:
-    """Whether a plan has a module take another one's place."""
+    """Whether a plan replaces modules."""
     placement = registry.find(spec.name).placement if plan.placement == "paper" else plan.placement
     return placement in REPLACING
 
@@ -69,7 +69,7 @@ def note(spec: AttentionSpec) -> str:
 
 
 def _placement(block: nn.Module, entry: registry.Entry) -> str:
-    """The authors' placement in a block; "" if they leave such a block alone."""
+    """The authors' placement in a block; "" if they do not use such a block."""
     depthwise = [m for m in block.modules() if isinstance(m, nn.Conv2d) and 1 < m.in_channels == m.groups]
     if not entry.inverted or not depthwise:
         return entry.placement

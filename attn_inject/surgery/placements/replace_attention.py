@@ -1,6 +1,6 @@
-"""`replace-attention`: in the place of the channel or spatial attention that a model already has.
+"""`replace-attention`: instead of the channel or spatial attention that a model already has.
 
-The replaced module stays the object that it is; see `replace_conv`.
+The replaced module stays the same object; see `replace_conv`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
 
 
 def attention_of(model: nn.Module) -> tuple[str, ...]:
-    """Names of the attention modules that a model has of its own, the outermost of nested ones."""
+    """Names of a model's own attention modules, the outermost of nested ones."""
     names: list[str] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{other}.") for other in names)
@@ -33,7 +33,7 @@ def attention_of(model: nn.Module) -> tuple[str, ...]:
 
 
 def _misfit(found: FoundSite) -> str | None:
-    """Why attention cannot take a module's place, or None if it can."""
+    """Why attention cannot replace a module, or None if it can."""
     tensors = [tensor for _, tensor in tensors_of([*found.call.args, *found.call.kwargs.values()])]
     if len(tensors) != 1 or found.site.element is not None:
         return "it takes or returns more than one tensor"

@@ -1,8 +1,8 @@
-"""`replace-conv`: in the place of each spatial convolution of the block.
+"""`replace-conv`: instead of each spatial convolution of the block.
 
-The module that is replaced stays where it is, as the object that it is: it loses its parameters and
-children, gains the inserted child, and its forward runs that alone. So names, attributes, `isinstance` and
-what surrounds it hold, also in a block that torch.fx cannot trace.
+The replaced module stays the same object: it loses its parameters and children, gains the inserted child, and
+its forward runs only that child. So names, attributes, `isinstance` and the surrounding block are unchanged,
+even in a block that torch.fx cannot trace.
 
     x ─┬─ conv 1x1 ─ norm ─ act ─ [attention] ─ norm ─ act ─ conv 1x1 ─ norm ─ + ─ act ─
        └──────────────────────────────────────────────────────────────────────┘
@@ -27,7 +27,7 @@ NONE = Reason(RejectionCode.NO_PLACE, "the block has no spatial convolution of a
 
 
 def targets(found: FoundSite, recording: Recording) -> list[Target | Rejection]:
-    """Each spatial convolution of a block, or the reason why attention cannot take its place."""
+    """Each spatial convolution of a block, or the reason why attention cannot replace it."""
     calls = Counter(node.name for node in _calls(recording))
     inside = {node.name: node for node in _calls(recording) if node.name.startswith(f"{found.site.name}.")}
     spatial = [node for node in inside.values() if _is_spatial(node.module)]

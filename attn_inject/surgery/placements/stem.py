@@ -1,7 +1,7 @@
 """`--stem`: attention instead of a residual network's stem, which is a convolution and a max pool.
 
 Two modules are replaced: the convolution by attention that keeps the image's size, and the max pool by one
-that makes up for the convolution's stride.
+that also has the convolution's stride.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEM, POOL = "stem", "stem-pool"
 
 @dataclass(frozen=True)
 class Enlarged:
-    """A module between the stem's convolution and its pool, which runs on a larger map afterwards.
+    """A module between the stem's convolution and its pool, which then runs on a larger map.
 
     Attributes:
         name: Its qualified name.
@@ -46,7 +46,7 @@ class _Stem:
 
 
 def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Edit, ...], tuple[Enlarged, ...]]:
-    """The two edits that put attention in the stem's place, and the modules between them.
+    """The two edits that replace the stem by attention, and the modules between them.
 
     Args:
         recording: The run that the model was searched in.
@@ -57,14 +57,14 @@ def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Edit, 
     """
     if spec.name != "sasa":
         raise FitError(
-            f"--stem needs attention that makes a map from an image, and {spec} makes none.",
-            hint="sasa does: --attn sasa --placement replace-conv --stem.",
+            f"--stem needs a module with its own stem, and {spec} has none.",
+            hint="sasa has one: --attn sasa --placement replace-conv --stem.",
         )
     stem = _find(recording)
     if stem is None:
         raise FitError(
             "The model's stem is not a convolution of stride 2 followed by a max pool of stride 2, "
-            "so attention cannot stand for it.",
+            "so attention cannot replace it.",
             hint="Leave out --stem.",
         )
     options = {key: value for key, value in spec.options.items() if key == "heads"}
@@ -83,7 +83,7 @@ def decide_stem(recording: Recording, spec: AttentionSpec) -> tuple[tuple[Edit, 
         _edit(stem.pool, POOL, of_map, {}, type(pool).__name__),
     )
     larger = (*of_map[:2], *of_image[2:])
-    # What has no parameters costs nothing that is counted, and may write into its input.
+    # A module without parameters has no counted cost, and may write into its input.
     between = [
         n.name for n in stem.between if n.module is not None and next(n.module.parameters(), None) is not None
     ]
@@ -121,7 +121,7 @@ def _edit(
 
 
 def _find(recording: Recording) -> _Stem | None:
-    """The first convolution of the image and the max pool that what it makes goes to."""
+    """The first convolution of the image and the max pool after it."""
     for call in recording.calls:
         for at, node in enumerate(call.nodes):
             if node.kind == "call" and _is_stem_convolution(node):

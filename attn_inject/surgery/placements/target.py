@@ -1,4 +1,4 @@
-"""A tensor that a module can act on, and how an edit gets there."""
+"""A tensor that a module can act on, and how an edit reaches it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Target:
     Attributes:
         site: The module to edit, with layout and size of the tensor.
         shape: Of the tensor in the recorded run.
-        tap: The tapped fx node of the site's traced body, or None where the body is not rewritten.
+        tap: The tapped fx node of the site's traced body, or None if the body is not rewritten.
         users: The nodes whose use of it is replaced.
         specialized: Arguments that the trace is specialized to.
         stride: Of the average pool that follows; a replaced convolution's.
-        note: What the attention does not take over, or "".
+        note: What the attention does not reproduce, or "".
     """
 
     site: Site
