@@ -1,1 +1,1 @@
-"""Keeping a modified model: what was done and the tensors, as plain data that runs no code when opened."""
+"""Saved files: the edits and tensors of a modified model, as plain data that runs no code when opened."""

@@ -1,8 +1,8 @@
-"""What is looked at before torch opens a `.pt` file: that it is whole, honest about sizes, and plain.
+"""The check of a `.pt` file before torch opens it: it is complete, its sizes are true, and it is plain data.
 
-`torch.load(weights_only=True)` runs no code. This stands before it all the same: it keeps out what would
-fill the memory (compressed or overlapping entries, calls that allocate) and every name in the pickle that
-our own files never contain, so that a fault in torch's reader is not ours too.
+`torch.load(weights_only=True)` runs no code. This check is made nevertheless: it refuses what would fill the
+memory (compressed or overlapping entries, calls that allocate) and every name in the pickle that saved files
+never contain, so that a fault in torch's reader does no harm.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _HIDDEN_NAMES = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 
 
 def check_archive(path: Path) -> Counter[int]:
-    """Find out whether torch may open a file.
+    """Check whether torch may open a file.
 
     Returns:
         How many entries of which size, in bytes, hold tensors.
 
     Raises:
-        FileError: It is no such archive, is damaged, or its pickle names what ours never do.
+        FileError: It is not such an archive, is damaged, or its pickle names something unexpected.
     """
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
@@ -50,14 +50,14 @@ def check_archive(path: Path) -> Counter[int]:
                 pickled = archive.read(index)
         except FileError:
             raise
-        except Exception as error:  # zipfile raises whatever a broken directory leads it to
+        except Exception as error:  # zipfile raises anything for a broken directory
             raise damaged(path, error) from error
     _check_names(pickled, path)
     return Counter(entry.file_size for entry in entries if "/data/" in entry.filename)
 
 
 def damaged(path: Path, error: Exception) -> FileError:
-    """For a file of ours that is no longer whole."""
+    """For a saved file that is damaged."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return FileError(
         f"{path} is damaged or cut short: {reason:.200}.",
@@ -66,14 +66,15 @@ def damaged(path: Path, error: Exception) -> FileError:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], path: Path) -> None:
-    """Stored as they are, and together no larger than the file: nothing can unfold."""
+    """Entries are uncompressed, and together no larger than the file, so that nothing can expand."""
     stored = all(
         entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
         for entry in entries
     )
     if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise FileError(
-            f"{path} is refused: it claims to hold more than it has bytes.", hint="It is not a file of ours."
+            f"{path} is refused: it claims to hold more than it has bytes.",
+            hint="It is not a file of attn-inject.",
         )
 
 
@@ -85,7 +86,8 @@ def _pickle_of(entries: list[zipfile.ZipInfo], path: Path) -> zipfile.ZipInfo:
     entry = entries[names.index("data.pkl")]
     if entry.file_size > LARGEST_PICKLE:
         raise FileError(
-            f"{path} is refused: its index is larger than that of any model.", hint="It is not ours."
+            f"{path} is refused: its index is larger than that of any model.",
+            hint="It is not a file of attn-inject.",
         )
     return entry
 
@@ -98,18 +100,18 @@ def _check_names(pickled: bytes, path: Path) -> None:
     if names:
         raise FileError(
             f"{path} is refused: opening it would call {names[0]:.100}. Nothing was run.",
-            hint="Only plain data is read. If it is a model of yours, give its state_dict() with --weights.",
+            hint="Only plain data is read. If it is your own model, pass its state_dict() with --weights.",
         )
 
 
 def _names(pickled: bytes) -> Iterator[str]:
-    """What a pickle names, up to its end.
+    """The names in a pickle, up to its end.
 
     Raises:
         ValueError: It has an unknown opcode, a broken argument, or no end.
     """
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".", 1)  # only the first may stand between module and name
+            yield str(argument).replace(" ", ".", 1)  # only the first separates module and name
         elif opcode.name in _HIDDEN_NAMES:
             yield f"what {opcode.name} names"

@@ -1,9 +1,9 @@
-"""Writing a file so that it is the old one or the whole new one at any moment, whatever happens.
+"""Atomic writes: at any moment the file is the old one or the complete new one.
 
-The bytes go to a hidden file beside the target, which is renamed into place when it is complete and on
-disk. The writer holds a lock on the hidden file, and the lock ends with the process: a hidden file that
-can be locked is what a killed run left, and the next run for the same target removes it. (A process id
-in its name would not do: ids are used again, and mean nothing to another container on the same disk.)
+The bytes go to a hidden file beside the target, which is renamed into place when it is complete and on disk.
+The writer holds a lock on the hidden file, and the lock ends with the process: a hidden file that can be
+locked comes from a killed run, and the next run for the same target removes it. (A process id in its name
+would not work: ids are reused, and mean nothing in another container on the same disk.)
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def atomic_write(
     Args:
         path: The target.
         force: Whether an existing file may be replaced.
-        before_publishing: Given the complete hidden file; if it raises, the target stays as it was.
+        before_publishing: Called with the complete hidden file; if it raises, the target is unchanged.
 
     Raises:
-        FileError: The target exists, cannot be one, or cannot be written; it is as it was before.
+        FileError: The target exists, is not a file, or cannot be written; it is unchanged.
     """
     target = check_writable(path, force=force)
     _sweep(target)
@@ -55,7 +55,7 @@ def atomic_write(
         yield cast(BinaryIO, writer)
     except BaseException as error:
         _discard(hidden, file)
-        # torch.save turns what a write raised, Ctrl-C too, into a RuntimeError without its cause.
+        # torch.save turns errors of a write, even Ctrl-C, into a RuntimeError without a cause.
         if isinstance(writer.failure, OSError):
             raise _unwritable(target, writer.failure) from error
         if writer.failure is not None and writer.failure is not error:
@@ -75,10 +75,10 @@ def atomic_write(
 
 
 def check_writable(path: _Path, *, force: bool = False) -> Path:
-    """Find out before long work whether `atomic_write` would have to refuse a target.
+    """Find out before long work whether `atomic_write` would refuse a target.
 
     Returns:
-        The file that will be written, symbolic links followed.
+        The file that will be written, after following symbolic links.
 
     Raises:
         FileError: It exists and `force` is not set, is not a regular file, or its folder does not exist or
@@ -112,7 +112,7 @@ def _check_folder(folder: Path, path: _Path) -> None:
 
 
 class _Remembering:
-    """Passes calls on to a file and remembers what the first failing one raised."""
+    """Passes calls to a file and stores the first error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.failure: BaseException | None = None
@@ -144,9 +144,9 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
     """A new hidden file, locked."""
     while True:
         hidden = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
-        # os.open honours the umask, which tempfile does not.
+        # os.open respects the umask, unlike tempfile.
         file = os.fdopen(os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-        # Before it was locked, another run may have taken the file for a leftover.
+        # Before it was locked, another run may have removed the file as a leftover.
         with contextlib.suppress(BlockingIOError):
             _lock(file)
             if hidden.exists():
@@ -155,10 +155,10 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Lock a file until it is closed or the process ends; False where files cannot be locked.
+    """Lock a file until it is closed or the process ends; False if files cannot be locked.
 
     Raises:
-        BlockingIOError: Someone else has locked it.
+        BlockingIOError: Another process has locked it.
     """
     if fcntl is None:
         return False
@@ -180,16 +180,16 @@ def _sweep(target: Path) -> None:
 
 
 def publish(hidden: Path, target: Path, *, force: bool) -> None:
-    """Give a complete file beside its target the target's name.
+    """Rename a complete file to its target.
 
     Args:
-        hidden: The file; it is gone afterwards, or, where `force` is not set, another name of the target.
-        target: No link.
+        hidden: The file; afterwards it does not exist, or, without `force`, is another name of the target.
+        target: The target, not a link.
         force: Whether an existing file may be replaced.
 
     Raises:
         FileError: The target exists, and `force` is not set.
-        OSError: It cannot be done.
+        OSError: Renaming fails.
     """
     if force:
         if target.exists():
@@ -210,13 +210,13 @@ def publish(hidden: Path, target: Path, *, force: bool) -> None:
 def _discard(hidden: Path, file: BinaryIO) -> None:
     with contextlib.suppress(OSError):
         hidden.unlink()
-    # Closing flushes once more, which fails once more on a full disk.
+    # Closing flushes again, which fails again on a full disk.
     with contextlib.suppress(OSError):
         file.close()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut; not every system can."""
+    """Write the new name to disk, so that a power cut does not lose it; not every system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -236,9 +236,9 @@ def _reporting(target: _Path) -> Iterator[None]:
 def _unwritable(target: _Path, error: OSError) -> FileError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        hint = "Free some space or name another folder; no partial file was left."
+        hint = "Free some space or name another folder; no partial file is left."
     else:
-        hint = "Name another file or folder; no partial file was left."
+        hint = "Name another file or folder; no partial file is left."
     return FileError(f"{target} cannot be written: {reason}.", hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""What a saved file holds, whatever its format, and the plain data that stands for it."""
+"""The content of a saved file of any format, and its form as plain data."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Contents:
     Attributes:
         recipe: How to build it again.
         state_dict: Its tensors by name, on the CPU.
-        digest: Of the state dict as it was written, `digest.state_digest`.
-        structure: Of the model as it was written, `digest.structure`.
-        reference: A seed and the output on the input that it makes, or None.
-        replaced: Tensors of the base that operations by replacement took out, by name, if they were kept.
-        whole: Where only attention is kept, the digest of the whole state dict; else None.
+        digest: Of the state dict when it was written, see `structure_digest`.
+        structure: Of the model when it was written, see `structure_digest`.
+        reference: A seed and the output on the input made from it, or None.
+        replaced: Tensors of the base that were replaced, by name, if they were kept.
+        whole: If only attention is kept, the digest of the whole state dict; else None.
     """
 
     recipe: Recipe
@@ -42,7 +42,7 @@ class Contents:
 
     @property
     def tensors(self) -> dict[str, Any]:
-        """All that the digest is of."""
+        """The tensors that the digest covers."""
         return {**self.state_dict, **self.replaced}
 
 
@@ -52,7 +52,7 @@ def to_payload(contents: Contents) -> dict[str, Any]:
     Raises:
         FileError: Something in it cannot be kept; it is named.
     """
-    # An output may look at a part of something larger, or hang on a graph.
+    # An output may be a view of a larger tensor, or have a graph.
     reference = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().cpu().clone(), contents.reference)
     tensors = storable(contents.tensors)
     kept = replace(
@@ -70,7 +70,7 @@ def to_payload(contents: Contents) -> dict[str, Any]:
 
 
 def from_payload(payload: Any, path: str) -> Contents:
-    """The reverse, for data that nobody vouches for.
+    """The reverse, for untrusted data.
 
     Raises:
         FileError: It is foreign, newer than this program, or malformed.
@@ -86,16 +86,16 @@ def from_payload(payload: Any, path: str) -> Contents:
 
 
 def foreign(path: str) -> FileError:
-    """For a file that something else wrote."""
+    """For a file that another program wrote."""
     return FileError(
         f"{path} was not written by attn-inject.",
-        hint=f"If it holds weights, give it to an architecture: attn-inject MODEL --weights {path}",
+        hint=f"If it holds weights, load it into an architecture: attn-inject MODEL --weights {path}",
     )
 
 
 def _check_version(version: Any, path: str) -> None:
     if type(version) is not int or version < 1:
-        raise FileError(f"{path} has no format version.", hint="It is damaged; write it again.")
+        raise FileError(f"{path} has no format version.", hint="It is damaged; save it again.")
     if version > FORMAT_VERSION:
         raise FileError(
             f"{path} has format version {version}; this attn-inject reads up to {FORMAT_VERSION}.",

@@ -1,4 +1,4 @@
-"""What a saved file holds, told without building a model."""
+"""Describes a saved file without building a model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from attn_inject.surgery.edit import Edit
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The documented document of `show --json`; the tensors' values are not read.
+    """The document of `show --json`; the tensors' values are not read.
 
     Returns:
         `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
         with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
         and `inserted_elements` of what was added (parameters and buffers, in numbers), `replaced_tensors`
         (kept of what was replaced), `only` (`all` or `attention`), `reference` (whether the output on a
-        seeded input is kept), `digest`, `plans` (what was asked, operation by operation) and `versions`.
+        seeded input is kept), `digest`, `plans` (in their order) and `versions`.
 
     Raises:
         FileError: As `load`.

@@ -1,4 +1,4 @@
-"""Which file format is which: chosen by suffix to write, found out from the first bytes to read."""
+"""The file formats: chosen by suffix for writing, recognised by the first bytes for reading."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _Path = str | os.PathLike[str]
 
 
 def check_suffix(path: _Path) -> None:
-    """Refuse the name of a format that only `export` writes.
+    """Refuse the suffix of a format that only `export` writes.
 
     Raises:
         UsageError: It is one of those.
     """
     if str(path).endswith(_EXPORTED):
         raise UsageError(
-            f"{path} cannot keep what was done to the model.",
+            f"{path} cannot hold the edits of the model.",
             hint=f"Save a .pt or .safetensors file, then: attn-inject export FILE --out {path}",
         )
 
@@ -46,7 +46,7 @@ def write(
 
 
 def write_state(path: _Path, state: Mapping[str, Any], *, force: bool = False) -> None:
-    """Write a plain state dict, for whatever reads such files; see `pt.write`."""
+    """Write a plain state dict, for any program; see `pt.write`."""
     check_suffix(path)
     writer = safetensors if str(path).endswith(".safetensors") else pt
     writer.write_state(path, state, force=force)

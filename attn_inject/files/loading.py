@@ -37,9 +37,9 @@ def load(
     Args:
         path: The file.
         base: The untouched architecture, or the base with its weights for a file that holds attention only.
-        trust: Whether code may run that the file names, `package.module:...`.
+        trust: Whether code that the file names, `package.module:...`, may run.
         verify: Whether to compare the tensors' digest, and that of the base.
-        inplace: Whether attention is written into the given base itself, instead of a copy.
+        inplace: Whether attention is inserted into the given base itself, instead of a copy.
 
     Raises:
         AttnInjectError: As there.
@@ -53,25 +53,25 @@ def load(
     else:
         model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
     attach_origin(model, Origin(contents.recipe.provenance, contents.recipe.plans))
-    # What a name builds is so already; a base in hand may use its values on the way to eval mode.
+    # A model built from a name is in eval mode; a given base may need its values for the switch.
     return model if base is None else model.eval()
 
 
 def check_digest(contents: Contents, path: _Path) -> None:
-    """Compare the tensors with what was written.
+    """Compare the tensors with those that were saved.
 
     Raises:
         FileError: They differ.
     """
     if state_digest(contents.tensors) != contents.digest:
         raise FileError(
-            f"{path} is damaged: its tensors are not those that were written.",
-            hint="Copy or write it again. verify=False loads it as it is.",
+            f"{path} is damaged: its tensors are not those that were saved.",
+            hint="Copy or save it again. verify=False loads it nevertheless.",
         )
 
 
 def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
-    """Refuse a recipe that names an attention class of somebody's own, unless its file is trusted.
+    """Refuse a recipe that names an attention class outside attn-inject, unless its file is trusted.
 
     Raises:
         FileError: Names the class.
@@ -98,7 +98,7 @@ def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bo
     if model is None:
         raise FileError(
             f"{path} holds attention modules only, no base.",
-            hint=f"Hand over {contents.recipe.provenance.name} with its weights as base=, "
+            hint=f"Pass {contents.recipe.provenance.name} with its weights as base=, "
             f"or: attn-inject MODEL --apply {path} --weights FILE --out FILE",
         )
     require_base(model, contents.structure, contents.recipe, str(path))
@@ -114,17 +114,17 @@ def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bo
     if verify and state_digest(model.state_dict()) != contents.whole:
         raise FileError(
             f"The base is not the one that {path} was saved with: its tensors differ.",
-            hint="Give the weights that it was made with (--weights FILE). To put it on others: --no-verify, "
+            hint="Give the weights that it was made with (--weights FILE). To use others: --no-verify, "
             "or verify=False in Python.",
         )
     return model
 
 
 def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
-    """Make the file's tensors the model's own, without a copy; what was one parameter stays one."""
+    """Assign the file's tensors to the model, without a copy; shared parameters stay shared."""
     tied = _tied(model)
     named = OrderedDict(state)
-    # Some modules look up their version there (MNASNet); the file's is the one built now.
+    # Some modules read their version there (MNASNet); the file's is the one built now.
     modules = model.named_modules(remove_duplicate=False)
     named._metadata = {name: {"version": module._version} for name, module in modules}  # type: ignore[attr-defined]
     try:
@@ -138,7 +138,7 @@ def _assign(model: nn.Module, state: Mapping[str, Any], path: _Path) -> None:
 
 
 def _give_back(model: nn.Module, kept: Mapping[str, Any]) -> None:
-    """Hand inserted modules the tensors of what they stand for, so that they can be taken out again."""
+    """Give inserted modules the tensors of what they replace, so that they can be removed again."""
     for inserted in inserted_modules(model).values():
         edit, replaced = inserted.edit, inserted.replaced
         if edit is None or replaced is None:
@@ -154,7 +154,7 @@ def _unfit(path: _Path, error: Exception) -> FileError:
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
-    """Names that are one parameter, for each that has several."""
+    """For each shared parameter, its names."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)

@@ -1,4 +1,4 @@
-"""Plain data: what a file may hold besides tensors, and how a dataclass becomes it and comes back."""
+"""Plain data: what a file may hold besides tensors, and the conversion of dataclasses to it and back."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import torch
 
 from attn_inject.errors import FileError
 
-# A pickle of a few bytes can describe lists nested so that walking through them never ends.
+# A pickle of a few bytes can describe lists so nested that traversing them never ends.
 MOST_VALUES = 300_000
 DEEPEST = 50
 
-_AGAIN = "The file was damaged or not written by attn-inject; write it again."
+_AGAIN = "The file was damaged or not written by attn-inject; save it again."
 
 
 def to_plain(value: Any, where: str, *, tensors: bool = False) -> Any:
@@ -30,11 +30,11 @@ def to_plain(value: Any, where: str, *, tensors: bool = False) -> Any:
 
     Args:
         value: The user's, or what a file holds.
-        where: What it is called in an error, `the recipe`.
-        tensors: Whether tensors are kept too.
+        where: Its name in an error, `the recipe`.
+        tensors: Whether tensors are kept, too.
 
     Raises:
-        FileError: Something in it is nothing of that, or it has no end.
+        FileError: Something in it is none of these, or it has no end.
     """
     return _Walk(tensors).plain(value, where)
 
@@ -73,12 +73,12 @@ class _Walk:
 
 
 def from_plain(data: Any, hint: Any, where: str) -> Any:
-    """Plain data as what an annotation says: a dataclass with every field checked, a tuple, a scalar.
+    """Plain data converted to an annotation's type: a dataclass with every field checked, a tuple, a scalar.
 
     Args:
-        data: What `to_plain` made; nobody vouches for it.
+        data: The result of `to_plain`, untrusted.
         hint: A dataclass, or the annotation of a field.
-        where: What it is called in an error, `recipe`.
+        where: Its name in an error, `recipe`.
 
     Raises:
         FileError: A field is unknown, missing or of another type; it is named.
@@ -154,7 +154,7 @@ def _is_flat(field: dataclasses.Field[Any]) -> bool:
 
 
 def _key(field: dataclasses.Field[Any]) -> str:
-    """The name of a field in files: format version 1 knows some by another one."""
+    """The name of a field in files: format version 1 has another one for some."""
     key: str = field.metadata.get("key", field.name)
     return key
 

@@ -27,10 +27,10 @@ def write(
     """Write a modified model; a kill at any moment leaves the old file or the new one.
 
     Args:
-        path: The target; tensors stay where they are, and are written from the CPU.
+        path: The target.
         contents: What to write. Equal contents give equal bytes.
         force: Whether an existing file may be replaced.
-        before_publishing: Given the complete file before it gets its name; see `atomic_write`.
+        before_publishing: Called with the complete file before it is renamed; see `atomic_write`.
 
     Raises:
         FileError: The target cannot be written, or something cannot be kept in a file.
@@ -48,12 +48,12 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], *, force
 
 
 def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
-    """Read a modified model; nothing in the file is run, and nothing in it is believed unchecked.
+    """Read a modified model; no code in the file is run, and everything in it is checked.
 
     Args:
         path: The file.
         mmap: Whether tensors stay in the file until they are used. Writing to them changes memory only,
-            but the process dies if another program cuts the file short while they are in use.
+            but the process dies if another program truncates the file while they are in use.
 
     Raises:
         FileError: The file is missing, unreadable, damaged, foreign, newer than this program, or its
@@ -68,7 +68,7 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
             payload = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except OSError as error:
         raise unreadable(path, error) from error
-    except Exception as error:  # torch raises whatever broken data leads it to
+    except Exception as error:  # torch raises anything for broken data
         raise damaged(file, error) from error
     contents = from_payload(payload, str(path))
     check_tensors((contents.tensors, contents.reference), sizes, str(path))

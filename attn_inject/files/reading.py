@@ -1,4 +1,4 @@
-"""Opening a file that should be one of ours; what the system has to say becomes a sentence."""
+"""Opens a file that should be a saved file; errors of the system become messages."""
 
 from __future__ import annotations
 

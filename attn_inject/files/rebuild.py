@@ -31,13 +31,13 @@ def rebuild(
     Args:
         recipe: What to build.
         path: The file, for errors.
-        keys: Of the state dict that will be put in; other buffers get their values here.
-        kept: The structure as it was, `digest.structure`; None if it is not to be compared.
-        base: The untouched architecture, where it has no name; it is not changed.
-        trust: Whether code may run that the recipe names.
+        keys: Of the state dict that will be assigned; other buffers get their values here.
+        kept: The saved structure, see `structure_digest`; None to skip the comparison.
+        base: The untouched architecture, if it has no name; it is not changed.
+        trust: Whether code that the recipe names may run.
 
     Returns:
-        The modified model, everything that `keys` name on the meta device, all else real.
+        The modified model, with everything that `keys` name on the meta device, and all else real.
 
     Raises:
         FileError: The architecture built now is another one; the first differing module is named.
@@ -48,7 +48,9 @@ def rebuild(
         try:
             repeat(model, recipe, path)
         except AttnInjectError:
-            if kept is not None:  # a renamed module is told better than the edit that did not find it
+            if (
+                kept is not None
+            ):  # a renamed module is a better message than an edit that does not find its block
                 require_base(_empty(recipe, path, base, trust), kept, recipe, path)
             raise
         _fill_own_buffers(model, recipe.edits, keys)
@@ -74,12 +76,12 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
 
 
 def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
-    """Compare an untouched model with what was noted of the modified one.
+    """Compare an untouched model with the recorded structure of the modified one.
 
     Raises:
-        FileError: It is another; names the first difference.
+        FileError: They differ; the message names the first difference.
     """
-    # What was replaced was noted as what it became.
+    # Replaced modules were recorded after the replacement.
     others = [edit.name for edit in recipe.edits if edit.replaces]
     others += [name for name, described in kept.items() if described.startswith(f"{AttnInject.__name__}(")]
     own = {
@@ -93,10 +95,10 @@ def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path
 
 
 def require_structure(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:
-    """Compare a model with what was noted when the file was written.
+    """Compare a model with the structure that was recorded when the file was written.
 
     Raises:
-        FileError: It is another; names the first difference.
+        FileError: They differ; the message names the first difference.
     """
     if difference := first_difference(kept, structure(model)):
         raise _other(path, difference, recipe)
@@ -107,12 +109,12 @@ def _other(path: str, difference: str, recipe: Recipe) -> FileError:
     if recipe.versions == models.versions():
         given = ", ".join(f"{key}={value!r}" for key, value in recipe.provenance.arguments.items())
         made_of = f"{recipe.provenance.source}/{recipe.provenance.name}{f' with {given}' if given else ''}"
-        hint = f"It was made of {made_of}. If this is what it was put on, the file is damaged."
+        hint = f"It was made from {made_of}. If this is what it is loaded onto, the file is damaged."
     return FileError(f"{path} was written for another architecture: {difference}.", hint=hint)
 
 
 def _empty(recipe: Recipe, path: str, base: nn.Module | None, trust: bool) -> nn.Module:
-    """The untouched architecture; what the file holds is on meta, all else is real."""
+    """The untouched architecture; tensors that the file holds are on meta, all others are real."""
     if base is None:
         return models.rebuild(recipe.provenance, empty=True, trust=trust, where=path).model
     stored = {id(tensor) for tensor in base.state_dict(keep_vars=True).values()}
@@ -125,7 +127,7 @@ def _empty(recipe: Recipe, path: str, base: nn.Module | None, trust: bool) -> nn
 
 
 def _fill_own_buffers(model: nn.Module, edits: Iterable[Edit], keys: Collection[str]) -> None:
-    """Inserted modules were made on meta; buffers that no state dict keeps get their values back."""
+    """Give buffers of inserted modules, made on meta, their values if no state dict keeps them."""
     for edit in edits:
         name = edit.path
         inserted = model.get_submodule(name)

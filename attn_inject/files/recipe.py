@@ -1,4 +1,4 @@
-"""The recipe: enough plain data to repeat an operation on an empty copy of the same architecture."""
+"""The recipe: enough plain data to repeat the edits on an empty copy of the same architecture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCES = ("timm", "torchvision", "factory", "object")
 LAYOUTS = ("NCHW", "NHWC", "NLC", "NCDHW", "NDHWC")
 STARTS = ("identity", "paper")
 
-# What format version 1 says of an edit, in this order.
+# The keys of an edit in format version 1, in this order.
 EDIT_KEYS = (
     *(
         "name",
@@ -43,12 +43,12 @@ _MODULE = re.compile(r"attn_inject(_[0-9]+)?")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was done to which model.
+    """The source of a model and its edits.
 
     Attributes:
-        provenance: Where the untouched model is from.
+        provenance: The source of the untouched model.
         edits: What was inserted, in order.
-        plans: What was asked, operation by operation, as `plan.to_dict` gives it.
+        plans: The plans in their order, each as `request.to_dict` returns it.
         versions: Of attn-inject and the libraries when the file was written.
     """
 
@@ -71,10 +71,10 @@ def to_plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_plain(data: Any) -> Recipe:
-    """The reverse of `to_plain`, for data that nobody vouches for.
+    """The reverse of `to_plain`, for untrusted data.
 
     Raises:
-        FileError: A field is unknown, missing, ill-typed or outside its vocabulary; it is named.
+        FileError: A field is unknown, missing, of another type or an unknown value; it is named.
     """
     recipe: Recipe = plain.from_plain(plain.to_plain(data, "recipe"), Recipe, "recipe")
     check_words(recipe)
@@ -82,7 +82,7 @@ def from_plain(data: Any) -> Recipe:
 
 
 def check_words(recipe: Recipe) -> None:
-    """Refuse a recipe whose words and sizes surgery does not know.
+    """Refuse a recipe with values and sizes that surgery does not support.
 
     Raises:
         FileError: Names the field.
@@ -98,7 +98,7 @@ def check_words(recipe: Recipe) -> None:
 
 
 def _check_names(edit: Edit, where: str) -> None:
-    """Surgery writes these names into the source of a block's forward, so they must be names."""
+    """Check names that surgery writes into source code, so that they are identifiers."""
     if not _MODULE.fullmatch(edit.module):
         raise FileError(
             f"{where}: module is {edit.module!r:.80}, but must be attn_inject or attn_inject_1 and so on.",

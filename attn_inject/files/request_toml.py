@@ -1,4 +1,4 @@
-"""A recipe as a TOML file: the same words as the command line's options, for `--recipe FILE`.
+"""A recipe as a TOML file for `--recipe FILE`, with the names of the command line's options.
 
     model = "resnet50"
     attn = ["layer4.*=sa", "ela-l:kernel_size=7"]
@@ -7,11 +7,11 @@
     [model-arg]
     drop_path_rate = 0.1
 
-    [[then]]                # a further operation on the modified model
+    [[then]]                # a second plan, for the modified model
     attn = ["eca"]
     placement = "before-add"
 
-A recipe says what is asked, not what with: tensors are not part of it.
+A recipe says what is asked; tensors are not part of it.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ PLAN_KEYS = {
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """What a recipe file asks for; keys are options with `_` for `-`, and only those that it names.
+    """The content of a recipe file; keys are options with `_` for `-`, only those in the file.
 
     Attributes:
         model: The model and how to build it.
-        operations: What is inserted, one dictionary per operation, at least one.
+        operations: The plans, one dictionary each, at least one.
     """
 
     model: Mapping[str, Any]
@@ -114,7 +114,7 @@ def recipe_text(content: Mapping[str, Any]) -> str:
 
 
 def _spelled_out(character: str) -> str:
-    """Without control characters, in the way of TOML's texts: what is printed must not steer a terminal."""
+    """Control characters escaped as in TOML, so that printed text cannot control a terminal."""
     if character.isprintable() or character == "\n":
         return character
     return f"\\U{ord(character):08X}"
@@ -138,13 +138,13 @@ def _model_options(content: Mapping[str, Any]) -> dict[str, Any]:
         options["model"] = name if source == "factory" else f"{source}/{name}"
     if content["input_size"]:
         options["input-size"] = content["input_size"]
-    # TOML knows no null.
+    # TOML has no null.
     options["model-arg"] = {key: value for key, value in content["arguments"].items() if value is not None}
     return options
 
 
 def _options(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan as `plan.to_dict` made it, in the words of the command line; empty lists are left out."""
+    """A plan from `request.to_dict` with the names of the command line's options, without empty lists."""
     attn = [str(AttentionSpec(**spec)) for spec in plan["attention"]]
     rest = {
         ("stage" if key == "stages" else key.replace("_", "-")): value
@@ -182,7 +182,7 @@ def _listed(key: str, value: Any) -> Any:
 
 
 def _names(asked: RecipeFile, text: str, path: Any) -> Iterator[GivenName]:
-    """Everything in the file that may lead to code."""
+    """Everything in the file that may name code."""
     yield GivenName(asked.model.get("model", ""), f"{path}{line_of('model', text)}: model")
     where = f"{path}{line_of('attn', text)}: attn"
     for spec in (spec for plan in asked.operations for spec in plan.get("attn", [])):

@@ -1,4 +1,4 @@
-"""Taking the attention out of a saved file again: the base's own state dict, without building a model."""
+"""Restores the base's own state dict from a saved file, without building a model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ _Path = str | os.PathLike[str]
 def restore(
     path: _Path, out: _Path, *, base: _Path | None = None, verify: bool = True, force: bool = False
 ) -> dict[str, Any]:
-    """Write the base's state dict as it is inside a saved file; nothing is built and nothing run.
+    """Write the base's state dict as it is inside a saved file, without building a model or running code.
 
-    Tensors that were not trained are those that went in, bit for bit.
+    Tensors that were not trained equal the original ones, bit for bit.
 
     Args:
         path: A file that attn-inject wrote.
         out: A plain state dict, `.safetensors` by that suffix, else for `torch.load`.
-        base: Weights of the base, for what an operation by replacement took out; whatever the saved file
-            still has is taken from there.
+        base: Weights of the base, for replaced tensors; the others come from the saved file.
         verify: Whether to compare the tensors' digest first.
         force: Whether an existing file may be replaced.
 
@@ -39,13 +38,13 @@ def restore(
         the base, `removed_tensors` and `removed_elements`, and `taken`, the names taken from `base`.
 
     Raises:
-        FileError: A file is unreadable, damaged or unwritable, or a tensor of the base is in none.
+        FileError: A file is unreadable, damaged or unwritable, or a tensor of the base is missing.
     """
     check_writable(out, force=force)
     contents = formats.read(path, mmap=not verify)
     if contents.whole is not None:
         raise FileError(
-            f"{path} holds attention modules only, and no base that could be restored.",
+            f"{path} holds only attention modules, and no base to restore.",
             hint="The base is in the file that its weights were loaded from.",
         )
     if verify:
@@ -72,14 +71,14 @@ def _inserted(contents: Contents) -> set[str]:
 
 
 def _removed(contents: Contents) -> dict[str, Edit]:
-    """Names of the base's tensors that operations by replacement took out, and by which edit."""
+    """Names of the base's tensors that were replaced, and the edit of each."""
     prefixes = tuple(f"{edit.path}." for edit in contents.recipe.edits)
     gone = {f"{edit.name}.{key}": edit for edit in contents.recipe.edits for key in edit.removed}
     return {name: edit for name, edit in gone.items() if not name.startswith(prefixes)}
 
 
 def _completed(contents: Contents, path: _Path, base: _Path | None) -> dict[str, Any]:
-    """The state dict of the base; each tensor that was taken out is where its replacement's first one is."""
+    """The state dict of the base; each replaced tensor is at the position of its replacement's first one."""
     removed = _removed(contents)
     found = _found(removed, contents, path, base)
     inserted = _inserted(contents)
@@ -98,20 +97,20 @@ def _completed(contents: Contents, path: _Path, base: _Path | None) -> dict[str,
 def _found(
     removed: Mapping[str, Edit], contents: Contents, path: _Path, base: _Path | None
 ) -> Mapping[str, Any]:
-    """Where the tensors that were taken out are: in the file itself, or in the base's."""
+    """The source of the replaced tensors: the file itself, or the base's."""
     lost = [name for name in removed if name not in contents.replaced]
     if not lost:
         return contents.replaced
     if base is None:
         edit = removed[lost[0]]
         raise FileError(
-            f"{path} lacks {lost[0]}, which {edit.placement} took out.",
-            hint="Hand over the weights of the base: --base FILE (base= in Python).",
+            f"{path} lacks {lost[0]}, which {edit.placement} replaced.",
+            hint="Pass the weights of the base: --base FILE (base= in Python).",
         )
     weights = read_weights(str(base)).state
     if missing := next((name for name in lost if name not in weights), None):
         raise FileError(
-            f"{base} has no {missing}, which the base of {path} has.", hint="It is another model's."
+            f"{base} has no {missing}, which the base of {path} has.", hint="It belongs to another model."
         )
     return {name: contents.replaced.get(name, weights.get(name)) for name in removed}
 

@@ -1,10 +1,10 @@
 """The `.safetensors` format: the tensors under their own names, everything else as JSON in the metadata.
 
 The layout is simple and fixed: eight bytes with the length of a JSON header, the header, the tensors one
-behind the other. The library reads the header and checks it. The file is written here, since the library
-writes to a path only, which would be no atomic write, and serialises to bytes only with a second copy of the
-model in memory. The tensors are read here, since the library maps the file in any case: copies of what it
-maps take twice the memory. The tests read our files with the library, and the other way round.
+after the other. The library reads the header and checks it. The file is written here, since the library
+writes only to a path, which is not an atomic write, and serialises to bytes only with a second copy of the
+model in memory. The tensors are read here, since the library always maps the file: copies of mapped tensors
+take twice the memory. The tests read our files with the library, and the library's files with ours.
 
 A tensor that has several names is stored under the first; `shared` in the metadata names the others. The
 header carries a checksum of what is not a tensor, as a `.pt` archive does.
@@ -35,7 +35,7 @@ from attn_inject.files.tensors import storable
 METADATA = "attn_inject"
 CHECKSUM = "attn_inject.sha256"
 LARGEST_HEADER = 64 * 2**20  # bytes
-# Bytes. On a tensor that begins elsewhere, a kernel may add up in another order and give another last bit.
+# Bytes. At another alignment a kernel may add in another order and give another last bit.
 ALIGNMENT = 64
 LARGEST_WITNESS = 2**20  # bytes of output; a larger one is left out
 
@@ -103,18 +103,18 @@ def read(path: str | os.PathLike[str], *, mmap: bool = True) -> Contents:
             payload["witness"] = _from_text(payload.get("witness"))
         except (FileError, OSError):
             raise
-        except Exception as error:  # whatever a broken header leads to
+        except Exception as error:  # any error from a broken header
             raise damaged(Path(path), error) from error
     return from_payload(payload, str(path))
 
 
 def _rank(name: str, tensor: torch.Tensor) -> tuple[bool, int, str]:
-    """Where a tensor stands in the file: as many as possible where memory would put them."""
+    """The order of tensors in the file, so that as many as possible are aligned as in memory."""
     return tensor.nbytes % ALIGNMENT != 0, -tensor.element_size(), name
 
 
 def _divided(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors to store, once each, and what gives the whole state dict back."""
+    """The tensors to store, once each, and what restores the whole state dict."""
     tensors: dict[str, torch.Tensor] = {}
     first: dict[tuple[Any, ...], str] = {}
     shared, values = {}, {}
@@ -123,7 +123,7 @@ def _divided(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[st
             values[name] = value
             continue
         if value.dtype not in _DTYPES:
-            raise FileError(f"{name} is of type {value.dtype}, which .safetensors does not know.")
+            raise FileError(f"{name} is of type {value.dtype}, which .safetensors does not support.")
         key = (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else (name,)
         if (other := first.setdefault(key, name)) != name:
             shared[name] = other
@@ -161,7 +161,7 @@ def _checksum(text: str, entries: Mapping[str, Any]) -> str:
 
 
 def _start(file: BinaryIO, path: str) -> int:
-    """Where the tensors begin, in a file that begins like one of ours."""
+    """The position of the first tensor, in a file that begins like a saved file."""
     length = int.from_bytes(file.read(_LENGTH), "little")
     start = _LENGTH + length
     if length > LARGEST_HEADER or file.read(1) != b"{" or os.fstat(file.fileno()).st_size < start:
@@ -192,7 +192,7 @@ def _read_payload(metadata: Mapping[str, str], entries: _Entries, path: str) -> 
         raise foreign(path)
     told = {name: {"dtype": _DTYPES[dtype], "shape": shape} for name, (dtype, shape, _) in entries.items()}
     if metadata.get(CHECKSUM) != _checksum(text, told):
-        raise ValueError("its header is not the one that was written")
+        raise ValueError("its header is not the one that was saved")
     payload: dict[str, Any] = json.loads(text)
     return payload
 
@@ -207,7 +207,7 @@ def _copied(file: BinaryIO, entries: _Entries) -> Iterator[tuple[str, torch.Tens
 
 
 def _mapped(file: BinaryIO, entries: _Entries) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors that look into the file; each has memory of its own, as from `torch.load(mmap=True)`."""
+    """Tensors mapped from the file; each has its own memory, as from `torch.load(mmap=True)`."""
     size = os.fstat(file.fileno()).st_size
     whole = torch.UntypedStorage.from_file(file.name, False, size)
     for name, (dtype, shape, begin) in entries.items():

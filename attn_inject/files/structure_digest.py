@@ -1,4 +1,4 @@
-"""What a file says about its model: a digest of the tensors, and its structure."""
+"""The digest of a model's tensors, and its structure, as a file keeps them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import nn
 from attn_inject.models.digests import tensor_digests
 from attn_inject.surgery.generated import own_class
 
-# In evaluation they compute what the plain ones do; a file is loaded as those.
+# In evaluation they compute the same as the plain ones, as which a file is loaded.
 _PLAIN = {"SyncBatchNorm": "BatchNorm2d", "SyncBatchNormAct": "BatchNormAct2d"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function in a repr: another one in every process
 
 
 def state_digest(state: Mapping[str, Any]) -> str:
-    """One digest over names, dtypes, shapes and bytes of a state dict, whatever its order."""
+    """One digest over names, dtypes, shapes and bytes of a state dict, in any order."""
     hashed = hashlib.sha256()
     for name, digest in sorted(tensor_digests(state).items()):
         hashed.update(f"{name}\0{digest}\n".encode())
@@ -26,9 +26,9 @@ def state_digest(state: Mapping[str, Any]) -> str:
 
 
 def structure(model: nn.Module) -> dict[str, str]:
-    """Every module by qualified name, as its class with what its `extra_repr` says, `ReLU(inplace=True)`.
+    """Every module by qualified name, as its class with its `extra_repr`, `ReLU(inplace=True)`.
 
-    The class is the one that its author wrote, not the subclass that surgery made of it.
+    The class is the author's own, not the generated class.
     """
     return dict(_described(model))
 
@@ -41,11 +41,11 @@ def _described(model: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def first_difference(kept: Mapping[str, str], built: Mapping[str, str]) -> str | None:
-    """Where and how two structures differ first, or None.
+    """The first difference of two structures, or None.
 
     Args:
-        kept: As it was when the file was written.
-        built: As it is now.
+        kept: When the file was written.
+        built: Now.
     """
     for name in kept:
         if name not in built:

@@ -1,4 +1,4 @@
-"""Which tensors a file keeps, and which tensors of a file are taken."""
+"""Which tensors a file keeps, and which tensors of a file are accepted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def storable(state: Mapping[str, Any]) -> dict[str, Any]:
     """A state dict on the CPU, each tensor with exactly the memory it needs; shared ones stay shared.
 
-    torch saves the whole memory that a tensor looks at: a slice of a big tensor would be saved as big,
-    an expanded one as too small.
+    torch saves the whole storage of a tensor: a slice of a large tensor would be saved too large, and an
+    expanded one too small.
 
     Raises:
         FileError: A tensor has no values, or is of a kind that cannot be kept.
@@ -33,7 +33,7 @@ def storable(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attention_only(state: Mapping[str, Any], inserted: Iterable[str]) -> dict[str, Any]:
-    """What training only the inserted modules changes: they, and what batch norms count while they run.
+    """The tensors that change when only inserted modules are trained: theirs, and running statistics.
 
     Args:
         state: Of a modified model.
@@ -50,16 +50,16 @@ def attention_only(state: Mapping[str, Any], inserted: Iterable[str]) -> dict[st
 def check_tensors(data: Any, sizes: Counter[int], path: str) -> None:
     """Refuse tensors that `storable` never makes: a few bytes can claim to be terabytes.
 
-    Older releases of torch also believe a pickle that gives a tensor more memory than the file has for
-    it, and read beyond; that is found here, before a value is looked at.
+    Older releases of torch also accept a pickle that gives a tensor more memory than the file has, and read
+    beyond it; this check refuses that before a value is read.
 
     Args:
         data: Dictionaries and lists with tensors in them.
-        sizes: How many pieces of which size, in bytes, the file has.
+        sizes: The number of entries by their size in bytes.
         path: The file.
 
     Raises:
-        FileError: A tensor is of another kind, or larger than its piece.
+        FileError: A tensor is of another kind, or larger than its entry.
     """
     tensors = [leaf for leaf in pytree.tree_leaves(data) if isinstance(leaf, torch.Tensor)]
     if all(map(_is_plain, tensors)):

@@ -1,4 +1,4 @@
-"""Reading a TOML file that anybody may have written: bounded; every complaint names file and line."""
+"""Reads an untrusted TOML file within bounds; every error names file and line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from attn_inject.errors import FileError, UsageError
 
 LARGEST = 2**20  # bytes
-DEEPEST = 16  # tables and lists in one another
+DEEPEST = 16  # nested tables and lists
 _WHOLE = 2**63
 
 
@@ -26,11 +26,12 @@ def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
     text = _text_of(path)
     try:
         document = tomllib.loads(text)
-    # A number of thousands of digits is a ValueError that is not a TOMLDecodeError.
+    # A number of thousands of digits raises a ValueError that is not a TOMLDecodeError.
     except (ValueError, RecursionError) as error:
         reason = "too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
         raise UsageError(
-            f"{path} is not TOML: {reason}.", hint="Texts stand in quotes, lists in [ ], tables are shallow."
+            f"{path} is not TOML: {reason}.",
+            hint="Write texts in quotes and lists in [ ], and nest tables only a few levels deep.",
         ) from None
     for key, value in document.items():
         for problem in _problems(value, 1):
@@ -39,7 +40,7 @@ def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
 
 
 def line_of(key: str, text: str) -> str:
-    """`, line 3`, where a key stands first; tomllib does not tell."""
+    """`, line 3`, the first line of a key, which tomllib does not report."""
     pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
     lines = enumerate(text.splitlines(), start=1)
     return next((f", line {number}" for number, line in lines if pattern.match(line)), "")
@@ -61,7 +62,7 @@ def _text_of(path: str | os.PathLike[str]) -> str:
 
 def _problems(value: Any, depth: int) -> Iterator[str]:
     if depth > DEEPEST:
-        yield f"more than {DEEPEST} lists and tables in one another"
+        yield f"more than {DEEPEST} nested lists and tables"
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _problems(item, depth + 1)

@@ -1,4 +1,4 @@
-"""Before a model in hand is saved: whether what it says about its origin still builds it."""
+"""Checks before saving whether a model's origin still builds it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from attn_inject.surgery.origin import Origin, origin_of
 
 
 class OriginWarning(UserWarning):
-    """A model was changed by hand, so that its file will need `base=`."""
+    """A model was changed by hand, so its file needs `base=`."""
 
 
 def verified_origin(model: nn.Module) -> Origin:
     """The origin of a modified model, as a file may state it.
 
-    A person may have changed the model since it was built. Another number of classes is noted; where
-    nothing builds it any more, its source is `object`, and an `OriginWarning` says why.
+    A user may have changed the model since it was built. Another number of classes is recorded; if its origin
+    no longer builds it, its source is `object`, and an `OriginWarning` says why.
     """
     origin = origin_of(model)
     if origin is None:
         return Origin(models.from_object(model).provenance, ())
-    # Another person's factory is not run for this, and an object has none.
+    # A factory is not run for this, and an object has none.
     if origin.provenance.source not in ("timm", "torchvision"):
         return origin
     reasons = []
@@ -42,7 +42,7 @@ def verified_origin(model: nn.Module) -> Origin:
         reasons.append(reason)
     warnings.warn(
         f"The model is no longer what {origin.provenance.name} builds: {reasons[0]} "
-        "A file of it loads with base= only.",
+        "Its file loads only with base=.",
         OriginWarning,
         stacklevel=3,
     )
@@ -51,13 +51,13 @@ def verified_origin(model: nn.Module) -> Origin:
 
 def _candidates(model: nn.Module, provenance: Provenance) -> Iterator[Provenance]:
     yield provenance
-    classes = getattr(model, "num_classes", None)  # timm notes there what reset_classifier did
+    classes = getattr(model, "num_classes", None)  # timm records reset_classifier there
     if isinstance(classes, int) and provenance.arguments.get("num_classes") != classes:
         yield dataclasses.replace(provenance, arguments={**provenance.arguments, "num_classes": classes})
 
 
 def _difference(model: nn.Module, provenance: Provenance) -> str | None:
-    """What differs between a model and what its origin builds, or None."""
+    """The difference between a model and what its origin builds, or None."""
     state = model.state_dict()
     recipe = Recipe(provenance, recorded_edits(model))
     try:

@@ -1,4 +1,4 @@
-"""Many models, converted one process each, with a ledger that makes the next run go on.
+"""Many models, converted one process each, with a ledger from which the next run continues.
 
 import attn_inject
 
@@ -21,7 +21,7 @@ _HOMES = {"Record": "attn_inject.zoo.record", "convert": "attn_inject.zoo.conver
 
 
 def __getattr__(name: str) -> Any:
-    # The command line reads the zoo's words for its help, and must not wait for the rest.
+    # The command line reads the zoo's options for its help, and must not import the rest.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -18,8 +18,8 @@ _MOST_ROWS = 200
 _EXPLAINED = {
     "index.json": "every output with its costs, digest and, if it failed, the reason",
     "summary.csv": "the same as a table",
-    "index.html": "the same as a page to sort, filter and look at",
-    "ledger.jsonl": "what came of each output, in full, in the order of time; a rerun goes on from it",
+    "index.html": "the same as a page to sort and filter",
+    "ledger.jsonl": "the result of each output, in full, in order of time; the next run continues from it",
 }
 
 
@@ -29,8 +29,8 @@ def card_text(
     """The card.
 
     Args:
-        records: What came of each output.
-        rows: The same in short, see `rows.row`.
+        records: The results of all outputs.
+        rows: The same in short form, see `rows.row`.
         versions: Of the libraries.
     """
     return "\n\n".join(_parts(records, rows, versions)) + "\n"
@@ -55,7 +55,7 @@ def _parts(
     if failed:
         yield "## What failed"
         yield failure_grid(failed).to_markdown()
-    yield "## Beside them"
+    yield "## Other files"
     yield "\n".join(f"- `{name}`: {meaning}" for name, meaning in _EXPLAINED.items())
     yield "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
 
@@ -70,7 +70,7 @@ def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) 
     placements = sorted({row["placement"] for row in rows})
     size = storage(sum(row["bytes"] or 0 for row in done if not row["discarded"]))
     return (
-        f"{plural(models, 'model')} with attention modules written into their residual blocks "
+        f"{plural(models, 'model')} with attention modules inserted into their residual blocks "
         f"({markdown_cell(', '.join(modules))}; placement {markdown_cell(', '.join(placements))}): "
         f"{plural(len(done), 'output')} done, {len(rows) - len(done)} failed, {size}."
     )

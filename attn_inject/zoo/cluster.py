@@ -1,6 +1,6 @@
 """A Ray cluster: one actor for each process, made once and used again, one task at a time.
 
-Ray starts actors and tells of their death; where what runs is decided by `schedule`, as on one machine.
+Ray starts actors and reports their death; `schedule` decides what runs where, as on one machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attn_inject.errors import MissingExtraError, UsageError
 from attn_inject.zoo.engine import Ended, Failure, Node, Progress, Task
 
 _REACH = 5.0  # seconds to reach the cluster
-_FRESH = 2.0  # seconds for which the list of nodes is believed
+_FRESH = 2.0  # seconds for which the list of nodes is cached
 
 
 class RayEngine:
@@ -26,8 +26,8 @@ class RayEngine:
 
     Args:
         address: `auto`, `host:port`, `ray://host:port`, or `local` for a cluster of this machine alone.
-        jobs: Processes a node at most; None takes one for each of its CPUs.
-        memory: Bytes a node at most, or a share of the memory that Ray counts; None takes all of it.
+        jobs: Processes per node at most; None means one per CPU.
+        memory: Bytes per node at most, or a share of the memory that Ray reports; None means all of it.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -67,13 +67,13 @@ class RayEngine:
         return self._actor_class.options(scheduling_strategy=strategy).remote()
 
     def poll(self, seconds: float) -> list[Ended]:
-        """What ended, waiting `seconds` at most."""
+        """The tasks that ended, after waiting `seconds` at most."""
         if not self._busy:
             time.sleep(seconds)
             return []
         by_answer = {call.answer: call for call in self._busy.values()}
         ready, _ = self._ray.wait([*by_answer], num_returns=1, timeout=seconds)
-        if ready:  # and whatever else is there by now
+        if ready:  # and all others that have ended by now
             ready, _ = self._ray.wait([*by_answer], num_returns=len(by_answer), timeout=0)
         return [self._hear(by_answer[answer]) for answer in ready]
 
@@ -106,7 +106,7 @@ class RayEngine:
         self._ray.kill(self._busy.pop(task.number).actor)
 
     def progress(self) -> list[Progress]:
-        """What runs, and for how long."""
+        """The running tasks, and for how long they have run."""
         now = time.monotonic()
         return [
             Progress(task=call.task, stage=f"on {call.node[:8]}", seconds=now - call.began)
@@ -140,7 +140,7 @@ class Worker:
             importlib.import_module("attn_inject.zoo.preload")
 
     def perform(self, task: Task) -> Ended:
-        """Do a task; whatever goes wrong is in the answer."""
+        """Do a task; an error is part of the answer."""
         from attn_inject.zoo.work import perform
 
         return perform(task)
@@ -157,14 +157,14 @@ def _crashed(error: Exception) -> Failure:
     return Failure(
         code="crash",
         message="Its process died.",
-        hint="The ledger has what Ray told; the logs are in /tmp/ray on the node.",
+        hint="The ledger has Ray's message; the logs are in /tmp/ray on the node.",
         detail=str(error)[-2000:],
     )
 
 
 def _connected(address: str) -> Any:
     """Ray, connected to a cluster."""
-    # Ray would report its use over the network.
+    # Ray would send usage reports over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -184,7 +184,7 @@ def _connected(address: str) -> Any:
 
 
 def _check_reach(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Test the address first, since Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
         return

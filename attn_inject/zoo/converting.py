@@ -49,34 +49,36 @@ def convert(
     ray: str | None = None,
     watcher: Watcher | None = None,
 ) -> Iterator[Record]:
-    """Convert many models, one process each, and yield what came of each output as it ends.
+    """Convert many models, one process each, and yield a record for each output when it ends.
 
-    What an earlier run did and is intact comes first, with `reused` set, and is not done again. A model
-    that fails, crashes, hangs or runs out of memory is a record with its `failure`; the others go on.
+    Intact outputs of an earlier run come first, with `reused` set, and are not made again. A model that
+    fails, crashes, hangs or runs out of memory is a record with its `failure`; the others continue.
 
     Args:
-        models: Names, globs, saved files, or `@FILE` with one of them a line.
-        out_dir: A folder, or a URL that fsspec knows, for example `s3://bucket/zoo`.
-        attn: The modules that go into each output; `each_attn` makes one output per module instead.
+        models: Names, globs, saved files, or `@FILE` with one of these per line.
+        out_dir: A folder, or a URL that fsspec supports, for example `s3://bucket/zoo`.
+        attn: The modules of each output; `each_attn` makes one output per module instead.
         placement: As in `attn_inject.inject`, like all options down to `seed`.
         where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
         blocks: `residual` or `family`; `at` names modules by glob instead.
-        start: `identity`, `paper` or `auto`; `stem` replaces the stem too; `strict` makes a misfit an error.
+        start: `identity`, `paper` or `auto`; `stem` also replaces the stem; `strict` makes a module that
+            does not fit an error.
         check: `full`, `structure` or `off`; `seed` is of all random numbers.
-        pretrained: Whether to fetch published weights; or `weights`, a file for all the models.
+        pretrained: Whether to fetch published weights; or `weights`, a file for all models.
         num_classes: Outputs of the classifier; `input_size` is (C, H, W) in pixels, `model_args` further
             arguments of the architecture, `trust` lets saved files run the code that they name.
-        only: `all` or `attention`; `keep_replaced` saves what `replace-*` took out; `format` is `pt` or
+        only: `all` or `attention`; `keep_replaced` saves the replaced tensors; `format` is `pt` or
             `safetensors`.
         name_template: Of files, with the fields of `zoo.naming.FIELDS`.
-        jobs: Processes at a time, by default one per core; `memory_limit` is what they may need together,
+        jobs: Processes at a time, by default one per core; `memory_limit` is their memory together, in
             bytes, `8GiB` or `50%` of what is free; `timeout` seconds for one output.
         retries: How often a model whose process died is tried again.
-        only_failed: Whether to run only what failed before; `fail_fast` ends at the first failure.
-        discard: Whether to remove each file once its digest is noted.
+        only_failed: Whether to run only the outputs that failed before; `fail_fast` stops at the first
+            failure.
+        discard: Whether to remove each file once its digest is recorded.
         force: Whether to replace files that no zoo has made.
         ray: Address of a Ray cluster, or `auto`.
-        watcher: Told how the run goes.
+        watcher: Receives the progress of the run.
 
     Raises:
         AttnInjectError: The request cannot be met at all; nothing was converted.

@@ -1,4 +1,4 @@
-"""Why a process died, in words: from its exit code and what it printed last."""
+"""Why a process died, from its exit code and its last output."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _LAST_WORDS = 2000
 
 
 def explain(exit_code: int | None, printed: str, memory: int) -> Failure:
-    """The failure that a dead process stands for.
+    """The failure of a dead process.
 
     Args:
-        exit_code: As multiprocessing tells it, negative for a signal; None or 255 if nobody knows.
+        exit_code: As multiprocessing reports it, negative for a signal; None or 255 if unknown.
         printed: What it wrote to stdout and stderr.
-        memory: Bytes that it held when it was last looked at, 0 if never.
+        memory: Bytes that it held when last measured, 0 if never.
     """
     # Python's fault handler ends with a list of every library that is loaded.
     words = printed.partition("\nExtension modules:")[0].strip()[-_LAST_WORDS:]
-    held = f" It held {memory / 1e9:.2f} GB when it was last looked at." if memory else ""
+    held = f" It held {memory / 1e9:.2f} GB when last measured." if memory else ""
     if exit_code == -signal.SIGKILL:
         return Failure(
             code="memory",
-            message=f"Its process was killed from outside, most likely for want of memory.{held}",
-            hint="Run fewer --jobs, or less work with --check off.",
+            message=f"Its process was killed from outside, most likely because memory ran out.{held}",
+            hint="Use fewer --jobs, or less memory with --check off.",
             detail=words,
         )
     if exit_code is not None and exit_code < 0:
@@ -32,11 +32,11 @@ def explain(exit_code: int | None, printed: str, memory: int) -> Failure:
     elif exit_code in (None, 255):
         reason = "Its process disappeared."
     else:
-        reason = f"Its process ended by itself with exit code {exit_code}."
+        reason = f"Its process ended itself with exit code {exit_code}."
     return Failure(
         code="crash",
         message=reason,
-        hint="The ledger has its last words; the fault is in a library or in the model's own code.",
+        hint="The ledger has its last output; the fault is in a library or in the model's own code.",
         detail=words,
     )
 

@@ -1,6 +1,6 @@
-"""The loop: start what fits, hear what ended, try again what died, kill what takes too long.
+"""The main loop: start tasks that fit, collect ended ones, retry dead ones, kill those that take too long.
 
-It is the same for every engine, and knows of tasks only what `engine.Task` says.
+It is the same for every engine, and knows only what `engine.Task` states of a task.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MOST_LOSSES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A task that will not be tried again.
+    """A finished task, which is not tried again.
 
     Attributes:
-        task: Which.
+        task: The task.
         answer: What the work returned; None if it failed.
         failure: Why it failed, or None.
         seconds: Of the last attempt.
@@ -53,10 +53,10 @@ def drive(
 
     Args:
         engine: Runs them; it is not closed.
-        tasks: In any order; those that need most memory are begun first.
-        retries: How often a task whose process died is begun again.
+        tasks: In any order; those that need most memory start first.
+        retries: How often a task whose process died is started again.
         tick: Called a few times a second.
-        clock: Tells seconds.
+        clock: Returns seconds.
     """
     return _Drive(engine, largest_first(tasks), retries, tick, clock).run()
 
@@ -131,7 +131,7 @@ class _Drive:
             )
 
     def _need_after(self, ended: Ended) -> int:
-        """A process that was killed for its memory gets a node to itself the next time."""
+        """A process that was killed for its memory runs alone on a node the next time."""
         if ended.failure is not None and ended.failure.code == "memory":
             return max((node.memory for node in self.engine.nodes()), default=ended.task.need)
         return ended.task.need
@@ -162,8 +162,8 @@ class _Drive:
 def _timeout(limit: float) -> Failure:
     return Failure(
         code="timeout",
-        message=f"It took longer than {limit:g} s and was ended.",
-        hint="Give more with --timeout, or leave --check full out.",
+        message=f"It took longer than {limit:g} s and was stopped.",
+        hint="Allow more with --timeout, or leave out --check full.",
     )
 
 
@@ -171,5 +171,5 @@ def _too_large(task: Task, most: int) -> Failure:
     return Failure(
         code="memory",
         message=f"It needs about {task.need / 1e9:.2f} GB of memory, and {most / 1e9:.2f} GB are allowed.",
-        hint="Give more with --memory-limit, or less work with --check off.",
+        hint="Allow more with --memory-limit, or use less with --check off.",
     )

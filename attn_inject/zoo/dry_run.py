@@ -1,4 +1,4 @@
-"""What a zoo would do: its outputs, where each stands, and what each needs. Nothing is written."""
+"""What a zoo would do: its outputs with their states and needs. Nothing is written."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from attn_inject.zoo.resume import OutputStatus, name_aside, scan_outputs
 from attn_inject.zoo.schedule import USUAL, estimate
 
 ProgressCallback = Callable[[str], None]
-_SIZING = 600.0  # seconds for the outline of a model; a model that takes longer runs unsized
+_SIZING = 600.0  # seconds for sizing a model; one that takes longer runs without a size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """One output that is asked for.
+    """One requested output.
 
     Attributes:
-        job: What is asked.
+        job: The request.
         state: A key of `resume.STATES`.
-        params: Of the untouched model; None if unknown, as of a saved file.
+        params: Of the untouched model; None if unknown, as for a saved file.
         size: Bytes of the untouched model, about those of the file; None if it could not be built.
         need: Bytes of memory to set aside.
-        aside: Where the file goes that is there now and that someone changed; None if there is none.
-        replaces: Whether the file that is there now is a zoo's own, unchanged.
+        aside: The new name of a changed file that exists now; None if there is none.
+        replaces: Whether the existing file is a zoo's own, unchanged.
     """
 
     job: Job
@@ -62,13 +62,13 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """Every output, the machines, and the room for the files.
+    """Every output, the machines, and the disk space.
 
     Attributes:
-        outputs: In the order asked.
-        to_do: Those that will be made.
-        nodes: What there is to make them with.
-        disk_free: Bytes left at the output place; None where nobody knows.
+        outputs: In the order of the request.
+        to_do: The outputs that will be made.
+        nodes: The machines.
+        disk_free: Bytes left in the output folder; None if unknown.
     """
 
     outputs: tuple[Planned, ...]
@@ -78,7 +78,7 @@ class DryRun:
 
     @property
     def disk_needed(self) -> int:
-        """Bytes of what will be made, about."""
+        """The approximate bytes of the files to be made."""
         return sum(planned.size or 0 for planned in self.to_do)
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def find_jobs(zoo: Zoo, engine: Engine, *, only_look: bool = False) -> list[Job]
     Args:
         zoo: The request.
         engine: Runs the worker.
-        only_look: Whether modules that others wrote are left unimported, their options unchecked.
+        only_look: Whether other people's modules are not imported, and their options not checked.
 
     Raises:
         AttnInjectError: A name that does not exist, a glob that matches nothing, or two equal files.
@@ -134,20 +134,20 @@ def as_error(failure: Failure) -> AttnInjectError:
 def look_ahead(
     zoo: Zoo, engine: Engine, ledger: Ledger, place: Place, *, only_look: bool, progress: ProgressCallback
 ) -> DryRun:
-    """What there is to do.
+    """The outputs that are to be made.
 
     Args:
         zoo: The request.
         engine: Finds and sizes models.
-        ledger: What was done before.
+        ledger: The records of earlier runs.
         place: Where the output lives.
-        only_look: Whether to size what is done already, too, and import nothing that others wrote: for
-            a run that only looks. Models that are code stay unsized then.
-        progress: Told what happens next.
+        only_look: Whether to size finished outputs, too, and import no other people's code: for a dry run.
+            Models that are code then have no size.
+        progress: Receives a sentence about each step.
     """
     progress("finding models")
     jobs = find_jobs(zoo, engine, only_look=only_look)
-    progress("reading what earlier runs left")
+    progress("reading the outputs of earlier runs")
     standings = scan_outputs(jobs, ledger, place, discard=zoo.settings.discard)
     wanted = [s for s in standings if _is_to_do(s, only_failed=zoo.settings.only_failed)]
     looked_at = [s.job for s in standings if not GivenName(s.job.request.name).is_code]
@@ -170,7 +170,7 @@ def _planned(standing: OutputStatus, sizes: Mapping[str, Mapping[str, int]]) -> 
     job = standing.job
     found = sizes.get(_text(job.request), {})
     size = found.get("bytes")
-    # A model that could not be sized will most likely say why when it is converted.
+    # A model that cannot be sized most likely fails with a reason when it is converted.
     need = estimate(size or 0, job.plan.check, found.get("positions", USUAL))
     aside = name_aside(job.file, standing.changed) if standing.changed else None
     return Planned(
@@ -185,7 +185,7 @@ def _planned(standing: OutputStatus, sizes: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _sizes(engine: Engine, jobs: Iterable[Job], progress: ProgressCallback) -> dict[str, Mapping[str, int]]:
-    """What each different model measures; models that cannot be built are left out."""
+    """The size of each different model; models that cannot be built are left out."""
     first = {_text(job.request): job for job in reversed([*jobs])}
     tasks = [
         Task(

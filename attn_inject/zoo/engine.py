@@ -1,6 +1,6 @@
-"""What runs the work: the promises between the driver and an engine, as plain values.
+"""The interface between the driver and an engine, as plain values.
 
-An engine has nodes, each with places for processes and with memory. It starts a task on a node, says when
+An engine has nodes, each with slots for processes and with memory. It starts a task on a node, reports when
 one ended, and kills one. It knows nothing of models, ledgers or retries. `local` and `cluster` are engines.
 """
 
@@ -16,7 +16,7 @@ class Task:
     """One piece of work for one process.
 
     Attributes:
-        number: Names the task.
+        number: Identifies the task.
         work: A function of `work.WORK`.
         payload: Its keyword arguments, plain data.
         label: For people.
@@ -34,13 +34,13 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why there is no answer.
+    """Why a task has no answer.
 
     Attributes:
         code: Of the error classes, or `crash`, `memory`, `timeout`, `lost`.
         message: What happened.
         hint: What to do about it.
-        detail: A traceback or the process's last words, for whoever looks into it.
+        detail: A traceback or the process's last output, for debugging.
     """
 
     code: str
@@ -51,15 +51,15 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A task that is over on this engine: with an answer, a failure, or without a process.
+    """A task that ended on this engine: with an answer, with a failure, or because its process died.
 
     Attributes:
-        task: Which.
+        task: The task.
         answer: What the work returned; None if it failed.
-        failure: What the work raised, or what became of its process.
-        died: Whether the process died; another attempt may fare better.
-        lost: Whether it died with its whole node, and the task had no part in it.
-        seconds: That the work took; peak the process's memory meanwhile, in bytes, 0 if unknown.
+        failure: What the work raised, or how its process ended.
+        died: Whether the process died, so that another attempt may succeed.
+        lost: Whether it died with its whole node, for which the task is not responsible.
+        seconds: The duration of the work; `peak` is the process's peak memory in bytes, 0 if unknown.
     """
 
     task: Task
@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What one running task does now, for a display."""
+    """The current state of one running task, for a display."""
 
     task: Task
     stage: str = ""
@@ -97,16 +97,16 @@ class Engine(Protocol):
         """The machines that can take work now; may change."""
 
     def start(self, task: Task, node: str) -> None:
-        """Begin a task on a node that has a free place."""
+        """Start a task on a node that has a free slot."""
 
     def poll(self, seconds: float) -> list[Ended]:
-        """Wait until something ended, `seconds` at most."""
+        """Wait until a task has ended, `seconds` at most."""
 
     def kill(self, task: Task) -> None:
-        """End a running task; `poll` does not tell of it any more."""
+        """End a running task; `poll` no longer reports it."""
 
     def progress(self) -> list[Progress]:
-        """What every running task does."""
+        """The state of every running task."""
 
     def close(self) -> None:
         """End every process."""

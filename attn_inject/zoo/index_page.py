@@ -1,6 +1,6 @@
-"""`index.html`: one self-contained page; a table to sort and filter, a picture of costs, reasons of failures.
+"""`index.html`: one self-contained page; a table to sort and filter, a plot of costs, reasons for failures.
 
-It is drawn by a script of its own in the page: plotly's would be four megabytes in each.
+A small script in the page draws it, since plotly's would add four megabytes to each page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a request to outputs: every model that the globs mean, with every plan, and what each is called."""
+"""From a request to outputs: every model that the globs match, with every plan, and their file names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Job:
     """One output.
 
     Attributes:
-        request: Which model, under a name that means nothing else: `timm/resnet18`.
-        plan: What is done to it.
-        file: Where it goes, relative to the output folder.
-        only: A key of `plan.KEPT`, what is saved.
-        keep_replaced: Whether what `replace-*` took out is saved too.
+        request: The model, under an unambiguous name: `timm/resnet18`.
+        plan: How it is modified.
+        file: Its name, relative to the output folder.
+        only: A key of `request.KEPT`, what is saved.
+        keep_replaced: Whether replaced tensors are saved, too.
         timeout: Seconds, or None.
-        inputs: Digests of the files that go into it, its weights for example.
+        inputs: Digests of its input files, such as its weights.
     """
 
     request: ModelRequest
@@ -40,7 +40,7 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """Digest of everything that was asked; equal for equal requests."""
+        """Digest of the whole request; equal for equal requests."""
         asked = {"request": to_dict(self.request), "plan": to_dict(self.plan), "inputs": self.inputs}
         kept = {"only": self.only, "keep_replaced": self.keep_replaced, "file": self.file}
         text = json.dumps({**asked, **kept}, sort_keys=True)
@@ -62,10 +62,10 @@ def make_jobs(zoo: Zoo, found: Mapping[str, Found]) -> list[Job]:
 
     Args:
         zoo: The request.
-        found: What each text that stands for models means, as (source, name).
+        found: The models that each text names, as (source, name).
 
     Raises:
-        UsageError: Two different outputs would be written to the same file.
+        UsageError: Two different outputs have the same file name.
     """
     digests: dict[str, str] = {}
     jobs = {
@@ -96,7 +96,7 @@ def _jobs(entry: ZooEntry, found: Found, digests: dict[str, str]) -> Iterator[Jo
 
 
 def _digest(path: str, known: dict[str, str]) -> str:
-    """Of a file's content; "" if there is none, which its own conversion will say better."""
+    """Of a file's content; "" if there is none, which the conversion reports with a better message."""
     if path not in known:
         try:
             with open(path, "rb") as file:

@@ -1,9 +1,9 @@
-"""The ledger: one JSON line for each finished model, on disk before the next thing happens.
+"""The ledger: one JSON line per finished output, on disk before the run continues.
 
-A folder of this machine has `ledger.jsonl`, which is only ever appended to. A kill can tear its last line;
-such a line counts as never written. Stores cannot append, so there each line is a small file of its own in
-`ledger/`. A line with `run` tells what a run set out to write, one with `summaries` what it wrote beside the
-outputs, the others what came of one output.
+A folder of this machine has `ledger.jsonl`, which is only appended to. A kill can truncate its last line;
+such a line is ignored. Stores cannot append, so there each line is a small file in `ledger/`. A line with
+`run` lists what a run is going to write, one with `summaries` the files that it writes beside the outputs,
+and the others are records of outputs.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class _Book(Protocol):
 
 @dataclass
 class Ledger:
-    """What is known about a place.
+    """The content of a ledger.
 
     Attributes:
         records: The latest record of each file.
-        planned: Every file that some run set out to write.
-        scratch: The folders in which runs set out to work.
-        summaries: Digests of what runs set out to write beside the outputs, by file.
+        planned: Every file that a run was going to write.
+        scratch: The scratch folders of runs.
+        summaries: Digests of the files that runs were going to write beside the outputs, by file.
         torn: How many lines could not be read.
     """
 
@@ -58,19 +58,19 @@ class Ledger:
     _book: _Book | None = None
 
     def begin(self, files: Iterable[str], scratch: str, about: Mapping[str, Any]) -> None:
-        """Note what a run sets out to write and in which folder; only files that no earlier run named."""
+        """Record what a run is going to write, except files of earlier runs, and its scratch folder."""
         new = [file for file in files if file not in self.planned]
         self.planned.update(new)
         self.scratch.add(scratch)
         self._append({"run": {**about, "files": new, "scratch": scratch}})
 
     def add(self, record: Record) -> None:
-        """Note what came of one output; on disk when this returns."""
+        """Record the result of one output; on disk when this returns."""
         self._append(record.to_json())
         self.records[record.file] = record
 
     def note_summaries(self, digests: Mapping[str, str]) -> None:
-        """Note what is about to be written beside the outputs; digests by file."""
+        """Record which files are about to be written beside the outputs; digests by file."""
         self._append({"summaries": dict(digests)})
         self._take_summaries(digests)
 
@@ -79,14 +79,14 @@ class Ledger:
             self.summaries.setdefault(file, set()).add(digest)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        assert self._book is not None, "this ledger was opened for reading"
+        assert self._book is not None, "this ledger is open for reading only"
         self._book.append(json.dumps(line, separators=(",", ":")) + "\n")
 
     def _take(self, lines: Iterable[str]) -> None:
         for line in lines:
             try:
                 self._take_line(json.loads(line))
-            # Whatever somebody wrote into the ledger is not a line of ours.
+            # Other lines in the ledger are ignored.
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 self.torn += 1
 
@@ -106,14 +106,14 @@ class Ledger:
 
 
 def _require_numbers(shown: Mapping[str, Any]) -> None:
-    """Raise for a row that no table could show."""
+    """Raise for a row that a table cannot show."""
     for name, value in shown.items():
         if name.endswith(("params", "flops", "activations")) and value is not None:
             whole(abs(value))
 
 
 def read_ledger(place: Place) -> Ledger:
-    """What is known about a place, without noting anything."""
+    """The ledger of a place, only for reading."""
     ledger = Ledger()
     if isinstance(place, LocalPlace):
         if place.taken([NAME]):
@@ -126,7 +126,7 @@ def read_ledger(place: Place) -> Ledger:
 
 @contextmanager
 def open_ledger(place: Place) -> Iterator[Ledger]:
-    """The ledger of a place, for noting; on this machine for one run at a time.
+    """The ledger of a place, for writing; on this machine for one run at a time.
 
     Raises:
         FileError: Another zoo writes here, or the ledger cannot be written.
@@ -166,7 +166,7 @@ def _lock(descriptor: int, path: Path) -> None:
         raise FileError(
             f"Another zoo is writing to {path.parent}.", hint="Wait for it, or name another --out-dir."
         ) from None
-    except OSError:  # a disk that knows no locks
+    except OSError:  # a disk without locks
         return
 
 
@@ -175,12 +175,12 @@ class _FileBook:
         self._descriptor = descriptor
         self._path = path
         size = os.fstat(descriptor).st_size
-        # A torn line gets its end, so that the next one is whole.
+        # A truncated line is ended, so that the next one is complete.
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             self.append("\n")
 
     def append(self, line: str) -> None:
-        """One write for the whole line: Ctrl-C comes before it or after it."""
+        """One write for the whole line, so that Ctrl-C comes before or after it."""
         data = line.encode()
         try:
             while data:
@@ -189,7 +189,7 @@ class _FileBook:
         except OSError as error:
             raise FileError(
                 f"{self._path} cannot be written: {error.strerror}.",
-                hint="Free some space and run the same command again; what is in the ledger is kept.",
+                hint="Free some space and run the same command again; the ledger is kept.",
             ) from error
 
 

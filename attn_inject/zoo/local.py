@@ -1,8 +1,8 @@
-"""Processes of this machine: forked from one that has everything imported, used again, one task at a time.
+"""Processes of this machine: forked from one that has everything imported, reused, one task at a time.
 
-multiprocessing's fork server imports torch and the libraries once. A worker begins in milliseconds, shares
-their memory, and its death is nobody else's. Workers end when the driver does, however it ends: a thread
-of theirs reads the connection, and its end is theirs.
+multiprocessing's fork server imports torch and the libraries once. A worker starts in milliseconds, shares
+their memory, and its death does not affect others. Workers end when the driver ends, for whatever reason: a
+thread in each reads the connection and exits when that closes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from attn_inject.zoo.work import perform
 
 HERE = "this machine"
 PRELOAD = "attn_inject.zoo.preload"
-# A worker that kept more memory than this from its last model is replaced by a fresh one.
+# A worker that still holds more memory than this after a model is replaced by a new one.
 _MOST_KEPT = 600 * 2**20
 
 
@@ -40,7 +40,7 @@ class LocalEngine:
 
     Args:
         jobs: Processes at a time.
-        memory: Bytes that tasks may need together.
+        memory: Bytes for all tasks together.
     """
 
     def __init__(self, jobs: int, memory: int) -> None:
@@ -58,14 +58,14 @@ class LocalEngine:
         worker = self._idle.pop() if self._idle else _Worker(Path(self._logs.name))
         try:
             worker.give(task)
-        except OSError:  # it died while it had nothing to do
+        except OSError:  # it died while idle
             worker.end()
             worker = _Worker(Path(self._logs.name))
             worker.give(task)
         self._busy[task.number] = worker
 
     def poll(self, seconds: float) -> list[Ended]:
-        """What ended, waiting `seconds` at most."""
+        """The tasks that ended, after waiting `seconds` at most."""
         by_connection = {worker.connection: worker for worker in self._busy.values()}
         if not by_connection:
             time.sleep(seconds if self._busy else 0)
@@ -85,7 +85,7 @@ class LocalEngine:
         self._busy.pop(task.number).end()
 
     def progress(self) -> list[Progress]:
-        """What every worker does, and its memory now."""
+        """The state of every worker, and its current memory."""
         return [worker.progress() for worker in self._busy.values()]
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class LocalEngine:
 
 
 class _Worker:
-    """One process, as the driver sees it."""
+    """One worker process, in the driver."""
 
     def __init__(self, logs: Path) -> None:
         context = multiprocessing.get_context(_method())
@@ -123,10 +123,10 @@ class _Worker:
         self.connection.send(task)
 
     def hear(self) -> Ended | None:
-        """One message: the end of the task, or None if it only said what it does."""
+        """One message: the end of the task, or None if it only reported a step."""
         try:
             message = self.connection.recv()
-        # What is not a pickle comes from a process that was killed while it wrote.
+        # Data that is not a pickle comes from a process that was killed while writing.
         except Exception:
             return self._died()
         if isinstance(message, str):
@@ -159,7 +159,7 @@ class _Worker:
 
 def serve(connection: Connection, log: str, environment: Mapping[str, str]) -> None:
     """The worker: do tasks one after another until the connection ends."""
-    # Ctrl-C reaches every process of a terminal; the driver alone decides.
+    # Ctrl-C reaches every process of a terminal; only the driver reacts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _write_output_to(log)
     faulthandler.enable()
@@ -188,10 +188,10 @@ def _receive(connection: Connection, tasks: queue.SimpleQueue[Task]) -> None:
 
 
 def _write_output_to(log: str) -> None:
-    """What libraries print would spoil the driver's display; a dead process's last words explain much."""
+    """Keep what libraries print off the driver's display; a dead process's last output explains much."""
     try:
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    except FileNotFoundError:  # the driver was interrupted while this process was being made
+    except FileNotFoundError:  # the driver was interrupted while this process was starting
         os._exit(0)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
@@ -200,13 +200,13 @@ def _write_output_to(log: str) -> None:
 
 
 def _be_the_first_to_go() -> None:
-    """When the machine runs out of memory, Linux kills a worker rather than the driver or a bystander."""
+    """If memory runs out, let Linux kill a worker rather than the driver or another program."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("800")
 
 
 def _give_memory_back() -> None:
-    """glibc keeps what was freed; a model's worth of it would count against the next one."""
+    """Return freed memory to the system; glibc would keep it, and it would count for the next model."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -227,7 +227,7 @@ def _method() -> str:
 
 @contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Hide the program from a new process, which would otherwise run the user's script once more."""
+    """Hide the program from a new process, which would otherwise run the user's script again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:

@@ -1,4 +1,4 @@
-"""What this machine has: cores and memory that this process may use."""
+"""The cores and memory of this machine that this process may use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def cores() -> int:
 
 
 def memory_limit(asked: int | float | None) -> int:
-    """Bytes that all models may need together.
+    """Bytes for all models together.
 
     Args:
-        asked: Bytes, or a share of what is free as a fraction; None means `SHARE`.
+        asked: Bytes, or a fraction of what is free; None means `SHARE`.
     """
     if isinstance(asked, int):
         return asked

@@ -1,7 +1,7 @@
-"""What a zoo is asked to do: entries of models with their plans, and how the run goes; frozen values.
+"""The request of a zoo: entries of models with their plans, and the settings of the run; frozen values.
 
-Flags, `zoo.toml` and Python all give the same options, named as the long flags are; here they are merged,
-read and refused. Models stand as they were typed: which of them exist is found out later.
+Flags, `zoo.toml` and Python have the same options, named like the long flags; here they are merged and
+parsed. Models are kept as typed: which of them exist is looked up later.
 """
 
 from __future__ import annotations
@@ -72,17 +72,17 @@ _PLAN_DEFAULTS = {"placement": "after", "blocks": "residual", "start": "auto", "
 
 @dataclass(frozen=True, kw_only=True)
 class ZooEntry:
-    """Models that are treated alike.
+    """Models with the same options.
 
     Attributes:
         models: As typed: names, globs, saved files.
-        plans: One output is made for each, of each model.
+        plans: Each model has one output per plan.
         request: How the models are built; its name is empty.
-        only: A key of `plan.KEPT`.
-        keep_replaced: Whether what `replace-*` took out is saved too.
+        only: A key of `request.KEPT`.
+        keep_replaced: Whether replaced tensors are saved, too.
         format: A member of `FORMATS`.
         template: Of the file's name, see `naming`.
-        timeout: Seconds that one output may take; None for no limit.
+        timeout: Seconds allowed for one output; None for no limit.
     """
 
     models: tuple[str, ...]
@@ -97,18 +97,18 @@ class ZooEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a zoo runs.
+    """The settings of a run.
 
     Attributes:
-        out_dir: A folder, or a URL of one that fsspec knows.
+        out_dir: A folder, or a URL that fsspec supports.
         jobs: Models at a time; None takes one per core.
         memory_limit: Bytes, or a share of what is free; None takes 80 % of it.
         retries: How often a model whose process died is tried again.
-        only_failed: Whether only what failed before is run.
-        fail_fast: Whether the first failure ends the run.
-        discard: Whether each file is removed once its digest is noted.
+        only_failed: Whether only outputs that failed before are run.
+        fail_fast: Whether the first failure stops the run.
+        discard: Whether each file is removed once its digest is recorded.
         force: Whether files may be replaced that no zoo has made.
-        ray: Address of a Ray cluster, `auto`, or None for this machine alone.
+        ray: Address of a Ray cluster, `auto`, or None for this machine only.
     """
 
     out_dir: str
@@ -135,8 +135,8 @@ class Options:
     """Options from one place, and how to name them in an error.
 
     Attributes:
-        given: By name, with underscores, unread.
-        tell: From an option's name to what a person looks for: `--jobs`, or `zoo.toml, line 3: jobs`.
+        given: By name, with underscores, not yet parsed.
+        tell: From an option's name to its place for people: `--jobs`, or `zoo.toml, line 3: jobs`.
         is_typed: Whether the user gave them, and no file.
     """
 
@@ -149,7 +149,7 @@ class Options:
 
         Raises:
             UsageError: One has the wrong kind of value.
-            FileError: A file vouches for itself.
+            FileError: A file declares itself trusted.
         """
         if "trust" in self.given and not self.is_typed:
             raise refuse_own_trust(self.tell("trust"))
@@ -185,13 +185,14 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
     """One request from options of several places.
 
     Args:
-        top: What holds for all, the later the stronger; models in it make an entry of their own.
-        entries: What differs for some models; stronger than `top`.
+        top: Options for all models, later ones overrule; models in it make a separate entry.
+        entries: Options for some models; they overrule `top`.
 
     Raises:
-        UsageError: An unknown option, a value of the wrong kind, nothing to do, or no place to put it.
+        UsageError: An unknown option, a value of the wrong kind, nothing to do, or no output folder.
         UnknownNameError: No such attention module, placement, check, start or format.
-        FileError: A list of models cannot be read; a file names code, or vouches for itself.
+        FileError: A list of models cannot be read; a file names code, or declares itself
+            trusted.
     """
     common: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -210,12 +211,12 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
 
 
 def _teller_of(name: str, top: Sequence[Options]) -> str:
-    """What the strongest place that gives an option calls it."""
+    """The place of an option, in the strongest source that gives it."""
     return next(options.tell(name) for options in reversed(top) if name in options.given)
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`below` with the options of `above`; naming modules anew forgets both ways of naming them."""
+    """`below` overruled by `above`; if `above` names modules, both options for them are replaced."""
     renamed = {"attn", "each_attn"} & above.keys()
     kept = {n: value for n, value in below.items() if not (renamed and n in ("attn", "each_attn"))}
     return {**kept, **above}
@@ -225,7 +226,7 @@ def _entry(options: Mapping[str, Any], where: str) -> ZooEntry:
     with _told_at(where):
         models = tuple(name for given in options.get("models", ()) for name in _listed(given))
         modules = _named_modules(options)
-    # Who gave a name is forgotten behind this line, so everything that is named passes here.
+    # The origin of a name is lost after this line, so every name is checked here.
     require_trust((*models, *modules), trust=options.get("trust", False))
     with _told_at(where):
         return _made_entry(options, tuple(name.text for name in models))
@@ -287,7 +288,7 @@ def _modules(options: Mapping[str, Any]) -> list[tuple[AttentionSpec, ...]]:
     if together and single:
         raise UsageError(
             "--attn and --each-attn exclude each other.",
-            hint="--attn puts all its modules into one output, --each-attn makes one output per module.",
+            hint="--attn inserts all its modules into one output, --each-attn makes one output per module.",
         )
     if not (together or single):
         raise UsageError(
@@ -309,14 +310,14 @@ def _unique(specs: Iterable[AttentionSpec]) -> list[AttentionSpec]:
 
 
 def _listed(given: GivenName) -> list[GivenName]:
-    """`@FILE` as the names in the file; anything else as it is."""
+    """`@FILE` as the names in the file; anything else unchanged."""
     return names_in(Path(given.text[1:])) if given.text.startswith("@") else [given]
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
     if not options.get("out_dir"):
         raise UsageError(
-            "Nowhere to put the models.", hint="Add --out-dir FOLDER, or a URL such as s3://bucket/zoo."
+            "No output folder is given.", hint="Add --out-dir FOLDER, or a URL such as s3://bucket/zoo."
         )
     if options.get("jobs") == 0:
         raise UsageError("--jobs 0 would never finish.", hint="Give 1 or more.")

@@ -1,4 +1,4 @@
-"""How the files of a zoo are called: a template, filled in with words that every disk takes."""
+"""The file names of a zoo: a template, filled in with characters that every disk accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = {
     "start": "as in the plan",
     "seed": "as in the plan",
 }
-_LONGEST = 180  # characters of one part of a path; most disks take 255 bytes
+_LONGEST = 180  # characters of one part of a path; most disks allow 255 bytes
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+,-]+")
 
 
@@ -28,7 +28,7 @@ def check_template(template: str) -> None:
     """Refuse a template that names no field, an unknown one, or a place outside the output folder.
 
     Raises:
-        UsageError: With what to write instead.
+        UsageError: The hint says what to write instead.
     """
     try:
         parts = [*string.Formatter().parse(template)]
@@ -37,11 +37,11 @@ def check_template(template: str) -> None:
     fields = [name for _, name, _, _ in parts if name is not None]
     if any(spec or conversion for _, _, spec, conversion in parts):
         raise UsageError(
-            f"--name-template {template} has a field with more than its name in the braces.",
-            hint=f"The fields are {', '.join(f'{{{name}}}' for name in FIELDS)}, as they are.",
+            f"--name-template {template} has a field with more than a name in the braces.",
+            hint=f"The fields are {', '.join(f'{{{name}}}' for name in FIELDS)}.",
         )
     if not template.isprintable() or "\\" in template:
-        raise UsageError(f"--name-template {template!r} holds characters that no file name should have.")
+        raise UsageError(f"--name-template {template!r} has characters that are not allowed in file names.")
     for name in fields:
         if name not in FIELDS:
             close = nearest(name, FIELDS, count=1)[0]
@@ -57,7 +57,8 @@ def check_template(template: str) -> None:
         )
     if not fields:
         raise UsageError(
-            f"--name-template {template} names every file alike.", hint=f"For example {DEFAULT_TEMPLATE}."
+            f"--name-template {template} gives every file the same name.",
+            hint=f"For example {DEFAULT_TEMPLATE}.",
         )
 
 
@@ -85,7 +86,7 @@ def _model_word(source: str, name: str) -> str:
 
 
 def safe(word: str) -> str:
-    """The word with `-` for what file names cannot hold, shortened with a digest if it is very long."""
+    """The word with `-` for characters that file names cannot have, shortened with a digest if very long."""
     clean = _UNSAFE.sub("-", word).strip("-") or "-"
     clean = "-" + clean[1:] if clean.startswith(".") else clean
     if len(clean) <= _LONGEST:
@@ -94,21 +95,21 @@ def safe(word: str) -> str:
 
 
 def refuse_same_file(files: Iterable[tuple[str, str]]) -> None:
-    """Refuse two outputs with one name.
+    """Refuse two outputs with the same name.
 
     Args:
         files: (file, what makes it) of every output.
 
     Raises:
-        UsageError: With both and a way out.
+        UsageError: It names both.
     """
     owners: dict[str, str] = {}
     for file, owner in files:
-        # Some disks take upper and lower case for the same.
+        # Some disks do not distinguish upper and lower case.
         other = owners.setdefault(file.lower(), owner)
         if other is not owner:
             raise UsageError(
-                f"Two outputs would be written to {file}: {other}, and {owner}.",
-                hint="Leave one out, or tell them apart with --name-template, "
+                f"Two outputs would be saved as {file}: {other}, and {owner}.",
+                hint="Leave one out, or distinguish them with --name-template, "
                 "for example '{model}.{attention}.{placement}'.",
             )

@@ -1,6 +1,6 @@
-"""Where the output lives: a folder of this machine, or of any store that fsspec knows.
+"""The output folder: on this machine, or in any store that fsspec supports.
 
-Names are relative to the place, with `/` between their parts. A place is plain data and travels to workers.
+Names are relative to the place, with `/` between their parts. A place is plain data and is sent to workers.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class Place(Protocol):
 
     @property
     def url(self) -> str:
-        """What the user calls it."""
+        """The user's name for it."""
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes see what is written here."""
+        """Whether other processes can read what is written here."""
 
     def make(self) -> None:
-        """Make the folder if it is not there."""
+        """Make the folder if it does not exist."""
 
     def check(self) -> None:
-        """Write into the folder once; FileError if that cannot be done."""
+        """Write into the folder once; FileError if that fails."""
 
     def taken(self, names: Iterable[str]) -> list[str]:
-        """The names among these under which there is something already, hidden or not."""
+        """The names among these that already exist, hidden or not."""
 
     def sizes(self) -> dict[str, int]:
         """Every file and its size in bytes."""
@@ -71,18 +71,18 @@ class Place(Protocol):
         """Give a file another name."""
 
     def free(self) -> int | None:
-        """Bytes left, or None where nobody knows."""
+        """Bytes left, or None if unknown."""
 
     def target(self, name: str) -> Any:
         """A context in which the file is made at a local path, and afterwards is in its place."""
 
 
 def open_place(url: str) -> Place:
-    """The place that a path or URL names; nothing is touched yet.
+    """The place that a path or URL names; nothing is accessed yet.
 
     Raises:
         UsageError: No such kind of URL.
-        MissingExtraError: What reads such URLs is not installed.
+        MissingExtraError: The package for such URLs is not installed.
     """
     if "://" not in url:
         return LocalPlace(os.path.expanduser(url))
@@ -108,7 +108,7 @@ def _protocols(filesystem: Any) -> tuple[str, ...]:
 
 def _missing(url: str, error: ImportError) -> MissingExtraError:
     extra = "s3" if url.startswith(("s3://", "s3a://")) else ""
-    install = f"pip install 'attn-inject[{extra}]'" if extra else "Install what it names."
+    install = f"pip install 'attn-inject[{extra}]'" if extra else "Install the package that it names."
     return MissingExtraError(f"{url} cannot be opened: {error}.", hint=install)
 
 
@@ -123,7 +123,7 @@ def read_whole(file: BinaryIO) -> Stored:
 
 @dataclass(frozen=True)
 class LocalPlace:
-    """A folder that every process of this machine, or of all machines, reaches by the same path."""
+    """A folder that every process on this machine, or on all machines, reaches by the same path."""
 
     url: str
 
@@ -138,7 +138,7 @@ class LocalPlace:
         return True
 
     def path(self, name: str) -> Path:
-        """Where a name lies: the one way from a name to a file that is read, written, renamed or removed.
+        """The path of a name: the only way from a name to a file that is read, written, renamed or removed.
 
         Raises:
             FileError: A link leads elsewhere, or the name itself leaves the folder.
@@ -149,12 +149,12 @@ class LocalPlace:
         if found != path or root not in path.parents:
             raise FileError(
                 f"{self.url}/{name} leads to {found}, through a link or out of the output folder.",
-                hint="Put a folder or a file in the place of the link, or name another --out-dir.",
+                hint="Replace the link by a folder or a file, or name another --out-dir.",
             )
         return path
 
     def reporting(self) -> AbstractContextManager[None]:
-        """A block in which everything that goes wrong says that the place cannot be used."""
+        """A context in which every error says that the place cannot be used."""
         return _reporting(self.url)
 
     def make(self) -> None:
@@ -168,11 +168,11 @@ class LocalPlace:
             file.write(b"\0")
 
     def taken(self, names: Iterable[str]) -> list[str]:
-        """The names among these that something has already, be it a link that leads nowhere."""
+        """The names among these that already exist, even as broken links."""
         return [name for name in names if os.path.lexists(self.root / name)]
 
     def sizes(self) -> dict[str, int]:
-        """Every file, hidden ones too, but for the scratch of runs and what lies behind links."""
+        """Every file, including hidden ones, except the scratch of runs and what links lead to."""
         with _reporting(self.url):
             found = (path for path in _files(self.root) if path.is_file())
             return {path.relative_to(self.root).as_posix(): path.stat().st_size for path in found}
@@ -198,21 +198,23 @@ class LocalPlace:
             self.path(name).unlink(missing_ok=True)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file another name; what has that name already is replaced only by its equal.
+        """Give a file another name; an existing file of that name is replaced only by an equal one.
 
         Raises:
             FileError: Another file has that name.
         """
         with _reporting(self.url):
             if self.taken([new]) and self.stored(new) != self.stored(name):
-                raise FileError(f"{self.url}/{new} is another file.", hint="Move it, and run the same again.")
+                raise FileError(
+                    f"{self.url}/{new} is another file.", hint="Move it, and run the same command again."
+                )
             os.replace(self.path(name), self.path(new))
 
     def publish(self, finished: Path, name: str, *, force: bool) -> None:
-        """Give a finished file of a scratch folder in here its name.
+        """Give a finished file of a scratch folder its name.
 
         Raises:
-            FileError: Something has that name, and `force` is not set; or it cannot be done.
+            FileError: The name exists, and `force` is not set; or renaming fails.
         """
         with _reporting(self.url):
             target = self.path(name)
@@ -228,23 +230,23 @@ class LocalPlace:
 
     @contextmanager
     def target(self, name: str) -> Iterator[Path]:
-        """The file's own path; whoever writes there writes atomically."""
+        """The file's own path; writers use atomic writes."""
         yield self.path(name)
 
 
 @dataclass(frozen=True)
 class RemotePlace:
-    """A folder of a store behind fsspec; credentials and endpoints come from the environment."""
+    """A folder in a store of fsspec; credentials and endpoints come from the environment."""
 
     url: str
 
     @property
     def is_shared(self) -> bool:
-        """All but `memory://`, which lives in one process."""
+        """All except `memory://`, which exists in one process only."""
         return "memory" not in _protocols(self._open()[0])
 
     def make(self) -> None:
-        """Nothing: a store makes folders as files come."""
+        """Nothing, since a store makes folders for its files."""
 
     def taken(self, names: Iterable[str]) -> list[str]:
         """The names among these that a file has."""
@@ -263,7 +265,7 @@ class RemotePlace:
         """Every file."""
         with _reporting(self.url):
             filesystem, root = self._open()
-            filesystem.invalidate_cache()  # others may have written meanwhile
+            filesystem.invalidate_cache()  # others may have written since
             try:
                 found = filesystem.find(root, detail=True)
             except FileNotFoundError:
@@ -285,7 +287,7 @@ class RemotePlace:
         return content
 
     def read_many(self, names: Iterable[str]) -> list[bytes]:
-        """The contents of many small files, fetched together where the store can do that."""
+        """The contents of many small files, fetched together if the store can do that."""
         with _reporting(self.url):
             filesystem, root = self._open()
             paths = [f"{root}/{name}" for name in names]
@@ -323,12 +325,12 @@ class RemotePlace:
             filesystem.mv(f"{root}/{name}", f"{root}/{new}")
 
     def free(self) -> int | None:
-        """Nobody knows."""
+        """Unknown."""
         return None
 
     @contextmanager
     def target(self, name: str) -> Iterator[Path]:
-        """A path in a temporary folder; what is there at the end is put in its place."""
+        """A path in a temporary folder; at the end the file there is copied to the store."""
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             path = Path(folder) / Path(name).name
             yield path
@@ -341,13 +343,13 @@ class RemotePlace:
         return filesystem, root.rstrip("/")
 
     def _make_parent(self, filesystem: Any, path: str) -> None:
-        # S3 has no folders, and would take this for a wish to make a bucket.
+        # S3 has no folders, and would try to make a bucket.
         if "s3" not in _protocols(filesystem):
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file below, but for scratch; no link to a folder is followed."""
+    """Every file below, except scratch; links to folders are not followed."""
     for above, inner, files in os.walk(folder):
         inner[:] = [name for name in inner if not name.startswith(_OWN)]
         yield from (Path(above, name) for name in files if not name.startswith(_OWN))
@@ -355,7 +357,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _reporting(url: str) -> Iterator[None]:
-    """Stores raise what their own libraries do; whatever it is, the place could not be used."""
+    """Stores raise their own libraries' errors; each means that the place cannot be used."""
     try:
         yield
     except (AttnInjectError, FileNotFoundError) as error:

@@ -6,7 +6,7 @@ import gc
 import signal
 import warnings
 
-# A terminal sends Ctrl-C to every process of its group; the driver alone decides.
+# A terminal sends Ctrl-C to every process of its group; only the driver reacts.
 with contextlib.suppress(ValueError):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -18,10 +18,10 @@ with warnings.catch_warnings():
 
     from attn_inject.operate import saving
 
-# What is imported stays: a full collection would look through all of it for every model.
+# Imported objects stay: a full collection would visit all of them for every model.
 gc.collect()
 gc.freeze()
-# At the end some libraries would report all that as leaked.
+# At the end some libraries would report all of this as leaked.
 atexit.register(gc.unfreeze)
 
 __all__ = ["fvcore", "saving", "timm", "torchvision"]

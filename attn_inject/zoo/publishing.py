@@ -1,7 +1,7 @@
-"""How finished files come into their place: from scratch of the run, once the ledger vouches for them.
+"""Moves finished files from the run's scratch folder to the output folder, once the ledger has recorded them.
 
-Workers never touch a name that a user may have taken. What they make lies in a folder of this run alone; its
-digest is noted, and then the file gets its name, which replaces only what the ledger knows to be a zoo's.
+Workers never write to a name that a user may have taken. They write to a folder of this run; the digest is
+recorded, and then the file gets its name, replacing only files that the ledger lists as a zoo's.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ _SCRATCH_NAME = re.compile(re.escape(SCRATCH) + "[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Publisher:
-    """Where workers put their files, and how those come into the place.
+    """Where workers write their files, and how these get to the output folder.
 
     Attributes:
-        workers: Where a worker writes: scratch, or the place itself if it is a store that workers reach.
-        place: Of the output.
+        workers: Where a worker writes: scratch, or the output folder itself if it is a store that workers
+            reach.
+        place: The output folder.
     """
 
     workers: Place
     place: Place
 
     def name_for(self, file: str) -> str:
-        """What a worker calls an output."""
+        """The name of an output in a worker."""
         return scratch_file(file) if isinstance(self.workers, LocalPlace) else file
 
     def check(self, file: str, *, force: bool) -> None:
-        """Refuse to replace what came into the place meanwhile.
+        """Refuse to replace a file that appeared in the output folder meanwhile.
 
         Raises:
-            FileError: There is something under the file's name.
+            FileError: The file's name exists.
         """
         if not force and isinstance(self.workers, LocalPlace) and self.place.taken([file]):
             raise FileError(
-                f"{self.place.url}/{file} was put there by somebody else meanwhile.",
+                f"{self.place.url}/{file} appeared meanwhile and is not from this run.",
                 hint="Move it, or use --force to replace it, and run the same command again.",
             )
 
     def publish(self, file: str, size: int, *, force: bool) -> None:
-        """See to it that a finished file is in the place.
+        """Make sure that a finished file is in the output folder.
 
         Raises:
-            FileError: It is not, though its worker wrote it.
+            FileError: It is not, although its worker wrote it.
         """
         if not isinstance(self.workers, LocalPlace):
             return
@@ -69,7 +70,7 @@ class Publisher:
 
 
 def scratch_file(file: str) -> str:
-    """What an output is called in a scratch folder, where long names and folders would be in the way."""
+    """The short name of an output in a scratch folder."""
     return hashlib.sha256(file.encode()).hexdigest()[:32] + PurePosixPath(file).suffix
 
 
@@ -81,7 +82,7 @@ def scratch_name(token: str) -> str:
 def _require(path: Path, size: int) -> None:
     if not path.is_file() or path.stat().st_size != size:
         raise FileError(
-            f"{path} was written by a worker and is not here.",
+            f"{path} was written by a worker and is missing here.",
             hint="Every node has to reach the output folder by the same path.",
         )
 
@@ -92,10 +93,10 @@ def open_publisher(place: Place, scratch: str) -> Iterator[Publisher]:
 
     Args:
         place: Of the output.
-        scratch: The folder's name in it, which the ledger knows already.
+        scratch: The folder's name in it, which is already in the ledger.
     """
     if isinstance(place, LocalPlace):
-        # Nodes of a cluster work in folders of their own.
+        # Nodes of a cluster work in separate folders.
         folder = place.path(scratch)
         with place.reporting():
             folder.mkdir()
@@ -111,9 +112,9 @@ def open_publisher(place: Place, scratch: str) -> Iterator[Publisher]:
 
 
 def recover(place: Place, ledger: Ledger) -> None:
-    """Give what killed runs finished its name, and remove the rest of their scratch.
+    """Give files that killed runs finished their names, and remove the rest of their scratch.
 
-    Only folders that the ledger names are touched, and only where no link stands in their place.
+    Only folders that the ledger lists are changed, and only if they are not links.
     """
     if not isinstance(place, LocalPlace):
         return

@@ -1,4 +1,4 @@
-"""What came of one output: a line of the ledger, a row of the index."""
+"""The record of one output: a line of the ledger, a row of the index."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _KINDS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What came of one output.
+    """The record of one output.
 
     Attributes:
-        key: Digest of everything that was asked; equal for equal requests.
+        key: Digest of the whole request; equal for equal requests.
         file: Its name in the output folder.
         model: `timm/resnet18`.
         attention: The specs as text.
@@ -34,8 +34,8 @@ class Record:
         status: `done` or `failed`.
         digest: SHA-256 of the file, hexadecimal; "" if it failed.
         size: Of the file, bytes.
-        discarded: Whether the file was removed once its digest was noted.
-        seconds: That it took, and the process's peak memory in bytes.
+        discarded: Whether the file was removed once its digest was recorded.
+        seconds: Its duration; `peak_memory` is the process's peak memory in bytes.
         need: Bytes of memory that were set aside for it.
         attempts: How many processes tried; on which node the last one ran, and when it ended (UTC).
         failure: Why it failed, or None.
@@ -66,7 +66,7 @@ class Record:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is, or was, a file."""
+        """Whether a file exists or existed."""
         return self.status == "done"
 
     @property
@@ -87,7 +87,7 @@ class Record:
         Raises:
             KeyError: Something is missing.
             TypeError: Something is of the wrong kind.
-            ValueError: Something that should be a text is none, or the status is unknown.
+            ValueError: Something that should be text is not, or the status is unknown.
         """
         given = content["failure"]
         failure = None if given is None else Failure(**given)

@@ -1,4 +1,4 @@
-"""What an earlier run left: which outputs are done and intact, and why the others are not."""
+"""Which outputs of earlier runs are done and intact, and why the others are not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from attn_inject.zoo.place import Place, RemotePlace, Stored
 from attn_inject.zoo.record import Record
 
 STATES = {
-    "done": "the file is there, and its digest is the one in the ledger",
+    "done": "the file exists, and its digest is the one in the ledger",
     "new": "no run has finished it",
-    "failed": "an earlier run could not do it",
-    "missing": "it was done, and the file is gone",
-    "changed": "it was done, and the file is no longer what was written",
+    "failed": "an earlier run failed to make it",
+    "missing": "it was done, and the file is missing",
+    "changed": "it was done, and the file has changed since",
     "other plan": "the file was made from another request",
 }
 _READERS = 4
@@ -25,14 +25,14 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class OutputStatus:
-    """Where one output stands.
+    """The status of one output.
 
     Attributes:
-        job: What is asked.
+        job: The request.
         state: A key of `STATES`.
-        record: The latest of it, or None.
-        changed: The digest of the file that is there, if no run wrote it.
-        is_own: Whether the file that is there is as a run wrote it.
+        record: Its latest record, or None.
+        changed: The digest of the existing file, if no run wrote it.
+        is_own: Whether the existing file is as a run wrote it.
     """
 
     job: Job
@@ -43,13 +43,13 @@ class OutputStatus:
 
 
 def scan_outputs(jobs: Iterable[Job], ledger: Ledger, place: Place, *, discard: bool) -> list[OutputStatus]:
-    """Where every output stands; reads every file that the ledger says is done.
+    """The status of every output; reads every file that the ledger lists as done.
 
     Args:
         jobs: The outputs.
-        ledger: What earlier runs noted.
+        ledger: The records of earlier runs.
         place: Where the files are.
-        discard: Whether an output counts as done whose file was removed on purpose.
+        discard: Whether an output whose file was removed on purpose counts as done.
     """
     sizes = place.sizes()
     with ThreadPoolExecutor(_READERS) as readers:
@@ -61,7 +61,7 @@ def _standing(
 ) -> OutputStatus:
     record = ledger.records.get(job.file)
     if record is None:
-        # A worker that writes into a store itself may have been killed before its file was noted.
+        # A worker that writes to a store itself may have been killed before its file was recorded.
         left = isinstance(place, RemotePlace) and job.file in ledger.planned and job.file in sizes
         return OutputStatus(job, "new", changed=place.stored(job.file).digest if left else None)
     found = _found(record, place, sizes)
@@ -83,7 +83,7 @@ def _state(record: Record, job: Job, found: Stored | None, changed: str | None, 
 
 
 def _found(record: Record, place: Place, sizes: Mapping[str, int]) -> Stored | None:
-    """What is there where a record's file should be.
+    """The file of a record as it is now.
 
     Raises:
         FileError: It cannot be read.
@@ -92,7 +92,7 @@ def _found(record: Record, place: Place, sizes: Mapping[str, int]) -> Stored | N
 
 
 def name_aside(file: str, digest: str) -> str:
-    """Where a file goes that someone changed, so that it can be made again and nothing is lost."""
+    """The new name of a changed file, so that the output can be made again and nothing is lost."""
     stem, dot, suffix = file.rpartition(".")
     return f"{stem}.changed-{digest[:16]}{dot}{suffix}"
 
@@ -100,16 +100,16 @@ def name_aside(file: str, digest: str) -> str:
 def refuse_foreign_files(
     files: Iterable[str], summaries: Iterable[str], ledger: Ledger, place: Place
 ) -> None:
-    """Refuse to replace what no zoo has made here.
+    """Refuse to replace files that no zoo has made here.
 
     Args:
-        files: Outputs, which the ledger vouches for once they are noted.
-        summaries: Files beside them, which it vouches for once a run set out to write them.
-        ledger: What earlier runs noted.
+        files: Outputs, which are a zoo's once the ledger has recorded them.
+        summaries: Files beside them, which are a zoo's once a run has announced them.
+        ledger: The records of earlier runs.
         place: Where the files are.
 
     Raises:
-        FileError: A file is there that no run wrote.
+        FileError: A file exists that no run wrote.
     """
     known = {*ledger.records, *(ledger.planned if isinstance(place, RemotePlace) else ())}
     foreign = [file for file in place.taken(files) if file not in known]
@@ -117,6 +117,6 @@ def refuse_foreign_files(
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise FileError(
-            f"{place.url} holds {foreign[0]}{more} already, and its ledger does not know of it.",
+            f"{place.url} holds {foreign[0]}{more} already, which is not in its ledger.",
             hint="Use --force to replace it, or name another --out-dir.",
         )

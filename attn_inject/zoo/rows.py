@@ -10,7 +10,7 @@ from attn_inject.zoo.record import Record
 
 
 def row(record: Record) -> dict[str, Any]:
-    """One output in short: what was asked, what it costs, where it is, or why it failed."""
+    """One output in short: its request, its costs, its file, or why it failed."""
     result: Mapping[str, Any] = record.result or {}
     base, delta, total = (result.get(name) or {} for name in ("base", "delta", "result"))
     failure = record.failure

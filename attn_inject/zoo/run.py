@@ -1,4 +1,4 @@
-"""A zoo from beginning to end: look ahead, convert, note, tell."""
+"""A zoo from beginning to end: plan, convert, record, report."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from attn_inject.zoo.summary import SUMMARIES, write_summaries
 
 
 class Watcher(Protocol):
-    """Is told how a run goes; all its methods return at once."""
+    """Receives the progress of a run; all its methods return at once."""
 
     def say(self, text: str) -> None:
-        """What happens before the first model."""
+        """Receive a step before the first model."""
 
     def begin(self, dry_run: DryRun) -> None:
-        """What will be done."""
+        """Receive what will be done."""
 
     def progress(self, running: Sequence[Progress]) -> None:
-        """What runs now, a few times a second."""
+        """Receive what runs now, a few times per second."""
 
 
 class NullWatcher:
-    """A watcher that does not look."""
+    """A watcher that ignores everything."""
 
     def say(self, text: str) -> None:
         """Ignore it."""
@@ -63,13 +63,13 @@ def preview(zoo: Zoo, watcher: Watcher) -> DryRun:
 
 
 def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
-    """Convert a zoo and yield what came of each output: first what earlier runs did, then each as it ends.
+    """Convert a zoo and yield a record per output: first those of earlier runs, then each when it ends.
 
     Raises:
-        UsageError: Two outputs would be written to one file.
+        UsageError: Two outputs have the same file name.
         UnknownNameError: A name or glob matches nothing.
-        FileError: The output place cannot be written, or holds files of someone else.
-        MissingExtraError: Ray, or what reaches the place, is not installed.
+        FileError: The output folder cannot be written, or holds other files under the same names.
+        MissingExtraError: Ray, or the package for the output folder's URL, is not installed.
     """
     place = open_place(zoo.settings.out_dir)
     place.make()
@@ -87,7 +87,7 @@ def run(zoo: Zoo, watcher: Watcher) -> Generator[Record, None, None]:
         if dry_run.to_do:
             ledger.begin([*files, *SUMMARIES], scratch, {"began": _now(), "versions": versions()})
         for planned in dry_run.to_do:
-            # Under a name with its own digest, what is there already is the same.
+            # A name with the digest in it: an existing file of that name is the same.
             if planned.aside is not None:
                 place.rename(planned.job.file, planned.aside)
         watcher.begin(dry_run)
@@ -123,7 +123,7 @@ def _convert(
             if settings.fail_fast and not record.is_done:
                 return
     except KeyboardInterrupt:
-        # What is done already need not be done again.
+        # Finished outputs are not made again.
         for ended in engine.poll(0):
             if ended.answer is not None:
                 over = Finished(task=ended.task, answer=ended.answer, seconds=ended.seconds, peak=ended.peak)
@@ -160,7 +160,7 @@ def _note(
     try:
         if is_made:
             hands.check(record.file, force=force)
-        # First the digest, then the file: what has its name without a line in the ledger is not a zoo's.
+        # First the digest, then the file: a file without a line in the ledger is not a zoo's.
         ledger.add(record)
         if is_made:
             hands.publish(record.file, record.size, force=force)
@@ -203,10 +203,10 @@ def _now() -> str:
 
 @contextmanager
 def open_engine(settings: Settings, place: Place) -> Iterator[Engine]:
-    """Processes of this machine, or of a Ray cluster; ended when the block is left.
+    """Processes of this machine, or of a Ray cluster; they end with the context.
 
     Raises:
-        UsageError: A cluster cannot reach the output place.
+        UsageError: A cluster cannot reach the output folder.
         MissingExtraError: Ray is not installed.
     """
     if settings.ray is None:
@@ -215,7 +215,7 @@ def open_engine(settings: Settings, place: Place) -> Iterator[Engine]:
     else:
         if not place.is_shared:
             raise UsageError(
-                f"{settings.out_dir} lives in one process, and a cluster has many.",
+                f"{settings.out_dir} exists in one process only, and a cluster has many.",
                 hint="Name a folder or store that every node reaches.",
             )
         from attn_inject.zoo.cluster import RayEngine

@@ -1,8 +1,9 @@
 """Which model runs next and where: pure functions of sizes.
 
-The large ones go first, so that no large one is left for a lonely end. A smaller one may pass a larger one
-that does not fit at the moment. It cannot hold it up for long: whatever runs began earlier and is larger, or
-began later in memory that the waiting one could not use; as soon as one of the former ends, there is room.
+Large models go first, so that none of them runs alone at the end. A smaller one may pass a larger one that
+does not fit at the moment, but cannot delay it for long: every running model is larger and started earlier,
+or started later in memory that the waiting one could not use. As soon as one of the former ends, there is
+room.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from attn_inject.zoo.engine import Node, Task
 
 MiB = 2**20
 
-# Bytes of a process that has everything imported, bytes for each byte of the model, and room for what its
-# layers hand on, for each `USUAL` positions of its input. Made to stay above what was seen; detectors came
-# nearest: retinanet_resnet50_fpn_v2 took 7517 MiB of 7722 with `full`, and 1402 of 1566 with `structure`.
+# Bytes of a process that has everything imported, bytes per byte of the model, and bytes for its feature maps
+# per `USUAL` positions of its input. Chosen above all measured values; detectors came closest:
+# retinanet_resnet50_fpn_v2 took 7517 MiB of 7722 with `full`, and 1402 of 1566 with `structure`.
 OWN = 600 * MiB
 FACTORS = {"off": 2.2, "structure": 2.2, "full": 5.0}
 ACTIVATIONS = {"off": 50 * MiB, "structure": 50 * MiB, "full": 500 * MiB}
@@ -23,11 +24,11 @@ USUAL = 224 * 224
 
 
 def estimate(model_bytes: int, check: str, positions: int = USUAL) -> int:
-    """Bytes that converting a model takes at its peak, about.
+    """The approximate peak memory of converting a model, in bytes.
 
     Args:
         model_bytes: Its size.
-        check: A key of `plan.CHECKS`.
+        check: A key of `request.CHECKS`.
         positions: Pixels of its input, over all frames.
     """
     activations = ACTIVATIONS[check] * max(positions, USUAL) // USUAL
@@ -35,7 +36,7 @@ def estimate(model_bytes: int, check: str, positions: int = USUAL) -> int:
 
 
 def largest_first(tasks: Iterable[Task]) -> list[Task]:
-    """Tasks by need, falling; equal ones in the order given."""
+    """Tasks by need, largest first; equal ones in their order."""
     return sorted(tasks, key=lambda task: -task.need)
 
 
@@ -56,7 +57,7 @@ def choose(waiting: Sequence[Task], free: Sequence[Node]) -> tuple[int, str] | N
 
 
 class Load:
-    """What runs on which node, kept as it changes: with thousands of processes a count would be slow."""
+    """What runs on which node, updated with each change, since counting thousands of processes is slow."""
 
     def __init__(self) -> None:
         self._used: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""What a zoo leaves beside its files: index, table, card and page."""
+"""The summaries of a zoo: index, table, card and page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SUMMARIES = ("index.json", "summary.csv", "README.md", "index.html")
 
 
 def write_summaries(place: Place, ledger: Ledger) -> None:
-    """Write `index.json`, `summary.csv`, `README.md` and `index.html` anew, from the whole ledger.
+    """Write `index.json`, `summary.csv`, `README.md` and `index.html` again, from the whole ledger.
 
-    One that somebody changed is put aside first, as outputs are.
+    A changed one is renamed first, like outputs.
     """
     records = _present(ledger, place.sizes())
     document = index_document(records)
@@ -46,7 +46,7 @@ def write_summaries(place: Place, ledger: Ledger) -> None:
 
 
 def _present(ledger: Ledger, sizes: Mapping[str, int]) -> list[Record]:
-    """The latest record of each output, by file; nothing is called done that is not there."""
+    """The latest record of each output, by file; an output is done only if its file exists."""
     return [
         record
         for _, record in sorted(ledger.records.items())

@@ -1,4 +1,4 @@
-"""What a zoo tells people in text: a line per finished model, the end of a run, and what a run would do."""
+"""The texts of a zoo: a line per finished model, the end of a run, and what a run would do."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def record_line(record: Record) -> str:
 
 
 def aside_lines(prospect: DryRun) -> list[str]:
-    """`kept    a.se.changed-fe5b4f19.pt  what was there as a.se.pt`, a line each."""
+    """`kept    a.se.changed-fe5b4f19.pt  the former a.se.pt`, one line each."""
     return [
-        f"kept    {planned.aside}  what was there as {planned.job.file}"
+        f"kept    {planned.aside}  the former {planned.job.file}"
         for planned in prospect.to_do
         if planned.aside is not None
     ]
 
 
 def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
-    """How many were done, kept and failed, and for each reason which."""
+    """How many outputs were done, kept and failed, and which failed for each reason."""
     made = [record for record in records if record.is_done and not record.reused]
     kept = [record for record in records if record.is_done and record.reused]
     failed = [record for record in records if not record.is_done]

@@ -1,4 +1,4 @@
-"""Kinds of option values, as TOML, Python and the command line write them; each raises ValueError."""
+"""Kinds of option values in TOML, Python and the command line; each raises ValueError."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a worker does: find models, size one, convert one. Plain data in, plain data out.
+"""The work of a worker: find models, size one, convert one. Plain data in, plain data out.
 
-Nothing here knows which engine runs it. torch is imported by the functions, since the driver imports this
-file for its names only.
+It does not depend on the engine. The functions import torch, since the driver imports this file only for its
+names.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ProgressCallback = Callable[[str], None]
 
 
 def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
-    """Do a task; whatever goes wrong is in the answer."""
+    """Do a task; an error is part of the answer."""
     began = time.perf_counter()
     _forget_peak()
     answer, failure = None, None
@@ -38,7 +38,7 @@ def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
         failure = Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
     except MemoryError as error:
         failure = Failure(code="memory", message=f"Memory ran out: {error}.".replace(": .", "."))
-    # A model's own code may raise anything, SystemExit too, and must not end the worker.
+    # A model's own code may raise anything, even SystemExit, and must not end the worker.
     except BaseException as error:
         failure = Failure(
             code=AttnInjectError.code,
@@ -53,7 +53,7 @@ def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
 def find_models(
     texts: Iterable[str], specs: Iterable[AttentionSpec], progress: ProgressCallback
 ) -> list[list[tuple[str, str]]]:
-    """(source, name) of every model that each text means; the modules' options are checked on the way.
+    """(source, name) of every model that each text names; the modules' options are checked, too.
 
     Raises:
         UnknownNameError: A name or glob matches nothing, or a module has no such option.
@@ -83,7 +83,7 @@ def _matching(text: str) -> list[tuple[str, str]]:
     if not names:
         known = [f"{source}/{name}" for source, name in model_names()]
         raise unknown_name("model", text, known, see="attn-inject list models")
-    # A glob means what each bare name would: timm's, where both libraries have it.
+    # A glob matches like bare names: timm's if both libraries have it.
     first: dict[str, tuple[str, str]] = {}
     for source, name in names:
         first.setdefault(name, (source, name))
@@ -91,7 +91,7 @@ def _matching(text: str) -> list[tuple[str, str]]:
 
 
 def size_model(request: ModelRequest, progress: ProgressCallback) -> dict[str, int]:
-    """`params` and `bytes` of a model, `positions` of its input; of a saved file `bytes` alone.
+    """`params` and `bytes` of a model, `positions` of its input; of a saved file only `bytes`.
 
     Raises:
         AttnInjectError: It cannot be built.
@@ -111,7 +111,7 @@ def size_model(request: ModelRequest, progress: ProgressCallback) -> dict[str, i
 
 
 def _positions(loaded: LoadedModel) -> int:
-    """Pixels of an input, over all frames; torchvision's detectors enlarge what they are given."""
+    """Pixels of an input, over all frames; torchvision's detectors enlarge their input."""
     given = loaded.inputs.size[1:] if loaded.inputs.size else loaded.inputs.image_size or ()
     enlarged = getattr(getattr(loaded.model, "transform", None), "min_size", ())
     return max(math.prod(given), *(int(size) ** 2 for size in enlarged), 0)
@@ -130,12 +130,12 @@ def convert_model(
 
     Args:
         request: The model.
-        plan: What is done to it.
+        plan: How it is modified.
         place: Where the file goes.
         file: Its name there.
         discard: Whether to remove it once its digest is known.
         keeping: `only` and `keep_replaced` of `saving.save_checked`.
-        progress: Told what happens next.
+        progress: Receives a sentence about each step.
 
     Raises:
         AttnInjectError: As `attn_inject.inject`.
@@ -145,7 +145,7 @@ def convert_model(
     # One thread: results do not depend on how many models run at a time, and processes share the cores.
     torch.set_num_threads(1)
     if discard:
-        # The scratch folder of the run, where there is one.
+        # The scratch folder of the run, if there is one.
         beside = place.root if isinstance(place, LocalPlace) else None
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside) as folder:
             path = Path(folder) / Path(file).name
@@ -173,7 +173,7 @@ WORK: Mapping[str, Callable[..., Any]] = {
 
 
 def _forget_peak() -> None:
-    """Let Linux measure the highest memory anew; elsewhere it stays that of the whole process."""
+    """Reset Linux's measurement of peak memory; elsewhere it stays that of the whole process."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
@@ -182,7 +182,7 @@ def _forget_peak() -> None:
 
 
 def peak_memory() -> int:
-    """Bytes of this process's memory at its highest since the task began."""
+    """This process's peak memory in bytes since the task began."""
     try:
         with open("/proc/self/status") as file:
             found = [line.split()[1] for line in file if line.startswith("VmHWM:")]

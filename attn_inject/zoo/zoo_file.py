@@ -1,4 +1,4 @@
-"""`zoo.toml`: the long flags as keys, `[[entry]]` for what differs; every complaint names its line."""
+"""`zoo.toml`: the long flags as keys, `[[entry]]` for what differs; every error names its line."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def read_toml(path: str | Path) -> tuple[Options, list[Options]]:
     lines = _key_lines(content)
     entries = document.pop("entry", [])
     if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
-        raise UsageError(
-            f"{path}: entry is a table of its own.", hint="Write [[entry]] on a line of its own."
-        )
+        raise UsageError(f"{path}: entry is a single table.", hint="Write [[entry]] on a separate line.")
     top = _options(document, str(path), lines, 0)
     return top, [_options(entry, str(path), lines, number) for number, entry in enumerate(entries, 1)]
 
@@ -55,7 +53,8 @@ def _teller(
 def _key_lines(content: str) -> dict[tuple[int, str], int]:
     """Lines, from 1, of every key by the number of its entry, 0 outside; "" is the entry's own line.
 
-    tomllib tells no lines. A key inside a text of several lines may be found, too; no real one is missed.
+    tomllib does not report lines. A key inside a multi-line text may be found, too, but no real one is
+    missed.
     """
     lines: dict[tuple[int, str], int] = {}
     entry = 0

@@ -106,7 +106,7 @@ def test_one_changed_value_is_noticed_unless_asked_not_to(tmp_path):
     state = copy.deepcopy(dict(contents.state_dict))
     state["layer1.0.conv1.weight"][0, 0, 0, 0] += 1
     path = saved(tmp_path / "model.pt", dataclasses.replace(contents, state_dict=state))
-    with pytest.raises(FileError, match="its tensors are not those that were written") as failure:
+    with pytest.raises(FileError, match="its tensors are not those that were saved") as failure:
         load(path)
     assert "verify=False" in failure.value.hint
     loaded = load(path, verify=False)

@@ -116,7 +116,7 @@ def test_a_model_loaded_with_what_was_replaced_gives_it_back(tmp_path, replaced,
 def test_refusals_leave_nothing(tmp_path):
     model = attn_inject.inject("test_resnet", "se", input_size=TINY, check="off").model
     part = attn_inject.save(model, tmp_path / "part.pt", only="attention")
-    with pytest.raises(FileError, match="no base that could be restored"):
+    with pytest.raises(FileError, match="no base to restore"):
         restore(part, tmp_path / "base.pt")
     whole = attn_inject.save(model, tmp_path / "whole.pt")
     with pytest.raises(FileError, match="exists already"):

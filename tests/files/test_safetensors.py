@@ -162,12 +162,12 @@ def edit(header):
         pytest.param(
             lambda path: header_of(path, lambda h: h.pop("__metadata__")), "not written", id="plain"
         ),
-        pytest.param(lambda path: header_of(path, rename), "not the one that was written", id="renamed"),
-        pytest.param(lambda path: header_of(path, edit), "not the one that was written", id="recipe"),
+        pytest.param(lambda path: header_of(path, rename), "not the one that was saved", id="renamed"),
+        pytest.param(lambda path: header_of(path, edit), "not the one that was saved", id="recipe"),
         pytest.param(lambda path: header_of(path, overlap), "damaged or cut short", id="overlap"),
         pytest.param(lambda path: header_of(path, grow), "damaged or cut short", id="claims terabytes"),
         pytest.param(lambda path: header_of(path, negative), "damaged or cut short", id="negative"),
-        pytest.param(lambda path: header_of(path, reshape), "not the one that was written", id="reshaped"),
+        pytest.param(lambda path: header_of(path, reshape), "not the one that was saved", id="reshaped"),
         pytest.param(lambda path: header_of(path, retype), "damaged or cut short", id="unknown type"),
         pytest.param(lambda path: nested(), "damaged or cut short", id="nested without end"),
     ],

@@ -131,7 +131,7 @@ def test_what_was_not_operated_is_no_file_of_ours(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_formats_that_keep_no_recipe_are_not_saved(tmp_path, modified, suffix):
-    with pytest.raises(UsageError, match="cannot keep what was done") as caught:
+    with pytest.raises(UsageError, match="cannot hold the edits") as caught:
         attn_inject.save(modified, tmp_path / f"model{suffix}")
     assert "attn-inject export" in caught.value.hint
 

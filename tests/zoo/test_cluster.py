@@ -95,5 +95,5 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_a_cluster_cannot_reach_this_process(tmp_path):
-    with pytest.raises(UsageError, match="lives in one process"):
+    with pytest.raises(UsageError, match="exists in one process"):
         [*convert(**options("memory://zoo", ray="auto"))]

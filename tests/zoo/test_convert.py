@@ -182,7 +182,7 @@ def test_files_of_someone_else_are_not_replaced(zoo, tmp_path):
     path = tmp_path / "zoo" / FILE.format("tiny")
     path.parent.mkdir(parents=True)
     path.write_text("precious")
-    with pytest.raises(FileError, match="ledger does not know"):
+    with pytest.raises(FileError, match="is not in its ledger"):
         zoo("tiny")
     assert path.read_text() == "precious"
     assert zoo("tiny", force=True)["tiny"].is_done

@@ -28,7 +28,7 @@ def test_file_names(template, source, model, attention, file):
     ("template", "told"),
     [
         ("{modle}", "Did you mean {model}"),
-        ("fixed", "names every file alike"),
+        ("fixed", "gives every file the same name"),
         ("../{model}", "leads out"),
         ("/tmp/{model}", "leads out"),
         ("{model}/", "leads out"),

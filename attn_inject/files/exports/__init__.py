@@ -1,1 +1,1 @@
-"""Formats that run without attn-inject, each compared with the model before it is kept."""
+"""Formats that run without attn-inject, each compared with the model before it is saved."""

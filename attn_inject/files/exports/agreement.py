@@ -9,9 +9,9 @@ import torch
 
 from attn_inject.errors import CheckFailedError
 
-# Of the largest output: compilers add up in another order, and deep models carry that on.
+# Relative to the largest output: compilers add in another order, and deep models amplify that.
 TOLERANCE = 1e-3
-# How much further from double precision than the model itself an exported one may be.
+# How much further than the model itself an exported one may be from double precision.
 WORSE = 10
 
 
@@ -23,7 +23,7 @@ class Agreement:
         samples: How many were run.
         largest: The largest absolute output of the model.
         difference: The largest absolute difference.
-        top1: How many samples have the same largest class; None where the output is no (N, classes).
+        top1: How many samples have the same largest class; None if the output is not (N, classes).
     """
 
     samples: int
@@ -55,24 +55,24 @@ def compare(own: Sequence[torch.Tensor], exported: Sequence[torch.Tensor], sampl
 
 
 def is_close(agreement: Agreement) -> bool:
-    """Whether the outputs differ by at most `TOLERANCE` of the largest; never where one is not a number."""
+    """Whether the outputs differ by at most `TOLERANCE` of the largest; never if one is not a number."""
     return agreement.difference <= TOLERANCE * max(1.0, agreement.largest)
 
 
 def is_as_exact(own: Agreement, exported: Agreement) -> bool:
     """Whether an exported model is about as far from double precision as the model itself is.
 
-    A badly conditioned model turns every last bit into a visible difference.
+    In a badly conditioned model a change of the last bit becomes a visible difference.
 
     Args:
         own: The model's outputs compared with those in double precision.
-        exported: The exported model's, compared with the same.
+        exported: The exported model's outputs, compared with the same.
     """
     return exported.difference <= WORSE * own.difference
 
 
 def differs(agreement: Agreement) -> CheckFailedError:
-    """For an exported model that computes something else."""
+    """For an exported model whose outputs differ."""
     return CheckFailedError(
         f"The exported model's outputs differ from the model's by up to {agreement.difference:.3g}, "
         f"and the largest output is {agreement.largest:.3g}.",

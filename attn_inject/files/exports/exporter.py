@@ -1,4 +1,4 @@
-"""Exporting a model: make the program, write it beside its target, run it, compare, and only then keep it."""
+"""Exports a model: make the program, write it beside its target, run it, compare, and only then rename it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attn_inject.models.inputs import Arguments, InputSpec
 from attn_inject.models.library_errors import one_line
 
 SUFFIXES = (".pt2", ".onnx")
-BATCH_SIZE = 2  # torch.export takes a batch of one for a constant
+BATCH_SIZE = 2  # torch.export treats a batch of one as a constant
 OTHER_BATCH_SIZE = 3
 
 
@@ -32,14 +32,14 @@ def export(
     seed: int = 0,
     force: bool = False,
 ) -> Agreement:
-    """Export a model to `.pt2` or `.onnx`, after comparing what the file computes with what the model does.
+    """Export a model to `.pt2` or `.onnx`, after comparing the outputs of the file and the model.
 
     Args:
-        model: On the CPU; it is run in eval mode, and keeps its modes.
-        out: The file; its suffix says the format.
+        model: On the CPU; it is run in eval mode, and its modes are restored.
+        out: The file; its suffix determines the format.
         inputs: How to call the model.
-        batch_size: The only batch size that the file takes; None lets it take any.
-        seed: Of the inputs that are compared on.
+        batch_size: The only batch size that the file takes; None allows any.
+        seed: Of the inputs for the comparison.
         force: Whether an existing file may be replaced.
 
     Raises:
@@ -109,7 +109,7 @@ def _in_double(model: nn.Module, batches: list[Arguments]) -> list[torch.Tensor]
     ]
     try:
         return _joined([_outputs(exact, batch) for batch in moved])
-    except Exception as error:  # a model's own code may insist on a type
+    except Exception as error:  # a model's own code may require a dtype
         raise ModelError(f"The model does not run in double precision: {one_line(error)}") from error
 
 

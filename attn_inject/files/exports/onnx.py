@@ -1,4 +1,4 @@
-"""`.onnx`: torch's dynamo exporter writes it, onnxruntime runs it; both come with the extra `onnx`.
+"""`.onnx`: torch's dynamo exporter writes it, onnxruntime runs it; the extra `onnx` installs both.
 
 Legend: N batch.
 """
@@ -26,10 +26,10 @@ LARGEST = 2**31 - 1  # bytes; protobuf's limit for one message
 
 
 def require_extra() -> None:
-    """Find out whether the extra is installed.
+    """Check whether the extra is installed.
 
     Raises:
-        MissingExtraError: A package is missing; names it and how to install it.
+        MissingExtraError: A package is missing; the message names it and how to install it.
     """
     for package in PACKAGES:
         try:
@@ -45,7 +45,7 @@ def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> bytes:
     """The bytes of an ONNX file of a model in eval mode; arguments as for `program.export`.
 
     Raises:
-        ModelError: The model cannot be exported, or is larger than 2 GiB; says why.
+        ModelError: The model cannot be exported, or is larger than 2 GiB.
         MissingExtraError: The extra `onnx` is not installed.
     """
     require_extra()
@@ -70,7 +70,7 @@ def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> bytes:
 
 
 def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:
-    """What onnxruntime computes on the CPU."""
+    """The outputs of onnxruntime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -84,7 +84,7 @@ def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:
 
 
 def _root(error: Exception) -> Exception:
-    """torch.onnx wraps what went wrong in advice on how to report it."""
+    """The first error; torch.onnx wraps it in advice on how to report it."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
@@ -92,7 +92,7 @@ def _root(error: Exception) -> Exception:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.onnx reports its progress on stdout, by warnings and by loggers."""
+    """Hide the progress that torch.onnx reports on stdout, by warnings and by loggers."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

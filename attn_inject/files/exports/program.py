@@ -32,19 +32,19 @@ def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> torch.ex
         dynamic: Whether the batch may have any size.
 
     Raises:
-        ModelError: The model cannot be exported; says why.
+        ModelError: The model cannot be exported; the message says why.
     """
     args, kwargs = arguments
     try:
-        # Of what fails, torch prints the whole graph to stderr.
+        # If it fails, torch prints the whole graph to stderr.
         with redirect_stderr(StringIO()):
             return torch.export.export(model, args, kwargs, dynamic_shapes=batch_shapes(arguments, dynamic))
-    except Exception as error:  # torch.export raises whatever it meets in a model's code
+    except Exception as error:  # torch.export raises anything, depending on a model's code
         raise unexportable("torch.export", error, dynamic=dynamic) from error
 
 
 def batch_shapes(arguments: Arguments, dynamic: bool) -> Any:
-    """What torch's exporters call `dynamic_shapes`: the first dimension of every tensor, or None."""
+    """The `dynamic_shapes` of torch's exporters: the first dimension of every tensor, or None."""
     if not dynamic:
         return None
     args, kwargs = arguments
@@ -65,7 +65,7 @@ def write(program: torch.export.ExportedProgram, file: BinaryIO) -> None:
 
 
 def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:
-    """The tensors that a written program computes."""
+    """The outputs of a written program."""
     with path.open("rb") as file, _quiet():
         program = torch.export.load(file)
     args, kwargs = arguments
@@ -82,13 +82,13 @@ def unexportable(by: str, error: Exception, *, dynamic: bool) -> ModelError:
     """For a model that an exporter refuses."""
     hint = FIXED_BATCH if dynamic else ""
     if "DataDependent" in type(error).__name__ or "data-dependent" in str(error):
-        hint = "It decides by values, as detectors do, and no fixed program does. Export a part of it."
+        hint = "Its control flow depends on values, as in detectors. Export a part of it."
     return ModelError(f"{by} cannot export this model: {one_line(error)}", hint=hint)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch says of every open file that it is not a path that ends in .pt2."""
+    """Hide torch's warning that an open file is not a path that ends in .pt2."""
     logger = logging.getLogger("torch.export.pt2_archive._package")
     level = logger.level
     logger.setLevel(logging.ERROR)
