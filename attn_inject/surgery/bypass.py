@@ -13,10 +13,10 @@ from attn_inject.surgery.inserted import AttnInject, inserted_modules
 
 @contextmanager
 def bypassed(model: nn.Module, names: Collection[str] | None = None) -> Iterator[None]:
-    """Within the context every inserted module returns its input; afterwards each is as it was.
+    """Within the context every inserted module returns its input; afterwards each works as before.
 
     Args:
-        model: A modified model, changed in place for the time of the context.
+        model: A modified model, changed in place within the context.
         names: Of the inserted modules to pass by, `layer1.0.attn_inject`; None for all of them.
 
     Raises:
