@@ -48,6 +48,15 @@ def test_every_public_name_has_an_entry():
     assert "`attn_inject.__version__`" in reference
 
 
+def test_every_name_of_the_glossary_is_in_the_code():
+    page = (MANUAL / "concepts" / "glossary.md").read_text(encoding="utf-8")
+    cells = re.findall(r"\| ([^|]*)\|$", page, re.MULTILINE)
+    names = [name.rpartition(".")[2] for cell in cells for name in re.findall(r"`([\w.]+)`", cell)]
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "attn_inject").rglob("*.py"))
+    assert len(names) > 30
+    assert [name for name in names if not re.search(rf"^ *(class|def) {name}\b|^ +{name}:", code, re.M)] == []
+
+
 def test_every_exit_code_has_a_row():
     page = (MANUAL / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     rows = {int(found) for found in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
