@@ -60,7 +60,7 @@ def modify(
     start: str = "identity",
     **plan: Any,
 ) -> tuple[Edit, ...]:
-    """Write `attention` into a model, in place."""
+    """Insert `attention` into a model, in place."""
     request = Plan(attention=as_specs(attention), **plan)
     findings = search(model, InputSpec(size or size_of(model)), request)
     decision = decide(model, findings, request, start=start)

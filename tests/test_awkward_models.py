@@ -1,4 +1,4 @@
-"""Models as people hand them over: pruned, shared, in half precision, wrapped, compiled, on meta."""
+"""Models as users pass them: pruned, shared, in half precision, wrapped, compiled, on meta."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shared():
 def pruned():
     net = Net(Block())
     prune.l1_unstructured(net.blocks[0].conv, "weight", 0.5)
-    net(IMAGES)  # leaves a weight that hangs on a graph
+    net(IMAGES)  # leaves a weight with a graph
     return net
 
 
@@ -104,7 +104,7 @@ def distributed():
         weight_normed,
     ],
 )
-def test_what_can_be_operated(make, tmp_path):
+def test_what_can_be_modified(make, tmp_path):
     torch.manual_seed(0)
     model = make()
     result = attn_inject.inject(model, "ela-t", input_size=SIZE, out=tmp_path / "model.pt")
@@ -141,7 +141,7 @@ def test_what_cannot_says_why(make, told):
     assert raised.value.hint
 
 
-def test_a_model_on_meta_can_be_operated_without_checks():
+def test_a_model_on_meta_can_be_modified_without_checks():
     result = attn_inject.inject(Net(Block()).to("meta"), "se", input_size=SIZE, check="off")
     assert all(p.is_meta for p in result.model.parameters())
 

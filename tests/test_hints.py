@@ -1,4 +1,4 @@
-"""A hint is read in Python and at a shell: an option stands in brackets behind its Python name."""
+"""A hint is read in Python and at a shell: an option is in brackets after its Python name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package's front door: every name is there, and importing it imports nothing heavy."""
+"""The public package: every name exists, and importing it imports nothing heavy."""
 
 from __future__ import annotations
 

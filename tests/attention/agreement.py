@@ -1,4 +1,4 @@
-"""Holds a module against its formula, written a second time and slowly, in float64.
+"""Compares a module with its formula, implemented again and slowly, in float64.
 
 A formula is a function of the module's own tensors by name, the map, and whether it is training; it uses
 none of torch's layers. Legend: N batch, C channels, H rows, W columns, L length.

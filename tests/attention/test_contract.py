@@ -1,4 +1,4 @@
-"""The contract, held over everything that is registered."""
+"""The contract, tested on everything that is registered."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ SPECS = [
 ]
 # A side that pooling makes one position long is another program to torch.export.
 SMALLEST = {"nl": 4, "ge-theta-minus:extent=4": 5, "ge-theta:extent=4": 5, "ge-theta-plus:extent=2": 3}
-# A layer norm of two hidden channels tells their rounding apart, so more of them are compared.
+# A layer norm of two hidden channels amplifies their rounding, so more channels are compared.
 STEADY = {"gc": "gc:reduction=4"}
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -56,7 +56,7 @@ def test_the_shape_is_kept_for_any_batch_and_size(spec, n, h, w):
 
 @every_spec
 def test_scales_and_shifts_of_norms_have_one_dimension(spec):
-    """By that timm's optimizers, and others, know what weight decay must leave alone."""
+    """By this timm's optimizers, and others, decide what to exclude from weight decay."""
     norms = [module for module in make(spec).modules() if "Norm" in type(module).__name__]
     assert all(p.ndim == 1 for norm in norms for p in norm.parameters(recurse=False))
 

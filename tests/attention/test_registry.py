@@ -37,7 +37,7 @@ GATE = """
 
 @pytest.fixture(autouse=True)
 def _fresh_tables():
-    """Read the plug-ins anew before and after each test."""
+    """Read the plug-ins again before and after each test."""
     registry.refresh()
     yield
     registry.refresh()

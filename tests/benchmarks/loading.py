@@ -1,4 +1,4 @@
-"""Loading a saved file, beside what cannot be done without: reading it and building the empty model.
+"""Loading a saved file, compared with the minimum: reading it and building the empty model.
 
     python -m tests.benchmarks.loading [ROUNDS]
 

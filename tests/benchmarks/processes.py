@@ -1,4 +1,4 @@
-"""Whole processes, timed in turn: A, B, A, B, so that a drifting machine moves both."""
+"""Whole processes, timed in turn: A, B, A, B, so that a drift of the machine affects both."""
 
 from __future__ import annotations
 

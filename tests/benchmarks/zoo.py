@@ -56,7 +56,7 @@ print(time.perf_counter() - began)
 
 
 def selection() -> list[str]:
-    """The models of `--all`: sized by their outlines, which takes some minutes."""
+    """The models of `--all`, sized without values, which takes some minutes."""
     import random
 
     from attn_inject import models
@@ -129,7 +129,7 @@ def loop_command(name: str, folder: Path) -> list[str]:
 
 
 def timed(command: list[str], folder: Path) -> float:
-    """Seconds of a process; that models failed is told by `explain`."""
+    """Seconds of a process; `explain` reports failed models."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     began = time.perf_counter()
     with open(folder / "said.txt", "w") as said:
@@ -155,7 +155,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def explain(folder: Path) -> None:
-    """Failures with their reasons, and how well memory was foreseen."""
+    """Failures with their reasons, and how well memory was estimated."""
     records = read(folder)
     failed = [record for record in records if record["status"] != "done"]
     unexplained = [record for record in failed if record["failure"]["code"] == "internal"]

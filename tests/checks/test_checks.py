@@ -1,4 +1,4 @@
-"""Each check passes on a sound operation and fails on a planted fault."""
+"""Each check passes on a sound modification and fails on a planted fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INPUTS = InputSpec(SIZE)
 
 
 def outcome(spoil=lambda model: None, attention="se", start="identity", full=True, **arguments):
-    """Names of passed and of failed checks after an operation and a planted fault."""
+    """Names of passed and of failed checks after a modification and a planted fault."""
     model = build("test_resnet", **arguments)
     before = (
         reference_outputs(model, INPUTS, seed=0) if full else reference_shapes(model, record(model, INPUTS))
@@ -314,7 +314,7 @@ def test_a_buffer_that_a_forward_replaces_is_put_back():
 
 
 class Wrapped(nn.Module):
-    """Hands on what `change` makes of a model's output."""
+    """Returns a model's output changed by `change`."""
 
     def __init__(self, change):
         super().__init__()

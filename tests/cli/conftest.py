@@ -1,4 +1,4 @@
-"""The program run in this process, with a stand-in for the API that notes how it was called."""
+"""The program in this process, with a stand-in for the API that records its calls."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ FAILURE = Failure(code="fit", message="It does\nnot fit.", hint="Try another.")
 
 
 class Stage:
-    """Stands for `run` and `preview`; notes the request."""
+    """Replaces `run` and `preview`; records the request."""
 
     def __init__(self, monkeypatch):
         self.records = [record("timm/b", reused=True), record()]

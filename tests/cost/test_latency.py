@@ -29,12 +29,12 @@ class Sleeper(nn.Module):
 def test_models_run_in_turn_and_the_ratio_is_of_pairs(monkeypatch):
     monkeypatch.setattr(latency, "_ENOUGH", 0.0)
     diary = []
-    base, modified = Sleeper(0.01, diary, "base"), Sleeper(0.02, diary, "operated")
+    base, modified = Sleeper(0.01, diary, "base"), Sleeper(0.02, diary, "modified")
     conditions = Conditions(batch_size=3, dtype="bfloat16")
     models = conditions.place(base), conditions.place(modified)
     before, after = time_in_turn(*models, InputSpec((3, 8, 8)), conditions)
     names = [name for name, _, _ in diary]
-    assert names == ["base", "operated"] * (len(names) // 2)
+    assert names == ["base", "modified"] * (len(names) // 2)
     assert {entry[1:] for entry in diary} == {((3, 3, 8, 8), torch.bfloat16)}
     assert before.ratio == 1.0
     assert 1.5 < after.ratio < 2.5

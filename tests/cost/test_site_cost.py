@@ -60,7 +60,7 @@ def blocks_of(model):
             yield stage, index, width
 
 
-def test_base_plus_sites_is_what_fvcore_says_of_the_operated_model(counted):
+def test_base_plus_sites_is_what_fvcore_says_of_the_modified_model(counted):
     model = timm.create_model("resnet50").eval()
     base = count(model, InputSpec(size=(3, 224, 224)))
     inserted = []

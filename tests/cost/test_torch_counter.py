@@ -1,4 +1,4 @@
-"""torch's own counter, on meta, as a witness of the products: convolutions and matrix products."""
+"""torch's own counter, on meta, as an independent count of convolutions and matrix products."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_products_of_each_module(monkeypatch, name):
         ("regnety_016", "nl"),
     ],
 )
-def test_products_of_operated_models(monkeypatch, name, attention):
+def test_products_of_modified_models(monkeypatch, name, attention):
     model = build(name, meta=True)
     modify(model, attention, start="paper")
     inputs = InputSpec(size_of(model))

@@ -1,4 +1,4 @@
-"""Outcomes as the rooms below would hand them up, small and awkward enough to lay out."""
+"""Results as the lower rooms return them, small and awkward to lay out."""
 
 import dataclasses
 import json

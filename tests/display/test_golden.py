@@ -1,4 +1,4 @@
-"""What people see, word for word; `RENEW_GOLDEN=1 pytest tests/display` writes the files anew."""
+"""What people see, word for word; `RENEW_GOLDEN=1 pytest tests/display` writes the files again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of pictures: none covers another."""
+"""Labels of plots: none covers another."""
 
 from __future__ import annotations
 

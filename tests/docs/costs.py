@@ -1,4 +1,4 @@
-"""`python -m tests.docs.costs` draws the picture of the guide on costs anew."""
+"""`python -m tests.docs.costs` draws the plot of the guide on costs again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PICTURE = MANUAL / "guides" / "figures" / "costs.svg"
 
 
 def main() -> None:
-    """Write the default table's picture."""
+    """Write the default table's plot."""
     write(PICTURE)
     print(f"drew {PICTURE.name}")
 

@@ -1,4 +1,4 @@
-"""`python -m tests.docs.generate` writes the regions of the manual that the program knows better."""
+"""`python -m tests.docs.generate` writes the generated regions of the manual."""
 
 from __future__ import annotations
 

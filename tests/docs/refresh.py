@@ -1,6 +1,6 @@
-"""`python -m tests.docs.refresh [PAGE ...]` runs pages and puts right what they show wrongly.
+"""`python -m tests.docs.refresh [PAGE ...]` runs pages and corrects the output that they show.
 
-An output with `...` in it is left alone and named, since a person has to choose what it leaves out.
+An output with `...` in it is only named, since a person has to choose what it leaves out.
 """
 
 from __future__ import annotations

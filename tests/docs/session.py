@@ -1,4 +1,4 @@
-"""A reader who types everything that a page shows: commands at a shell, snippets into Python, files.
+"""Runs everything that a page shows: commands in a shell, snippets in Python, files.
 
 Commands of attn-inject run in this process, in the page's own folder, with the import path that a console
 script has. What a stranger's shell shows is what is compared: stdout and stderr together, and `echo $?`.

@@ -1,4 +1,4 @@
-"""Files that nobody vouches for: none may run code, fill the memory or end in a traceback."""
+"""Untrusted files: none may run code, fill the memory or end in a traceback."""
 
 import collections
 import io
@@ -126,7 +126,7 @@ def test_what_is_not_ours_is_refused_and_nothing_of_it_runs(tmp_path, make, mess
     assert not marker.exists()
 
 
-# Among them every way in which a pickle tells how long an argument is.
+# Among them every way in which a pickle gives the length of an argument.
 VALUES = [
     [None, True, 1, 300, 70_000, -5, 2**40, 2**3000, 0.5, "a", "x" * 300, b"y", b"z" * 300, bytearray(b"b")],
     {"a": (1, 2), "b": {3}, "c": frozenset({4}), "d": [[]], "two\nlines": "cbuiltins\neval\n"},

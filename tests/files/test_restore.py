@@ -58,7 +58,7 @@ REPLACING = {
 
 @pytest.fixture(params=REPLACING, scope="module")
 def replaced(request):
-    """A base, and the same after an operation by replacement and another one."""
+    """A base, and the same after replacing modules and another modification."""
     name, attention, plan = REPLACING[request.param]
     base = build(name)
     model = attn_inject.inject(base, attention, **plan, input_size=TINY, check="off").model

@@ -1,4 +1,4 @@
-"""TOML that nobody would write by hand is a sentence with the file and the line, and takes no time."""
+"""Extreme TOML gives an error with the file and the line, and takes no time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caller's random numbers go on as if nothing had happened."""
+"""The caller's random numbers are not disturbed."""
 
 import torch
 

@@ -83,7 +83,7 @@ def test_bad_files_are_refused(name, tmp_path):
     assert caught.value.exit_code == 9
     assert name in caught.value.message
     assert caught.value.hint
-    # One sentence, without what a reader of archives or pickles says about its own insides.
+    # One sentence, without messages of the archive and pickle readers.
     assert not any(word in str(caught.value) for word in ("Error", "rrno", "pickle", "PytorchStream"))
 
 
@@ -121,7 +121,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(save, tmp_path
 
 
 def test_a_model_that_was_saved_here_is_told_from_weights(tmp_path):
-    file = tmp_path / "operated.pt"
+    file = tmp_path / "modified.pt"
     attn_inject.inject(build("test_resnet"), "simam", check="off", input_size=(3, 64, 64), out=file)
     with pytest.raises(ModelError, match=r"saved by attn-inject") as caught:
         read_weights(str(file))

@@ -1,4 +1,4 @@
-"""Code that ends the program, in every place where foreign code runs, is an error that names it."""
+"""Code that ends the program, wherever other people's code runs, is an error that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing sites by a budget."""
+"""Selecting sites by a budget."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_an_operation_on_a_saved_file(saved):
         ("torchvision/vit_b_16", "nam", "after"),
     ],
 )
-def test_figures_equal_those_of_the_real_operated_model(name, attention, placement):
+def test_figures_equal_those_of_the_real_modified_model(name, attention, placement):
     model = build(name)
     result = attn_inject.inject(model, attention, placement=placement, check="off", start="identity")
     assert sum(p.numel() for p in result.model.parameters()) == result.report.result.params
@@ -235,7 +235,7 @@ def test_requests_that_cannot_be_met(options, error, words):
     assert words in str(caught.value)
 
 
-def test_the_operated_model_lives_on():
+def test_the_modified_model_lives_on():
     """deepcopy, pickle, export, jit.trace, a training step and gradient checkpointing."""
     model = make_generic(build("test_resnet"))
     modified = attn_inject.inject(model, "ela-t", input_size=TINY).model.eval()

@@ -1,4 +1,4 @@
-"""Saving whatever model is in hand, and operating on what was modified before."""
+"""Saving any modified model, and modifying it again."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def channels(conv):
 
 
 class Wrapper(nn.Module):
-    """A model that a modified one became a part of."""
+    """A model that contains a modified one."""
 
     def __init__(self, backbone):
         super().__init__()
@@ -121,7 +121,7 @@ def test_a_part_of_something_larger_is_saved_under_its_new_names(tmp_path, modif
     assert torch.equal(output(attn_inject.load(tmp_path / "again.pt", base=base)), output(again))
 
 
-def test_what_was_not_operated_is_no_file_of_ours(tmp_path):
+def test_what_was_not_modified_is_no_file_of_ours(tmp_path):
     with pytest.raises(FitError, match="no inserted attention modules"):
         attn_inject.save(build("test_resnet"), tmp_path / "model.pt")
     with pytest.raises(UnknownNameError, match="atention"):

@@ -52,12 +52,12 @@ def counted(monkeypatch):
 
 
 @pytest.mark.parametrize("attention", SPECS)
-def test_a_row_is_what_fvcore_says_of_the_real_operated_model(attention):
+def test_a_row_is_what_fvcore_says_of_the_real_modified_model(attention):
     assert differences("test_resnet", [attention]) == (2, [])
 
 
 @pytest.mark.parametrize(("name", "attention"), PAIRS)
-def test_a_row_is_what_the_whole_operated_model_costs(name, attention):
+def test_a_row_is_what_the_whole_modified_model_costs(name, attention):
     row = attn_inject.stats([name], attention).rows[1]
     plan = Plan(attention=as_specs(attention))
     subject = search_shapes(expand(name)[0], plan)
@@ -144,7 +144,7 @@ def test_a_model_of_a_list_that_fails_keeps_its_row_and_a_named_one_is_an_error(
 
 
 class Refusing(nn.Module):
-    """Serves no map at all."""
+    """Accepts no map at all."""
 
     def __init__(self, channels):
         super().__init__()

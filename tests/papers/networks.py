@@ -32,7 +32,7 @@ def with_attention(model: nn.Module, spec: str, *, stages: tuple[int, ...] = (1,
 
 
 def with_attention_after_stages(model: nn.Module, spec: str) -> nn.Module:
-    """A module behind each of the first three stages."""
+    """A module after each of the first three stages."""
     for stage in (1, 2, 3):
         blocks = getattr(model, f"layer{stage}")
         blocks.append(attention(spec, blocks[-1].bn3.num_features, SIDES[stage]))
@@ -40,7 +40,7 @@ def with_attention_after_stages(model: nn.Module, spec: str) -> nn.Module:
 
 
 def with_self_attention(model: nn.Module) -> nn.Module:
-    """In the place of each 3x3 of the blocks; where one had a stride, 2x2 average pooling follows."""
+    """Instead of each 3x3 of the blocks; if it had a stride, 2x2 average pooling follows."""
     for module in model.modules():
         if isinstance(module, Bottleneck):
             layers: list[nn.Module] = [attention("sasa", module.conv2.in_channels, 7)]
@@ -60,7 +60,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def positions_of(model: nn.Module) -> Callable[[], list[tuple[SASA, int]]]:
-    """Records, at the next forward, how many positions each self-attention layer serves."""
+    """Records, at the next forward, how many positions each self-attention layer has."""
     seen: list[tuple[SASA, int]] = []
     for module in model.modules():
         if isinstance(module, SASA):
@@ -71,7 +71,7 @@ def positions_of(model: nn.Module) -> Callable[[], list[tuple[SASA, int]]]:
 
 
 def with_attention_inside(model: nn.Module, spec: str) -> nn.Module:
-    """MobileNetV2 with a module behind the depthwise convolution of each block that expands."""
+    """MobileNetV2 with a module after the depthwise convolution of each block that expands."""
     for block in model.features:
         layers = getattr(block, "conv", None)
         if isinstance(layers, nn.Sequential) and len(layers) == 4:  # expand, depthwise, project, norm

@@ -1,4 +1,4 @@
-"""A handful of what `kills` and `mutations` do by the hundred, and what the disk may do to a file."""
+"""A few of the cases of `kills` and `mutations`, and faults of the disk."""
 
 from __future__ import annotations
 

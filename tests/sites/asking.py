@@ -1,4 +1,4 @@
-"""Asks what is known of every operation of a forward, and compares each answer with torch's."""
+"""Looks up the known result of every operation of a forward, and compares it with torch's."""
 
 from __future__ import annotations
 

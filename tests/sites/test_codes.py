@@ -1,4 +1,4 @@
-"""Every "no" carries a code for programs beside its sentence."""
+"""Every rejection has a code for programs and a reason for people."""
 
 from __future__ import annotations
 

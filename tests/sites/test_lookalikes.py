@@ -39,7 +39,7 @@ BLOCKS = {
     "mobileone_s0": {"MobileOneBlock": 42},
     # LCNet v2: only the blocks with a shortcut of their own.
     "lcnetv2_small": {"RepDepthwiseSeparable": 1},
-    # The shortcut of a DLA block may be handed in; its roots concatenate.
+    # The shortcut of a DLA block may be an argument; its roots concatenate.
     "dla34": {"DlaBasic": 12},
     # Each cell adds pairs of branches and concatenates the sums.
     "pnasnet5large": {"CellStem0": 1, "Cell": 13},

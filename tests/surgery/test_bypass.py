@@ -1,4 +1,4 @@
-"""Bypassed, a modified model is its base; afterwards it is modified again."""
+"""A bypassed modified model computes what its base computes; afterwards it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention in the place of convolutions, of the stem and of the attention that a model has."""
+"""Attention instead of convolutions, of the stem and of a model's own attention."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_inner_placements_and_modules_named_by_hand_disagree(placement):
         attn_inject.inject("resnet18", "sasa", placement=placement, at="layer1.*", dry_run=True)
 
 
-def test_an_operated_convolution_is_copied_pickled_and_trained():
+def test_a_modified_convolution_is_copied_pickled_and_trained():
     model = make_generic(build("resnet10t"))
     modify(model, **SASA, size=(3, 64, 64))
     x = image_for(model)
@@ -149,7 +149,7 @@ def test_a_file_gives_the_same_output_and_cannot_be_restored_alone(tmp_path):
     assert torch.equal(again(x), result.model(x))
 
 
-def test_the_cost_is_that_of_the_operated_model():
+def test_the_cost_is_that_of_the_modified_model():
     for name, plan in {
         "mobilenetv3_small_050": {"attention": "eca", "placement": "replace-attention"},
         "resnet18": {"attention": "sasa", "placement": "replace-conv", "stem": True, "where": "layer4.*"},

@@ -1,4 +1,4 @@
-"""SASA's stem: against a naive formula, and in the place of real stems."""
+"""SASA's stem: against a naive formula, and instead of real stems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arguments of a block are fixed: only those that steer its control flow."""
+"""Which arguments a trace is specialized to: only those that decide control flow."""
 
 from __future__ import annotations
 

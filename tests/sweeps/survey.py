@@ -1,4 +1,4 @@
-"""What the finder says about one architecture, as one line of data."""
+"""The finder's result for one architecture, as one line of data."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _placements(findings: Findings) -> list[str]:
 
 
 def prove(name: str) -> dict[str, Any]:
-    """Operate with real weights and an identity start, with all checks, and reopen the file."""
+    """Modify with real weights and an identity start, with all checks, and reopen the file."""
     line: dict[str, Any] = {"name": name}
     began = time.perf_counter()
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A witness that is not ours: timm's own grouping of parameters into blocks (layer decay)."""
+"""An independent comparison: timm's own grouping of parameters into blocks (layer decay)."""
 
 from __future__ import annotations
 

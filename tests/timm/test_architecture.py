@@ -127,7 +127,7 @@ def test_trained_weights_of_its_own_as_pretrained(name, files):
     assert "state_dict" not in again.pretrained_cfg
 
 
-def test_weights_of_another_operated_model_are_refused(files):
+def test_weights_of_another_modified_model_are_refused(files):
     other = files(create("test_resnet_se"), "se.pth")
     with pytest.raises(FileError, match="do not fit test_resnet_ela_l"):
         create("test_resnet_ela_l", pretrained=True, pretrained_cfg_overlay={"file": other})
@@ -188,7 +188,7 @@ def test_sites_placement_and_options(registered):
     assert {m.edit.placement for m in inserted_modules(model).values()} == {"before-add"}
 
 
-def test_an_operated_base(registered, tmp_path):
+def test_a_modified_base(registered, tmp_path):
     registered("twice", base="test_resnet_se", attn="ela-l", where="layer4.*")
     model = create("twice")
     assert [n for n in inserted_modules(model) if n.startswith("layer4")] == [

@@ -1,4 +1,4 @@
-"""What timm knows of modified names, and what it does not show unasked."""
+"""Modified names in timm, and which lists do not show them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_registered(error, values):
     assert not timm.is_model("mine")
 
 
-def test_an_operated_name_is_no_model_to_operate_by_name():
+def test_a_modified_name_is_no_model_to_operate_by_name():
     with pytest.raises(UsageError, match="modified architecture"):
         names.resolve("resnet18_se")
     with pytest.raises(UnknownNameError):

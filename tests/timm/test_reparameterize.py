@@ -32,7 +32,7 @@ def pictures(size):
 
 
 @pytest.mark.parametrize("name", ["repvgg_a0_eca", "mobileone_s0_se", "fastvit_t8_ela_t", "repvit_m0_9_se"])
-def test_operated_blocks_still_merge(name):
+def test_modified_blocks_still_merge(name):
     model = make_generic(create(name))
     set_alphas(model, 0.5)
     images = pictures(64)

@@ -1,4 +1,4 @@
-"""kill -9 at random moments of a zoo of four tiny models; the rerun has to put everything right.
+"""kill -9 at random moments of a zoo of four tiny models; the next run has to repair everything.
 
     python -m tests.zoo.kills [KILLS] [driver|worker]
 

@@ -1,4 +1,4 @@
-"""The loop, with an engine that only pretends."""
+"""The main loop, with a simulated engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bucket over HTTP: moto's server on loopback stands for S3."""
+"""A bucket over HTTP: moto's server on loopback instead of S3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file says runs nothing: names of code in zoo.toml and in lists need a typed `--trust`."""
+"""Files run no code: names of code in zoo.toml and in lists need `--trust`."""
 
 from __future__ import annotations
 

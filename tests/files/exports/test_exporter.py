@@ -1,4 +1,4 @@
-"""Exported models compute what the model does, for any batch size, or say why there is none."""
+"""Exported models compute the same as the model, for any batch size, or the error says why not."""
 
 from __future__ import annotations
 
