@@ -75,7 +75,7 @@ def test_what_a_replacement_took_out_is_kept_or_comes_from_the_base(tmp_path, re
     assert attn_inject.describe(whole)["replaced_tensors"] == len(base.state_dict()) - (
         told["tensors"] - attn_inject.describe(whole)["replaced_tensors"]
     )
-    with pytest.raises(FileError, match=r"lacks .*, which (replace-|stem).* took out") as caught:
+    with pytest.raises(FileError, match=r"lacks .*, which (replace-|stem).* replaced") as caught:
         restore(bare, tmp_path / "two.pt")
     assert "--base FILE" in caught.value.hint
     assert not (tmp_path / "two.pt").exists()

@@ -64,7 +64,7 @@ def test_a_channel_gate_serves_tokens_that_form_no_grid(prefix):
     x, grid = torch.randn(2, prefix + 50, C), TokenGrid(10, 10, prefix)
     scale = gate.gate(x[:, prefix:].transpose(1, 2)[..., None])[..., 0, 0]  # (N, C)
     assert torch.allclose(in_layout("NLC", gate, x, grid), x * scale[:, None], atol=1e-6)
-    with pytest.raises(ModelError, match="50 tokens form no grid"):
+    with pytest.raises(ModelError, match="50 tokens are not a grid"):
         in_layout("NLC", spatial, x, grid)
 
 

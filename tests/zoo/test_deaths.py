@@ -8,7 +8,7 @@ from attn_inject.zoo.deaths import explain
 @pytest.mark.parametrize(
     ("exit_code", "memory", "code", "told"),
     [
-        (-9, 2 * 10**9, "memory", "want of memory. It held 2.00 GB"),
+        (-9, 2 * 10**9, "memory", "because memory ran out. It held 2.00 GB"),
         (-9, 0, "memory", "killed from outside"),
         (-11, 0, "crash", "signal 11 (SIGSEGV)"),
         (-99, 0, "crash", "signal 99"),
