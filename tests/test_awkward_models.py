@@ -179,7 +179,7 @@ def test_what_is_no_model_is_told(thing, told, hint):
         attn_inject.inject(thing, "se")
 
 
-@pytest.mark.parametrize("attention", [None, nn.Identity, [nn.Identity()], ["se", 3]])
+@pytest.mark.parametrize("attention", [None, 3, [nn.Identity()], ["se", 3]])
 def test_what_names_no_attention_is_told(attention):
     with pytest.raises(UsageError, match="given as text, a class or an AttentionSpec"):
         attn_inject.inject(Net(Block()), attention, input_size=SIZE)

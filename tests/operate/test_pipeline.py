@@ -222,7 +222,7 @@ def test_options_that_do_not_divide_are_adapted_and_reported():
         ({"attention": "se:reductoin=8"}, UnknownNameError, "reduction"),
         ({"placement": "behind"}, UnknownNameError, "behind"),
         ({"attention": "layer9.*=se"}, NoSiteError, "layer9"),
-        ({"attention": ["se", "eca"]}, UsageError, "eca serves no site"),
+        ({"attention": ["se", "eca"]}, UsageError, "eca is used at no site"),
         ({"attention": "se:reduction=0"}, FitError, "reduction"),
         ({"model": "vgg11"}, NoSiteError, "--at"),
         ({"model": "resnet5"}, UnknownNameError, "resnet50"),
