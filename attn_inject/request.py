@@ -19,6 +19,7 @@ PLACEMENTS = {
     "before-block": "the input of the branch (SE-PRE)",
     "on-shortcut": "the shortcut, after its projection (SE-Identity)",
     "after-conv": "the output of the block's spatial convolution, after its norm and activation (SE_3x3)",
+    "before-norm": "the output of the block's spatial convolution itself, before its norm (SimAM)",
     "replace-conv": "instead of each spatial convolution of the block that keeps the number of channels",
     "replace-attention": "instead of the channel or spatial attention that the model already has",
     "paper": "the paper's own placement, including its stages and blocks",

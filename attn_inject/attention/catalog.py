@@ -279,7 +279,7 @@ ROWS: Final[tuple[Entry, ...]] = (
         year=2021,
         venue="ICML 2021",
         url="https://proceedings.mlr.press/v139/yang21o.html",
-        placement="after-conv",
+        placement="before-norm",
         summary="gates each position by how far it is from its channel's mean, without a parameter",
         parameters="0",
     ),

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from attn_inject.errors import FitError
 from attn_inject.surgery.apply import apply_edits, refusal
 from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.placements import INNER
 from attn_inject.surgery.removal import remove
 from tests.nets import build, make_generic, modify, set_alphas, size_of
 
@@ -54,14 +55,14 @@ def test_identity_start_is_bit_equal_and_can_be_undone(name, attention):
 PLACED = ["test_resnet", "test_convnext", "mobilenetv3_small_050", "test_vit", "swin_tiny_patch4_window7_224"]
 
 
-@pytest.mark.parametrize("placement", ["before-add", "before-block", "on-shortcut", "after-conv"])
+@pytest.mark.parametrize("placement", INNER)
 @pytest.mark.parametrize("name", PLACED)
 def test_inner_placements(name, placement):
     model = make_generic(build(name, **({"depths": (1, 2)} if name.startswith("swin") else {})))
     image = image_for(model)
     with torch.no_grad():
         expected = model(image)
-        if placement == "after-conv" and ("vit" in name or "swin" in name):
+        if placement in ("after-conv", "before-norm") and ("vit" in name or "swin" in name):
             with pytest.raises(FitError, match="no spatial convolution"):
                 modify(model, "se", placement=placement)
             return
@@ -119,12 +120,13 @@ def by_hand(block: Bottleneck, x: torch.Tensor, placement: str) -> torch.Tensor:
     def at(name: str, value: torch.Tensor) -> torch.Tensor:
         return value * 2 if name == placement else value
 
-    inner = at("after-conv", torch.relu(block.norm(block.g(block.f(at("before-block", x))))))
+    spatial = at("before-norm", block.g(block.f(at("before-block", x))))
+    inner = at("after-conv", torch.relu(block.norm(spatial)))
     y = at("before-add", block.h(inner)) + at("on-shortcut", block.project(x))
     return at("after", torch.relu(y))
 
 
-@pytest.mark.parametrize("placement", ["after", "before-add", "before-block", "on-shortcut", "after-conv"])
+@pytest.mark.parametrize("placement", ["after", *INNER])
 def test_every_placement_acts_where_it_says(placement):
     model = make_generic(OneBlock()).eval()
     image = torch.randn(2, 4, 8, 8)
@@ -132,6 +134,34 @@ def test_every_placement_acts_where_it_says(placement):
         expected = by_hand(model.block, model.stem(image), placement)
         modify(model, f"{__name__}:Doubled", size=(4, 8, 8), placement=placement, start="paper")
         assert torch.allclose(model(image), expected, atol=1e-6)
+
+
+def test_before_norm_enters_a_child_of_convolution_norm_and_activation():
+    """The authors of SimAM put it between a depthwise convolution and its norm."""
+    model = make_generic(build("torchvision/mobilenet_v2")).eval()
+    edits = modify(model, "simam", placement="before-norm", start="paper")
+    assert [edit.name for edit in edits[:2]] == ["features.3.conv.1", "features.5.conv.1"]
+    child, x = model.features[3].conv[1], torch.randn(2, 144, 8, 8)
+    conv, norm, act = (getattr(child, str(at)) for at in range(3))
+    gated = conv(x)
+    d = (gated - gated.mean((2, 3), keepdim=True)).square()
+    v = d.sum((2, 3), keepdim=True) / (8 * 8 - 1)
+    gated = gated * torch.sigmoid(d / (4 * (v + 1e-4)) + 0.5)
+    with torch.no_grad():
+        torch.testing.assert_close(child(x), act(norm(gated)))
+
+
+class Unnormed(OneBlock):
+    """Its spatial convolution is followed by an activation and another convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block.norm = nn.Identity()
+
+
+def test_before_norm_needs_a_norm():
+    with pytest.raises(FitError, match="no norm follows its spatial convolution"):
+        modify(make_generic(Unnormed()), "se", size=(4, 8, 8), placement="before-norm")
 
 
 def test_family_block_without_an_addition_takes_before_add_at_its_end():

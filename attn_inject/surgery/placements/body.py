@@ -83,11 +83,22 @@ def target_in(
 
 
 def target_at_conv(
-    found: FoundSite, recording: Recording, choose: Callable[[TracedBlock], Choice]
+    found: FoundSite,
+    recording: Recording,
+    choose: Callable[[TracedBlock], Choice],
+    *,
+    bare: bool = False,
 ) -> Target | Rejection:
-    """The same in the innermost child that holds the block's last spatial convolution and other layers."""
+    """The same in the innermost child that holds the block's last spatial convolution and other layers.
+
+    Args:
+        found: The site with its recorded call.
+        recording: The run that it was found in.
+        choose: The placement's choice.
+        bare: Whether norms and activations are other layers, too, so that the convolution stands alone.
+    """
     block = _trace(found.call, found.addition)
-    while not isinstance(block, str) and (part := _compound(block, recording)) is not None:
+    while not isinstance(block, str) and (part := _compound(block, recording, bare)) is not None:
         block = _trace(part, None)
     return _target(found, recording, block, choose)
 
@@ -131,14 +142,14 @@ def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -
     return layouts.infer(shape, made, recording, found.call)
 
 
-def _compound(block: TracedBlock, recording: Recording) -> ModuleCall | None:
+def _compound(block: TracedBlock, recording: Recording, bare: bool) -> ModuleCall | None:
     """The call of the child that holds the spatial convolution, if it also runs other layers."""
     node = spatial_conv(block)
     if node is None:
         return None
     child = block.module.get_submodule(str(node.target))
     kernels = [m for m in child.modules() if has_weight(m) and not any(map(has_weight, m.children()))]
-    if len(kernels) < 2:
+    if len(kernels) < 2 and not (bare and any(child.children())):
         return None
     name = f"{block.call.name}.{node.target}"
     return next((call for call in recording.calls if call.name == name), None)
