@@ -157,7 +157,9 @@ class ModelRequest:
     Attributes:
         name: `resnet50`, `timm/NAME`, `torchvision/NAME`, `package.module:factory`, or a saved file.
         pretrained: Whether to fetch the published weights.
-        weights: A local state dict to load, `.pt`, `.pth` or `.safetensors`.
+        weights: A checkpoint to load, `.pt`, `.pth` or `.safetensors`: a path, or an address (`https://`,
+            `hf-hub:ORG/NAME`, `s3://`).
+        weights_key: Where the state dict stands in it: a key, or the beginning of its names. None finds it.
         num_classes: Outputs of the classifier; None keeps the architecture's own.
         input_size: (channels, height, width) in pixels; None takes the model's own.
         model_args: Further keyword arguments of the architecture.
@@ -167,6 +169,7 @@ class ModelRequest:
     name: str
     pretrained: bool = False
     weights: str | None = None
+    weights_key: str | None = None
     num_classes: int | None = None
     input_size: tuple[int, ...] | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)

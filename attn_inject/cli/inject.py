@@ -55,6 +55,7 @@ def inject(
     strict: options.Strict = False,
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,

@@ -175,7 +175,18 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="FILE",
-        help="Load a state dict, .pt, .pth or .safetensors.",
+        help="Load a checkpoint, .pt, .pth or .safetensors: a path, or https://, hf-hub:ORG/NAME, s3://.",
+        show_default=False,
+        rich_help_panel=MODEL,
+    ),
+]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-key",
+        metavar="KEY",
+        help="Which state dict of the checkpoint: state_dict_ema, student, module.encoder_k. "
+        "The best fitting one by default.",
         show_default=False,
         rich_help_panel=MODEL,
     ),

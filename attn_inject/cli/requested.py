@@ -86,6 +86,7 @@ def model_request(values: Mapping[str, Any], *, trust: bool) -> ModelRequest:
         name=values["model"],
         pretrained=values.get("pretrained", False),
         weights=values.get("weights"),
+        weights_key=values.get("weights_key"),
         num_classes=values.get("num_classes"),
         input_size=tuple(size) if size else None,
         model_args=values.get("model_arg", {}),

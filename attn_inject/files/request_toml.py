@@ -34,6 +34,7 @@ MODEL_KEYS = {
     "model": "a text",
     "pretrained": "true or false",
     "weights": "a text",
+    "weights-key": "a text",
     "num-classes": "a whole number",
     "input-size": "a list of whole numbers",
     "model-arg": "a table",

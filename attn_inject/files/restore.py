@@ -13,6 +13,7 @@ from attn_inject.files import formats
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.contents import Contents
 from attn_inject.files.loading import check_digest
+from attn_inject.models.state_dict import ANY_SHAPE, select
 from attn_inject.models.weights_file import read_weights
 from attn_inject.surgery.edit import Edit
 
@@ -107,7 +108,8 @@ def _found(
             f"{path} lacks {lost[0]}, which {edit.placement} replaced.",
             hint="Pass the weights of the base: --base FILE (base= in Python).",
         )
-    weights = read_weights(str(base)).state
+    own = {name: value for name, value in contents.state_dict.items() if ".attn_inject" not in name}
+    weights = select(read_weights(str(base)).leaves, own | dict.fromkeys(lost, ANY_SHAPE)).state
     if missing := next((name for name in lost if name not in weights), None):
         raise FileError(
             f"{base} has no {missing}, which the base of {path} has.", hint="It belongs to another model."

@@ -42,14 +42,14 @@ def load(request: ModelRequest, *, empty: bool = False, shapes_only: bool = Fals
     source = _SOURCES[found.source]
     _check_arguments(found.source, dict(request.model_args))
     arguments = source.builder_arguments(found.name, request)
-    weights = read_weights(request.weights) if request.weights is not None else None
+    weights = read_weights(request.weights, request.weights_key) if request.weights is not None else None
     name = source.published(found.name, arguments) if request.pretrained else found.name
     model = _build(
         found.source, name, arguments, empty=empty, shapes_only=shapes_only, pretrained=request.pretrained
     )
     notes = [found.note] if found.note else []
     if weights is not None:
-        notes += put_weights(weights, model)
+        notes += put_weights(weights, model, offer_classes=request.num_classes is None)
     inputs = source.input_spec(model, name, arguments, request.input_size)
     provenance = Provenance(
         source=found.source,
@@ -124,6 +124,11 @@ def _check(request: ModelRequest) -> None:
     if request.pretrained and request.weights is not None:
         raise UsageError(
             "pretrained and weights (--pretrained, --weights) exclude each other.", hint="Keep one of them."
+        )
+    if request.weights_key and request.weights is None:
+        raise UsageError(
+            "weights_key (--weights-key) says where in a file of weights to look, and none is named.",
+            hint="Add weights (--weights FILE).",
         )
     if request.num_classes is not None and request.num_classes < 0:
         raise UsageError(f"A model cannot have {request.num_classes} classes.", hint="Give 0 or more.")

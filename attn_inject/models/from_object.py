@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from attn_inject.errors import ModelError
 from attn_inject.models.from_torchvision import own_size
+from attn_inject.models.input_channels import pixels_a_channel
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.loaded import LoadedModel, Provenance
 from attn_inject.models.torchvision_inputs import kind_of
@@ -78,12 +79,6 @@ def guess_input(model: nn.Module, size: tuple[int, ...] | None) -> InputSpec:
     return InputSpec(size=size or _configured_size(model) or _USUAL)
 
 
-def _pixels_a_channel(model: nn.Module) -> int:
-    """How many pixels of one channel the first convolution reads as channels (TResNet: squares of 4 x 4)."""
-    squares = [getattr(m, "bs", 1) for m in model.modules() if type(m).__name__ == "SpaceToDepth"]
-    return squares[0] ** 2 if squares else 1
-
-
 def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
     """The size in timm's configuration, corrected by the size that the layers were built for."""
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
@@ -93,7 +88,7 @@ def _configured_size(model: nn.Module) -> tuple[int, ...] | None:
     first = config.get("first_conv")
     if isinstance(first, str) and first in dict(model.named_modules()):
         read = getattr(model.get_submodule(first), "in_channels", channels)
-        channels = read // _pixels_a_channel(model)
+        channels = read // pixels_a_channel(model)
     made_for = getattr(getattr(model, "patch_embed", None), "img_size", None)
     if isinstance(made_for, tuple) and len(made_for) == 2:
         image = list(made_for)

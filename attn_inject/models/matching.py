@@ -7,24 +7,25 @@ does not fit is not counted, since training often starts from a file for other c
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from attn_inject.errors import FileError, ModelError
+from attn_inject.models.input_channels import with_input_channels
 from attn_inject.models.library_errors import one_line, some
+from attn_inject.models.state_dict import Selection, select, unprefixed
 from attn_inject.models.weights_file import Weights
 
 ENOUGH = 0.5
 _CLASSIFIER = re.compile(r"(^|\.)(classifier|fc|head\w*|last_linear|logits)\.")
 _INSERTED = re.compile(r"(^|\.)attn_inject(_\d+)?\.")
-_PREFIXES = ("module.", "model.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,30 +63,89 @@ class Match:
         return [f"{len(names)} {fact}: {some(names)}" for fact, names in facts.items() if names]
 
 
-def put_weights(weights: Weights, model: nn.Module) -> tuple[str, ...]:
+def put_weights(weights: Weights, model: nn.Module, *, offer_classes: bool = True) -> tuple[str, ...]:
     """Copy what fits into `model`, unless that has no memory, and report what fits and what does not.
+
+    Args:
+        weights: What a file holds.
+        model: The model, changed in place.
+        offer_classes: Whether to say how to build the classifier of the file, if only that differs.
 
     Raises:
         ModelError: Too little fits, or the file holds attention modules that the model does not have.
-        FileError: A tensor cannot be copied.
+        FileError: A tensor cannot be copied, or only with a loss.
     """
     own = model.state_dict()
-    state = _renamed(weights.state, own.keys())
-    _refuse_inserted(weights.file, [name for name in state if name not in own])
-    match = compare(model, state)
-    if not match.fitting or min(match.share, match.used) < ENOUGH:
+    found = select(weights.leaves, own)
+    match = compare(model, found.state)
+    if not _is_enough(match):
+        found = unprefixed(weights.leaves, own)
+        match = compare(model, found.state)
+    _refuse_inserted(weights.file, [name for name in match.unexpected if name not in own])
+    state, converted = with_input_channels(found.state, model)
+    if converted:
+        match = compare(model, state)
+    if not _is_enough(match):
         raise _other_architecture(weights.file, match)
-    name = Path(weights.file).name
+    _refuse_lossy(weights.file, match.fitting, own)
+    match = dataclasses.replace(match, unexpected=[*match.unexpected, *found.beside])
     is_real = not any(parameter.is_meta for parameter in model.parameters())
     if is_real:
         _copy(match, model, weights.file)
-    counts = (
-        f"{'loaded' if is_real else 'would load'} {len(match.fitting)} of {match.total} tensors from {name}"
-    )
-    notes = ["; ".join([counts, *match.differences()]) + "."]
-    if "ema" in weights.wrapper:
-        notes.append(f"{name}: the averaged weights, {weights.wrapper!r}, were taken.")
+    notes = [*weights.notes, _told(weights, found, match, is_real=is_real)]
+    if found.is_averaged and found.others:
+        notes.append(f"{weights.name}: the averaged weights were taken; {_instead(found)}")
+    elif found.others:
+        notes.append(f"{weights.name}: {found.others[0]} fits as well; {_instead(found)}")
+    notes += [f"{weights.name}: {converted}"] if converted else []
+    notes += [line for line in [_classes(weights, match)] if line and offer_classes]
     return tuple(notes)
+
+
+def _told(weights: Weights, found: Selection, match: Match, *, is_real: bool) -> str:
+    verb = "loaded" if is_real else "would load"
+    where = f" ({found})" if str(found) else ""
+    counts = f"{verb} {len(match.fitting)} of {match.total} tensors from {weights.name}{where}"
+    return "; ".join([counts, *match.differences()]) + "."
+
+
+def _instead(found: Selection) -> str:
+    return f"--weights-key {found.others[0]} takes that instead."
+
+
+def _is_enough(match: Match) -> bool:
+    return bool(match.fitting) and min(match.share, match.used) >= ENOUGH
+
+
+def _classes(weights: Weights, match: Match) -> str:
+    """If only the classifier has another number of classes, the option that builds it as in the file."""
+    changed = [told.partition(" ")[0] for told in match.reshaped]
+    heads = [name for name in changed if _CLASSIFIER.search(name)]
+    weight = next((name for name in heads if name.endswith("weight")), "")
+    if not weight or heads != changed:
+        return ""
+    classes = int(re.findall(r"\d+", match.reshaped[changed.index(weight)].partition(" ")[2])[0])
+    return (
+        f"{weights.name} has a classifier of {classes} classes, which was left out; "
+        f"--num-classes {classes} loads it, too."
+    )
+
+
+def _refuse_lossy(file: str, fitting: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    for name, value in fitting.items():
+        kept = own[name]
+        if not (isinstance(value, torch.Tensor) and isinstance(kept, torch.Tensor)):
+            continue
+        if value.is_complex() and not kept.is_complex():
+            raise FileError(
+                f"{file!r} holds complex numbers: {name} is {value.dtype}, the model's is {kept.dtype}.",
+                hint="Their imaginary part would be lost; save real tensors.",
+            )
+        if value.is_quantized and not kept.is_quantized:
+            raise FileError(
+                f"{file!r} holds quantized numbers: {name} is {value.dtype}, the model's is {kept.dtype}.",
+                hint="Save the weights from before the quantization, or dequantize() them.",
+            )
 
 
 def compare(model: nn.Module, state: Mapping[str, Any]) -> Match:
@@ -154,20 +214,6 @@ def _refuse_inserted(file: str, unknown: Sequence[str]) -> None:
             hint="If attn-inject saved it, open the file as the model. A state dict of such a model belongs "
             "into the result of the same `inject`: result.model.load_state_dict(...).",
         )
-
-
-def _renamed(state: Mapping[str, Any], own: Any) -> dict[str, Any]:
-    """Undo the prefixes of DataParallel (`module.`), Lightning (`model.`), torch.compile (`_orig_mod.`)."""
-    return {_plain(str(name), own): value for name, value in state.items()}
-
-
-def _plain(name: str, own: Any) -> str:
-    if name in own:
-        return name
-    plain = name.replace("_orig_mod.", "")
-    while plain not in own and plain.startswith(_PREFIXES):
-        plain = plain.partition(".")[2]
-    return plain
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:

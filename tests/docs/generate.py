@@ -17,6 +17,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "starts": words.starts,
     "checks": words.checks,
     "formats": words.formats,
+    "checkpoints": words.checkpoints,
     "rejection-codes": words.rejection_codes,
     "exit-codes": words.exit_codes,
     "commands": cli.reference,

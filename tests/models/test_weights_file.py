@@ -1,6 +1,9 @@
+import gzip
 import os
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -17,14 +20,14 @@ STATE = net().state_dict()
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_torch_formats_are_read(zipped, tmp_path):
     torch.save(STATE, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
-    state = read_weights(str(tmp_path / "w.pt")).state
-    assert all(torch.equal(state[name], value) for name, value in STATE.items())
+    leaves = read_weights(str(tmp_path / "w.pt")).leaves
+    assert all(torch.equal(leaves[name].value, value) for name, value in STATE.items())
 
 
 def test_safetensors_are_read(tmp_path):
     safetensors.torch.save_file(STATE, tmp_path / "w.safetensors")
-    state = read_weights(str(tmp_path / "w.safetensors")).state
-    assert all(torch.equal(state[name], value) for name, value in STATE.items())
+    leaves = read_weights(str(tmp_path / "w.safetensors")).leaves
+    assert all(torch.equal(leaves[name].value, value) for name, value in STATE.items())
 
 
 def truncated(path):
@@ -43,10 +46,19 @@ def damaged_safetensors(path):
 
 
 def zip_of_something_else(path):
-    import zipfile
-
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "not weights")
+
+
+def zipped_weights(path):
+    torch.save(STATE, path)
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        archive.write(path, "best.pth")
+    path.with_suffix(".zip").rename(path)
+
+
+def exported(path):
+    torch.export.save(torch.export.export(net().eval(), (torch.ones(2, 3, 3, 3),)), path)
 
 
 def itself(path):
@@ -63,11 +75,24 @@ BAD = {
     "text.pt": (lambda path: path.write_text("hello, no weights here"), "is not a file of weights"),
     "truncated.pt": (truncated, "is cut short or damaged"),
     "truncated_old.pt": (truncated_old_format, "is cut short or damaged"),
-    "zip.pt": (zip_of_something_else, "is cut short or damaged"),
+    "zip.pt": (zip_of_something_else, r"is a zip archive without weights; it holds readme\.txt\."),
+    "zipped.pt": (zipped_weights, r"is a zip archive that holds best\.pth\."),
+    "arrays.npz": (lambda path: np.savez(path, a=np.ones(2)), "is an archive of numpy's arrays"),
+    "array.pt": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00"), "is a single array of numpy"),
+    "scripted.pt": (lambda path: torch.jit.script(net()).save(path), "is a TorchScript program"),
+    "exported.pt2": (exported, "is an exported program, as torch.export.save writes"),
+    "keras.h5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)), "is an HDF5 file"),
+    "page.pth": (lambda path: path.write_text("<!doctype html><html>Sign in</html>"), "is a web page"),
+    "pointer.pth": (
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+        "is a pointer of Git LFS",
+    ),
+    "packed.pth": (lambda path: path.write_bytes(gzip.compress(b"weights")), "is compressed by gzip"),
     "truncated.safetensors": (damaged_safetensors, "is cut short or damaged"),
     "text.safetensors": (lambda path: path.write_text("hello"), "is cut short or damaged"),
+    "truncated_torch.safetensors": (truncated, "is cut short or damaged"),
     "list.pt": (lambda path: torch.save([torch.ones(1)], path), "holds no state dict"),
-    "number.pt": (lambda path: torch.save({"epoch": 3}, path), "holds no state dict"),
+    "number.pt": (lambda path: torch.save({"epoch": 3}, path), "holds no state dict, only 'epoch'"),
     "itself.pt": (itself, "holds no state dict"),
     "shapes.pt": (lambda path: torch.save(net().to("meta").state_dict(), path), "shapes without values"),
     "model.pt": (lambda path: torch.save(net(), path), r"was refused.*Sequential"),

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from attn_inject import errors, request
 from attn_inject.cli.list import FORMATS
 from attn_inject.errors import AttnInjectError
+from attn_inject.models.state_dict import select
+from attn_inject.models.weights_file import read_weights
 from attn_inject.sites.site import RejectionCode
 from tests.docs.writers.markdown import code, table
+from tests.models.checkpoints import CHECKPOINTS
+from tests.models.nets import net
 
 
 def placements() -> str:
@@ -30,6 +39,19 @@ def formats() -> str:
 
 def _meanings(title: str, words: Mapping[str, str]) -> str:
     return table(f"{title}|meaning", [(code(word), meaning) for word, meaning in words.items()])
+
+
+def checkpoints() -> str:
+    """What `--weights` says about each shape of checkpoint that the tests load."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [(title, *_told(make(), Path(folder) / "w.pt")) for title, make in CHECKPOINTS.items()]
+    return table("what the file holds|key|prefix", rows)
+
+
+def _told(content: Any, file: Path) -> tuple[str, str]:
+    torch.save(content, file)
+    found = select(read_weights(str(file)).leaves, net().state_dict())
+    return code(found.key), code(found.prefix)
 
 
 def rejection_codes() -> str:
