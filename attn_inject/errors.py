@@ -18,6 +18,7 @@ A message says what happened, where, and what to do; `hint` holds the last part.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -135,6 +136,15 @@ def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -
     is_glob = any(mark in name for mark in "*?[")
     message = f"No {what} matches {name!r}." if is_glob else f"There is no {what} called {name!r}."
     return UnknownNameError(message, hint=hint)
+
+
+def text_of(error: BaseException) -> str:
+    """What an error of other code says; for one that says nothing, the line of code that raised it."""
+    if text := str(error).strip():
+        return text
+    lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+    asserted = [line for line in lines if "assert" in line and not line.startswith("raise")]
+    return (asserted or lines or [""])[-1]
 
 
 def all_errors() -> list[type[AttnInjectError]]:

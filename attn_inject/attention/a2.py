@@ -6,8 +6,8 @@
 
 Parameters: 4 C m + 2 m + C with m = max(1, C // r).
 
-Deviations: the paper does not say which of its convolutions have biases. Ours have, except W_b, whose bias a
-softmax over positions cancels.
+Deviations: r = 2 is that of the published count. We could not read which of the convolutions have biases.
+Ours have, except W_b, whose bias a softmax over positions cancels.
 
 Legend: N batch, C channels, H rows, W columns, m inner channels, L = H W positions.
 """
@@ -35,7 +35,7 @@ class A2(AttentionModule):
         ValueError: `reduction` is not a whole number from 1.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 4) -> None:
+    def __init__(self, channels: int, *, reduction: int = 2) -> None:
         super().__init__(channels, reduction=reduction)
         parts.require_count("A2", "reduction", reduction)
         inner = max(1, channels // reduction)

@@ -12,8 +12,10 @@
 Parameters: 3 C h + C + 18 h h + 13 h + 1 with h = max(1, C // r); 3 C h + 3 C + 18 h h + 5 h + 3 if literal.
 
 Deviations: the default follows the authors' code, which multiplies both branches where the paper adds them,
-and has norms and ReLUs after every layer except the last. All its layers have biases, as have ours. The
-authors place it after the last block of the first three stages, not in every block.
+and has norms and ReLUs after every layer except the last. All its layers have biases, which start at zero, as
+have ours; its spatial convolutions start with normal weights of variance 2 / outputs. It pools by a window of
+the map's height, so it takes square maps only; ours takes every map. The authors place it after the last
+block of the first three stages, not in every block.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """
@@ -62,6 +64,8 @@ class BAM(AttentionModule):
         self.channel = nn.Sequential(*normed(channel))
         self.spatial = nn.Sequential(*normed(spatial))
         self.literal = literal
+        parts.init_he_(*spatial, mode="fan_out")
+        parts.zero_bias_(*channel)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the map by channel and position, (N, C, H, W) -> (N, C, H, W)."""

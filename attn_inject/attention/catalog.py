@@ -18,7 +18,7 @@ _ELA: Final[dict[str, Any]] = {
     "authors": "Xu and Wan",
     "year": 2024,
     "arxiv": "2403.01123",
-    "placement": "before-add",
+    "placement": "after-conv",
     "inverted": "after-conv",
 }
 _NAM: Final[dict[str, Any]] = {
@@ -219,7 +219,8 @@ ROWS: Final[tuple[Entry, ...]] = (
     Entry(
         name="ge-theta",
         target="attn_inject.attention.ge:GETheta",
-        options={"extent": "global"},
+        options={"extent": "global", "relu": True},
+        absent={"relu": False},
         summary="gates each channel by a weighted mean of its own; one map size only",
         parameters="C * H * W + 2 * C",
         **_GE,
@@ -227,7 +228,8 @@ ROWS: Final[tuple[Entry, ...]] = (
     Entry(
         name="ge-theta-plus",
         target="attn_inject.attention.ge:GEThetaPlus",
-        options={"extent": "global", "reduction": 16},
+        options={"extent": "global", "reduction": 16, "relu": True},
+        absent={"relu": False},
         summary="gates channels by a perceptron of their weighted means; one map size only",
         parameters="C * H * W + 3 * C + 2 * C * max(1, C // r) + max(1, C // r)",
         **_GE,
@@ -298,7 +300,7 @@ ROWS: Final[tuple[Entry, ...]] = (
     Entry(
         name="a2",
         target="attn_inject.attention.a2:A2",
-        options={"reduction": 4},
+        options={"reduction": 2},
         title="A^2-Nets: Double Attention Networks",
         authors="Chen et al.",
         year=2018,
@@ -319,6 +321,8 @@ ROWS: Final[tuple[Entry, ...]] = (
         year=2020,
         arxiv="2003.13328",
         placement="after-conv",
+        blocks="last",
+        whole=(4,),
         summary="gates the map by convolved row and column means, mixed across channels",
         parameters="2 * k * C * C + C * C + 5 * C",
         aliases=("strip-pooling",),
@@ -326,7 +330,7 @@ ROWS: Final[tuple[Entry, ...]] = (
     Entry(
         name="gam",
         target="attn_inject.attention.gam:GAM",
-        options={"reduction": 4, "kernel_size": 7, "groups": 1},
+        options={"reduction": 16, "kernel_size": 7, "groups": 1},
         title="Global Attention Mechanism: Retain Information to Enhance Channel-Spatial Interactions",
         authors="Liu et al.",
         year=2021,

@@ -10,8 +10,8 @@ The channels are split into G groups of K = C / G; all groups share the layers.
 
 Parameters: 10 K K + 4 K.
 
-Deviations: none known; not compared with the authors' code or numbers. The mean of a
-standardised channel is the norm's own bias, so p is not averaged again.
+Deviations: none from the authors' code. The mean of a standardised channel is the norm's own bias, so p is
+not averaged again. No source says where in a block it stands; `before-add` is assumed.
 
 Legend: N batch, C channels, H rows, W columns, G groups, K = C / G, L = H W positions, M = N G.
 """

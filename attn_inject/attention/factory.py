@@ -17,7 +17,7 @@ from torch import nn
 
 from attn_inject.attention import registry
 from attn_inject.attention.contract import needs_size
-from attn_inject.errors import FitError, UnknownNameError, UsageError
+from attn_inject.errors import FitError, UnknownNameError, UsageError, text_of
 from attn_inject.request import AttentionSpec, Option
 
 _PLAIN = bool | int | float | str
@@ -118,6 +118,8 @@ def build(resolved: Resolved, *, channels: int, size: tuple[int, int] | None = N
                 hint="Give size=(H, W).",
             )
         arguments["size"] = size
+    elif size is not None and _takes_feat_size(resolved.entry, module):
+        arguments["feat_size"] = size
     with _fitting(resolved.entry, str(resolved), channels):
         built: nn.Module = module(channels, **arguments)
     return built
@@ -131,11 +133,16 @@ def _fitting(entry: registry.Entry, spec: str, channels: int) -> Iterator[None]:
     except Exception as error:
         if entry.is_built_in and not isinstance(error, ValueError):
             raise
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {text_of(error)}"
         raise FitError(
             f"{spec} does not fit {channels} channels. {reason}",
             hint="Choose other options, or leave these sites out.",
         ) from error
+
+
+def _takes_feat_size(entry: registry.Entry, module: Callable[..., Any]) -> bool:
+    """Whether a module of timm is built for one map size, which timm calls so."""
+    return entry.owner == "timm" and "feat_size" in inspect.signature(module).parameters
 
 
 def _check_names(entry: registry.Entry, given: Mapping[str, Option], own: Mapping[str, Any]) -> None:

@@ -6,14 +6,17 @@
 | name | gather | excite |
 |---|---|---|
 | theta-minus | the mean over windows of 2 e - 1, e apart; or over the map | nothing |
-| theta | log2(e) depthwise 3x3 convolutions, 2 apart, or one of the map's size; each with a norm | nothing |
+| theta | log2(e) depthwise 3x3 convolutions, 2 apart, with a norm each and a ReLU between them | nothing |
+| | over the whole map, one depthwise convolution of its size with a norm | |
 | theta-plus | as theta, with a ReLU at the end | W2 relu(W1 u), C -> C/r -> C |
 
 Parameters, with the extent of the whole map: 0; C H W + 2 C; C H W + 3 C + 2 C h + h with h = max(1, C // r).
 With e: 0; 11 C log2(e); 11 C log2(e) + C + 2 C h + h.
 
-Deviations: none known. The authors' code shows the extent of the whole map; the smaller extents were not
-compared with anything. Over the whole map theta and theta-plus accept one map size only.
+Deviations: none known. The authors' network files show the extent of the whole map, and their figure the
+extent 8. `relu=False` omits the ReLUs between the convolutions, which version 0.1 did. The gather starts with
+normal weights of variance 2 / inputs, the excite with ones of standard deviation 0.01 and biases of zero, as
+in the authors' network files. Over the whole map theta and theta-plus accept one map size only.
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels; H', W' gathered rows and columns.
 """
@@ -79,6 +82,7 @@ class GETheta(AttentionModule):
     Args:
         channels: C of the map.
         extent: e, 2, 4 or 8 positions, or `global` for the whole map.
+        relu: Whether a ReLU stands between the convolutions of an extent of 4 or 8.
         size: (H, W) of the only maps that it accepts, in positions; for `global` only.
 
     Shape:
@@ -92,12 +96,17 @@ class GETheta(AttentionModule):
     needs_size = True
 
     def __init__(
-        self, channels: int, *, extent: int | str = "global", size: tuple[int, int] | None = None
+        self,
+        channels: int,
+        *,
+        extent: int | str = "global",
+        relu: bool = True,
+        size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(channels, extent=extent)
-        self._gather_over(extent, size)
+        super().__init__(channels, extent=extent, relu=relu)
+        self._gather_over(extent, relu, size)
 
-    def _gather_over(self, extent: int | str, size: tuple[int, int] | None) -> None:
+    def _gather_over(self, extent: int | str, relu: bool, size: tuple[int, int] | None) -> None:
         name = type(self).__name__
         require_extent(name, extent)
         if extent == "global":
@@ -107,7 +116,7 @@ class GETheta(AttentionModule):
         else:
             self.size = None
             self.acts_on, self.needs_size = "spatial", False
-            self.gather = steps(self.channels, int(extent))
+            self.gather = Steps(self.channels, int(extent), relu=relu)
 
     def excite(self, u: torch.Tensor) -> torch.Tensor:
         """(N, C, H', W') -> (N, C, H', W')."""
@@ -133,6 +142,7 @@ class GEThetaPlus(GETheta):
         channels: C of the map.
         extent: e, 2, 4 or 8 positions, or `global` for the whole map.
         reduction: r, how many channels share one hidden channel of the excite.
+        relu: Whether a ReLU stands between the convolutions of an extent of 4 or 8.
         size: (H, W) of the only maps that it accepts, in positions; for `global` only.
 
     Shape:
@@ -150,14 +160,18 @@ class GEThetaPlus(GETheta):
         *,
         extent: int | str = "global",
         reduction: int = 16,
+        relu: bool = True,
         size: tuple[int, int] | None = None,
     ) -> None:
-        AttentionModule.__init__(self, channels, extent=extent, reduction=reduction)
+        AttentionModule.__init__(self, channels, extent=extent, reduction=reduction, relu=relu)
         parts.require_count("GEThetaPlus", "reduction", reduction)
-        self._gather_over(extent, size)
+        self._gather_over(extent, relu, size)
         hidden = max(1, channels // reduction)
         self.fc1 = nn.Conv2d(channels, hidden, 1)
         self.fc2 = nn.Conv2d(hidden, channels, 1)
+        for layer in (self.fc1, self.fc2):
+            nn.init.normal_(layer.weight, std=0.01)
+        parts.zero_bias_(self.fc1, self.fc2)
 
     def excite(self, u: torch.Tensor) -> torch.Tensor:
         """(N, C, H', W') -> (N, C, H', W')."""
@@ -177,6 +191,7 @@ class WholeMap(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, size, groups=channels, bias=False)
         self.bn = nn.BatchNorm2d(channels)
+        parts.init_he_(self.conv, mode="fan_in")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, C, 1, 1)."""
@@ -185,13 +200,27 @@ class WholeMap(nn.Module):
         return gathered
 
 
-def steps(channels: int, extent: int) -> nn.Sequential:
-    """log2(extent) depthwise convolutions, 2 apart, each with its norm."""
-    layers: list[nn.Module] = []
-    for _ in range(extent.bit_length() - 1):
-        layers.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False))
-        layers.append(nn.BatchNorm2d(channels))
-    return nn.Sequential(*layers)
+class Steps(nn.Sequential):
+    """log2(extent) depthwise convolutions, 2 apart, each with its norm, (N, C, H, W) -> (N, C, H', W')."""
+
+    def __init__(self, channels: int, extent: int, *, relu: bool) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(extent.bit_length() - 1):
+            conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False)
+            parts.init_he_(conv, mode="fan_in")
+            layers += [conv, nn.BatchNorm2d(channels)]
+        super().__init__(*layers)
+        self.relu = relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, C, H', W')."""
+        last = len(self) - 1
+        for at, layer in enumerate(self):
+            x = layer(x)
+            # No layer of its own, so that the keys do not depend on it.
+            if self.relu and at % 2 and at != last:
+                x = F.relu(x)
+        return x
 
 
 def spread_like(gate: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -110,7 +110,7 @@ def sparsity_penalty(model: nn.Module, weight: float) -> torch.Tensor:
     """`weight` times the sum of |scale| over the norms of NAM, to be added to the loss.
 
     The paper's penalty, on gamma and lambda of the attention modules only, not on the network's own norms.
-    The authors use 1e-4 on CIFAR-100.
+    The authors use 1e-4 on CIFAR-100 and 1e-3 on ImageNet.
 
     Args:
         model: Any module, with NAM modules somewhere in it.

@@ -6,10 +6,11 @@
 
 Parameters: 4 C m + 3 m + 3 C with m = max(1, C // r).
 
-Deviations: none from the authors' code, which has biases, weights of standard deviation 0.01, pooled keys and
-values, a square root that the paper's embedded Gaussian does not have (`scale=False` omits it), and a norm
-whose scale starts at zero, so that y = x at first. A softmax cancels the bias of W_p: it is kept only to
-match the published counts, and does not learn. A side of one position is not pooled.
+Deviations: the authors' code pools x before W_p and W_g instead of their results. Otherwise none from it; it
+has biases, weights of standard deviation 0.01, pooled keys and values, a square root that the paper's
+embedded Gaussian does not have (`scale=False` omits it), and a norm whose scale starts at zero, so that y = x
+at first. A softmax cancels the bias of W_p: it is kept only to match the published counts, and does not
+learn. A side of one position is not pooled.
 
 Legend: N batch, C channels, H rows, W columns, m inner channels, L = H W positions, S pooled positions.
 """

@@ -47,6 +47,7 @@ class Entry:
         target: `package.module:Class`, imported when the module is used.
         owner: The distribution that brings it.
         options: Every option and its value under this name; empty outside the catalogue, see `options_of`.
+        absent: What an option means that an older file does not have, where that is not its default.
         title: Of the paper.
         authors: First author and others.
         year: When the paper first appeared.
@@ -58,6 +59,7 @@ class Entry:
             convolution that do not expand their channels are skipped.
         stages: The stages in which the authors place it, numbers from 1; empty means all.
         blocks: The blocks of such a stage: `all`, `last`, or `second`, every second one.
+        whole: The stages in which they take every block, whatever `blocks` is.
         acts_on: `channel` or `spatial`, as in `attention.contract`.
         summary: One line.
         parameters: Their number, a formula in C, H, W and the letters that the summary explains.
@@ -68,6 +70,7 @@ class Entry:
     target: str
     owner: str = "attn-inject"
     options: Mapping[str, Option] = field(default_factory=dict)
+    absent: Mapping[str, Option] = field(default_factory=dict)
     title: str = ""
     authors: str = ""
     year: int | None = None
@@ -78,6 +81,7 @@ class Entry:
     inverted: str = ""
     stages: tuple[int, ...] = ()
     blocks: str = "all"
+    whole: tuple[int, ...] = ()
     acts_on: str = "spatial"
     summary: str = ""
     parameters: str = ""

@@ -6,8 +6,9 @@
 
 Parameters: 2 C h + h + 2 C + 1 with h = max(1, C // r), without bias 2 C h + C.
 
-Deviations: none known. The equations have no biases; the authors' code has them, and so have we (`bias=False`
-omits them).
+Deviations: the authors' released code takes the larger of both gated maps instead of their sum, which is the
+equation of the paper. The equations have no biases; the code has them, and so have we (`bias=False` omits
+them).
 
 Legend: N batch, C channels, H rows, W columns, h hidden channels.
 """

@@ -10,8 +10,9 @@ Parameters: 18 C C / G + 4 C + 3 C d + 2 d.
 It replaces a 3x3 convolution (`replace-conv`). With C channels in and C out it satisfies the contract, but it
 is a layer, not a gate, and cannot easily learn y = x; at other placements use the `identity` start.
 
-Deviations: none. No layer has a bias; the 5x5 kernel is a 3x3 of dilation 2, as in the paper. A G that
-does not divide C becomes the largest divisor below it.
+Deviations: none. No layer has a bias; the 5x5 kernel is a 3x3 of dilation 2, as in the authors' network file,
+which also gives the start: normal weights, of variance 2 / inputs in the 3x3 and of standard deviation 0.01
+in W, A and B. A G that does not divide C becomes the largest divisor below it.
 
 Legend: N batch, C channels, H rows, W columns, d hidden channels.
 """
@@ -54,12 +55,15 @@ class SK(AttentionModule):
             conv = nn.Conv2d(
                 channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False
             )
+            parts.init_he_(conv, mode="fan_in")
             return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
 
         self.narrow, self.wide = branch(1), branch(2)
         self.fc = nn.Conv2d(channels, hidden, 1, bias=False)
         self.bn = nn.BatchNorm2d(hidden)
         self.select = nn.Conv2d(hidden, 2 * channels, 1, bias=False)
+        for layer in (self.fc, self.select):
+            nn.init.normal_(layer.weight, std=0.01)
 
     @classmethod
     def adapt(cls, channels: int, options: Mapping[str, Option]) -> dict[str, Option]:

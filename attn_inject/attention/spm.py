@@ -6,8 +6,7 @@
 
 Parameters: 2 k C C + C C + 5 C.
 
-Deviations: none known. The equations omit the norms and the ReLU; ours were not compared with the authors'
-code.
+Deviations: none from the authors' code. The start is theirs, too: normal weights of variance 2 / outputs.
 
 Legend: N batch, C channels, H rows, W columns.
 """
@@ -42,10 +41,12 @@ class SPM(AttentionModule):
 
         def strip() -> nn.Sequential:
             conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
+            parts.init_he_(conv, mode="fan_out")
             return nn.Sequential(conv, nn.BatchNorm1d(channels))
 
         self.rows, self.columns = strip(), strip()
         self.mix = nn.Conv2d(channels, channels, 1)
+        nn.init.kaiming_normal_(self.mix.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the map, (N, C, H, W) -> (N, C, H, W)."""

@@ -6,8 +6,9 @@
 
 Parameters: 4 C.
 
-Deviations: std is sqrt(variance + 1e-5), so that a constant channel has a gradient. u starts at zero,
-which was not compared with the authors' code.
+Deviations: the authors' code divides the squares by one less than the number of positions, ours by their
+number, so that a map of one position has a variance. std is sqrt(variance + 1e-5) and u starts at zero, as in
+their code.
 
 Legend: N batch, C channels, H rows, W columns.
 """

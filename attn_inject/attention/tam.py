@@ -9,7 +9,9 @@ For each of the three axes C, H and W:
 
 Parameters: 3 (2 k k + 2).
 
-Deviations: none. The norms' momentum is 0.01, as in the authors' code.
+Deviations: none. The norms' momentum is 0.01, as in the authors' code. The start is that of their training
+code: normal weights of variance 2 / outputs, and a scale of zero in the norm of a_C, so that this gate starts
+at 1/2.
 
 Legend: N batch, C channels, H rows, W columns.
 """
@@ -43,6 +45,7 @@ class TAM(AttentionModule):
         self.over_channels = _plane(kernel_size)
         self.over_rows = _plane(kernel_size)
         self.over_columns = _plane(kernel_size)
+        nn.init.zeros_(self.over_channels.get_parameter("1.weight"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the map by each pair of its axes, (N, C, H, W) -> (N, C, H, W)."""
@@ -65,4 +68,5 @@ def pooled(x: torch.Tensor, dim: int) -> torch.Tensor:
 def _plane(kernel_size: int) -> nn.Sequential:
     """(N, 2, A, B) -> (N, 1, A, B)."""
     conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+    parts.init_he_(conv, mode="fan_out")
     return nn.Sequential(conv, nn.BatchNorm2d(1, momentum=0.01))

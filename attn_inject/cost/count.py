@@ -22,7 +22,7 @@ from attn_inject.cost.handles import Handle, activation_handles, flop_handles
 from attn_inject.cost.shapes_only import ShapesOnly, ValuesNeededError
 from attn_inject.cost.tracing import countable_operations
 from attn_inject.cost.zero_storage import zero_storage_copy
-from attn_inject.errors import ModelError
+from attn_inject.errors import ModelError, text_of
 from attn_inject.models.clone import uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec
 
@@ -145,7 +145,7 @@ def _count_run(
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in flat.tensors)
         raise ModelError(
             f"{type(model).__name__} cannot be counted: its forward fails on {shapes}. "
-            f"{type(error).__name__}: {str(error).strip()}",
+            f"{type(error).__name__}: {text_of(error)}",
             hint=ANOTHER_INPUT,
         ) from error
     counted = _traced(flat.model, analysis, tally)

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from attn_inject.attention.factory import create_attention, resolve
+from attn_inject.attention.registry import find
 from attn_inject.errors import FitError
 from attn_inject.models.clone import deep_copy, to_meta
 from attn_inject.request import AttentionSpec
@@ -122,8 +123,8 @@ def build_inserted(edit: Edit) -> AttnInject:
     """The module that an edit inserts."""
     if edit.placement in (STEM, POOL):
         return AttnInject(build_stem(edit))
-    site, options = edit.site, edit.options
-    attention = create_attention(edit.attention, channels=site.channels, size=site.map_size, **options)
+    site, spec = edit.site, _spec(edit)
+    attention = create_attention(spec, channels=site.channels, size=site.map_size)
     grid = TokenGrid(site.height, site.width, site.prefix, site.suffix) if site.layout == "NLC" else None
     identity = edit.start == "identity"
     return AttnInject(attention, layout=site.layout, grid=grid, identity=identity, stride=edit.stride)
@@ -133,7 +134,13 @@ def spec_label(edit: Edit) -> str:
     """The shortest spec of the module that an edit inserts, `sa:groups=32`."""
     if edit.placement in (STEM, POOL):
         return f"{edit.attention} {edit.placement}"
-    return str(resolve(AttentionSpec(name=edit.attention, options=edit.options), edit.site.channels))
+    return str(resolve(_spec(edit), edit.site.channels))
+
+
+def _spec(edit: Edit) -> AttentionSpec:
+    """An edit's module; one that an older version wrote may lack an option that had another meaning."""
+    absent = find(edit.attention).absent
+    return AttentionSpec(name=edit.attention, options={**absent, **edit.options})
 
 
 def modified_class(block: nn.Module, edit: Edit) -> type[nn.Module]:

@@ -168,6 +168,17 @@ def test_a_resolved_module_is_built_as_resolved():
     assert build(resolve("sa", 24), channels=24).groups == 12
 
 
+@pytest.mark.parametrize("spec", ["timm:bottleneck", "timm:halo:block_size=7", "timm:bat", "timm:lambda"])
+def test_modules_of_timm_are_built_for_the_map_size(spec):
+    module = create_attention(spec, channels=64, size=(14, 14))
+    assert module(torch.randn(2, 64, 14, 14)).shape == (2, 64, 14, 14)
+
+
+def test_an_assertion_without_words_is_told_by_its_line():
+    with pytest.raises(FitError, match=r"AssertionError: assert dim_out % num_heads == 0"):
+        create_attention("timm:halo:num_heads=7", channels=64, size=(14, 14))
+
+
 @pytest.mark.parametrize("spec", ["timm:se", "timm:gca", "TIMM:ELA", "timm:eca:kernel_size=5"])
 def test_timm_modules_are_built_by_name(spec):
     module = create_attention(spec, channels=64)

@@ -21,16 +21,17 @@ def formula_of(groups: int):
 
 @pytest.mark.parametrize(("kernel_size", "groups"), [(7, 1), (3, 2)])
 def test_agrees_with_its_formula(kernel_size, groups):
-    assert_agrees(GAM(16, kernel_size=kernel_size, groups=groups), formula_of(groups), (3, 16, 4, 3))
+    module = GAM(16, reduction=4, kernel_size=kernel_size, groups=groups)
+    assert_agrees(module, formula_of(groups), (3, 16, 4, 3))
 
 
 @pytest.mark.parametrize(("channels", "asked", "served"), [(64, 4, 4), (64, 5, 4), (24, 4, 3), (3, 4, 1)])
 def test_adapts_to_groups_that_divide_both_widths(channels, asked, served):
     options = {"reduction": 4, "kernel_size": 7, "groups": asked}
     assert GAM.adapt(channels, options) == {**options, "groups": served}
-    GAM(channels, groups=served)
+    GAM(channels, reduction=4, groups=served)
     if served != asked:
         with pytest.raises(
             ValueError, match=f"GAM: groups={asked} is not accepted; groups is a divisor of the"
         ):
-            GAM(channels, groups=asked)
+            GAM(channels, reduction=4, groups=asked)

@@ -37,7 +37,7 @@ def minus_of(extent: int | str):
     return formula
 
 
-def theta_of(extent: int | str, plus: bool):
+def theta_of(extent: int | str, plus: bool, relu: bool = True):
     def formula(tensors: Tensors, x: torch.Tensor, training: bool) -> torch.Tensor:
         u = x
         if extent == "global":
@@ -47,6 +47,8 @@ def theta_of(extent: int | str, plus: bool):
             for at in range({2: 1, 4: 2, 8: 3}[int(extent)]):
                 u = layer(tensors, f"gather.{2 * at}", u, groups=x.shape[1], stride=2)
                 u = batch_norm(tensors, f"gather.{2 * at + 1}", u, training)
+                if relu and 2 ** (at + 1) < int(extent):
+                    u = rectified(u)
         if plus:
             u = layer(tensors, "fc2", rectified(layer(tensors, "fc1", rectified(u))))
         return x * logistic(upsampled(u))
@@ -62,6 +64,12 @@ def test_agrees_with_its_formula(extent):
     assert_agrees(GETheta(4, extent=extent, size=size), theta_of(extent, plus=False), shape)
     plus = GEThetaPlus(4, extent=extent, reduction=2, size=size)
     assert_agrees(plus, theta_of(extent, plus=True), shape)
+
+
+def test_without_the_inner_relu_it_agrees_and_has_the_same_keys():
+    bare = GETheta(4, extent=8, relu=False)
+    assert_agrees(bare, theta_of(8, plus=False, relu=False), (3, 4, *SIZE))
+    assert bare.state_dict().keys() == GETheta(4, extent=8).state_dict().keys()
 
 
 @pytest.mark.parametrize("extent", [1, 3, "C", True, 16])

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from attn_inject.errors import FitError
-from attn_inject.surgery.apply import apply_edits, refusal
+from attn_inject.surgery.apply import apply_edits, build_inserted, refusal, spec_label
 from attn_inject.surgery.inserted import inserted_modules
 from attn_inject.surgery.placements import INNER
 from attn_inject.surgery.removal import remove
@@ -134,6 +134,16 @@ def test_every_placement_acts_where_it_says(placement):
         expected = by_hand(model.block, model.stem(image), placement)
         modify(model, f"{__name__}:Doubled", size=(4, 8, 8), placement=placement, start="paper")
         assert torch.allclose(model(image), expected, atol=1e-6)
+
+
+def test_an_edit_of_an_older_version_keeps_its_meaning():
+    """Gather-excite had no ReLU between its convolutions, and no option for it."""
+    model = build("test_resnet", meta=True)
+    edit = modify(model, "ge-theta:extent=4", where=["layer1.*"])[0]
+    older = dataclasses.replace(edit, options={"extent": 4})
+    relu = {name: build_inserted(e).attention.options["relu"] for name, e in (("new", edit), ("old", older))}
+    assert relu == {"new": True, "old": False}
+    assert (spec_label(edit), spec_label(older)) == ("ge-theta:extent=4", "ge-theta:extent=4,relu=false")
 
 
 def test_before_norm_enters_a_child_of_convolution_norm_and_activation():

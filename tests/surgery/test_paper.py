@@ -22,10 +22,12 @@ RESNET50 = {
     "gc": 28_078_773,
     "ca": 27_474_864,
     "ca:reduction=16": 29_362_488,
-    "ela-t": 25_662_760,
-    "ela-b": 25_692_968,
-    "ela-s": 26_191_400,
-    "ela-l": 26_433_064,
+    "ela-t": 25_583_464,
+    "ela-b": 25_591_016,
+    "ela-s": 25_715_624,
+    "ela-l": 25_776_040,
+    "gam": 151_368_424,
+    "a2": 32_905_256,
     "nam-channel": 25_587_240,
     "nam-spatial": 25_584_766,
     "nam": 25_614_974,
@@ -57,11 +59,15 @@ def test_places_by_stage_and_by_block():
     assert names("bam") == ["layer1.2", "layer2.3", "layer3.5"]
     assert names("nl") == ["layer2.1", "layer2.3", "layer3.1", "layer3.3", "layer3.5"]
     assert names("gc")[0] == "layer2.0"
+    assert names("spm") == ["layer1.2", "layer2.3", "layer3.5", "layer4.0", "layer4.1", "layer4.2"]
 
 
 def test_the_report_says_where_the_papers_place_is():
     notes = attn_inject.inject("resnet50", "bam", placement="paper", dry_run=True).report.notes
     assert "the paper's placement of bam: after, in stages 1, 2, 3, the last block of each." in notes
+    notes = attn_inject.inject("resnet50", "spm", placement="paper", dry_run=True).report.notes
+    where = "after-conv, the last block of each stage, and every block of stage 4"
+    assert f"the paper's placement of spm: {where}." in notes
 
 
 def test_a_model_without_the_papers_places_is_refused():

@@ -65,7 +65,9 @@ def note(spec: AttentionSpec) -> str:
         text += f" ({entry.inverted} in inverted residual blocks)"
     if entry.stages:
         text += f", in stages {', '.join(map(str, entry.stages))}"
-    return text + {"last": ", the last block of each", "second": ", every second block"}.get(entry.blocks, "")
+    last = ", the last block of each" + ("" if entry.stages else " stage")
+    text += {"last": last, "second": ", every second block"}.get(entry.blocks, "")
+    return text + (f", and every block of stage {', '.join(map(str, entry.whole))}" if entry.whole else "")
 
 
 def _placement(block: nn.Module, entry: registry.Entry) -> str:
@@ -81,5 +83,7 @@ def _is_in_paper(found: FoundSite, everywhere: Sequence[FoundSite], entry: regis
     stage = [item.site.name for item in everywhere if item.site.stage == found.site.stage]
     if entry.stages and found.site.stage not in entry.stages:
         return False
+    if found.site.stage in entry.whole:
+        return True
     at = stage.index(found.site.name)
     return {"last": at == len(stage) - 1, "second": at % 2 == 1}.get(entry.blocks, True)

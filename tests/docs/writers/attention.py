@@ -73,6 +73,7 @@ def _place(row: Entry) -> str:
     """`The authors place it ...`, in a sentence."""
     which = {"all": "every block", "last": "the last block", "second": "every second block"}[row.blocks]
     where = f" of stages {', '.join(map(str, row.stages))}" if row.stages else ""
+    where += f", and every block of stage {', '.join(map(str, row.whole))}" if row.whole else ""
     inverted = f" (`{row.inverted}` in inverted residual blocks)" if row.inverted else ""
     return f"The authors place it `{row.placement}`, in {which}{where}{inverted}."
 
