@@ -15,7 +15,13 @@ from attn_inject.cli.working import working
 from attn_inject.display.columns import COLUMNS
 from attn_inject.display.documents import json_text
 from attn_inject.display.grid import Table
-from attn_inject.display.listing import attention_document, attention_grid, models_grid, words_grid
+from attn_inject.display.listing import (
+    attention_document,
+    attention_grid,
+    evidence_grid,
+    models_grid,
+    words_grid,
+)
 from attn_inject.display.page import write_page
 from attn_inject.errors import unknown_name
 from attn_inject.request import PLACEMENTS
@@ -38,7 +44,7 @@ FORMATS = {
     ".svg": "the plot of a cost table, stats --plot; also .png and .html",
 }
 
-Listing = tuple[Table, Any]
+Listing = tuple[list[Table], Any]
 
 
 def list_names(
@@ -58,16 +64,18 @@ def list_names(
     """List attention modules, models, placements, file formats or columns of cost tables."""
     if topic not in TOPICS:
         raise unknown_name("list", topic, TOPICS)
-    grid, document = TOPICS[topic](glob)
+    grids, document = TOPICS[topic](glob)
     if as_json:
         sys.stdout.write(json_text({topic: document}))
     else:
-        write_page([grid], sys.stdout)
+        write_page(grids, sys.stdout)
 
 
 def _attention(glob: str) -> Listing:
     entries = registry.match(glob)
-    return attention_grid(entries), attention_document(entries)
+    # Of one module there is room to say where its facts are from.
+    evidence = evidence_grid(entries[0]) if len(entries) == 1 else None
+    return [attention_grid(entries), *([evidence] if evidence else [])], attention_document(entries)
 
 
 def _models(glob: str) -> Listing:
@@ -78,7 +86,7 @@ def _models(glob: str) -> Listing:
         if not known:
             names = [f"{source}/{name}" for source, name in models.model_names("*")]
             raise unknown_name("model", glob, names, see="attn-inject list models")
-    return models_grid(known), [{"source": source, "name": name} for source, name in known]
+    return [models_grid(known)], [{"source": source, "name": name} for source, name in known]
 
 
 def _placements(glob: str) -> Listing:
@@ -97,7 +105,7 @@ def _words(title: str, words: Mapping[str, str], glob: str) -> Listing:
     matched = {name: meaning for name, meaning in words.items() if fnmatch.fnmatchcase(name, glob)}
     if not matched:
         raise unknown_name(title, glob, words, see=f"attn-inject list {title}s")
-    return words_grid(title, matched), [
+    return [words_grid(title, matched)], [
         {"name": name, "meaning": meaning} for name, meaning in matched.items()
     ]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attn_inject.attention.evidence import evidence_of
+from attn_inject.attention.evidence.records import KINDS, Claim, Count, Evidence
 from attn_inject.attention.registry import Entry
 from attn_inject.display.grid import Table
 
@@ -46,9 +49,49 @@ def attention_document(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     )
     return [
         {key: getattr(entry, key) for key in keys}
-        | {"options": dict(entry.options), "aliases": list(entry.aliases)}
+        | {
+            "options": dict(entry.options),
+            "aliases": list(entry.aliases),
+            "evidence": _evidence_document(entry),
+        }
         for entry in entries
     ]
+
+
+def evidence_grid(entry: Entry) -> Table | None:
+    """Where a module's facts are from, one row per fact; None for what is not built in."""
+    record = evidence_of(entry.target)
+    if record is None:
+        return None
+    rows = [(what, KINDS[claim.kind], claim.where) for what, claim in _claims(record, entry)]
+    rows += [(f"{count.printed} {count.unit}", _reached(count), count.claim.where) for count in record.counts]
+    if record.difference:
+        rows.append(("difference", "compared", str(record.difference)))
+    return Table.of("fact|known by|where", rows)
+
+
+def _claims(record: Evidence, entry: Entry) -> list[tuple[str, Claim]]:
+    others = {f"default of {name}" for name in record.options if name not in entry.options}
+    return [(what, claim) for what, claim in record.claims() if what not in others]
+
+
+def _reached(count: Count) -> str:
+    return f"{count.spec} has {count.ours}: {count.reason}" if count.ours else f"{count.spec} has the same"
+
+
+def _evidence_document(entry: Entry) -> dict[str, Any] | None:
+    """The record as plain data; None for what is not built in."""
+    record = evidence_of(entry.target)
+    if record is None:
+        return None
+    return {
+        "facts": [
+            {"fact": what, "known_by": claim.kind, "where": claim.where}
+            for what, claim in _claims(record, entry)
+        ],
+        "counts": [dataclasses.asdict(count) for count in record.counts],
+        "difference": dataclasses.asdict(record.difference) if record.difference else None,
+    }
 
 
 def words_grid(title: str, words: Mapping[str, str]) -> Table:

@@ -46,6 +46,14 @@ def test_attention_document_is_complete(program):
     [se] = program("list", "attention", "se", "--json").document["attention"]
     assert se["options"] == {"reduction": 16, "bias": True, "squeeze": "avg", "gate": "sigmoid"}
     assert (se["arxiv"], se["year"], se["acts_on"]) == ("1709.01507", 2017, "channel")
+    assert [fact["fact"] for fact in se["evidence"]["facts"]][-2:] == ["start", "placement"]
+
+
+def test_one_module_is_listed_with_the_sources_of_its_facts(program):
+    out = program("list", "attention", "gam").out
+    assert "default of reduction    assumed" in out
+    assert "149.5 M parameters" in out
+    assert "default of" not in program("list", "attention", "ela-*").out
 
 
 def test_placements_are_those_of_the_plan(program):

@@ -23,10 +23,22 @@ def bare(name: str = "resnet50", *, stride_first: bool = False) -> nn.Module:
     return model
 
 
-def with_attention(model: nn.Module, spec: str, *, stages: tuple[int, ...] = (1, 2, 3, 4)) -> nn.Module:
-    """A module on each branch of these stages, after its last norm."""
+def for_cifar(name: str = "resnet50") -> nn.Module:
+    """With a 3x3 convolution as its stem, and 100 classes."""
+    model = bare(name)
+    with torch.device("meta"):
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.fc = nn.Linear(2048, 100)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def with_attention(
+    model: nn.Module, spec: str, *, stages: tuple[int, ...] = (1, 2, 3, 4), every: int = 1
+) -> nn.Module:
+    """A module on each branch of these stages, or on every so manieth, after its last norm."""
     for stage in stages:
-        for block in getattr(model, f"layer{stage}"):
+        for block in list(getattr(model, f"layer{stage}"))[every - 1 :: every]:
             block.bn3 = nn.Sequential(block.bn3, attention(spec, block.bn3.num_features, SIDES[stage]))
     return model
 
@@ -39,11 +51,11 @@ def with_attention_after_stages(model: nn.Module, spec: str) -> nn.Module:
     return model
 
 
-def with_self_attention(model: nn.Module) -> nn.Module:
+def with_attention_for_3x3(model: nn.Module, spec: str = "sasa") -> nn.Module:
     """Instead of each 3x3 of the blocks; if it had a stride, 2x2 average pooling follows."""
     for module in model.modules():
         if isinstance(module, Bottleneck):
-            layers: list[nn.Module] = [attention("sasa", module.conv2.in_channels, 7)]
+            layers: list[nn.Module] = [attention(spec, module.conv2.in_channels, 7)]
             if module.conv2.stride != (1, 1):
                 layers.append(nn.AvgPool2d(2))
             module.conv2 = nn.Sequential(*layers)

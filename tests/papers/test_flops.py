@@ -9,7 +9,7 @@ from tests.papers.networks import (
     positions_of,
     with_attention,
     with_attention_after_stages,
-    with_self_attention,
+    with_attention_for_3x3,
 )
 
 
@@ -96,7 +96,7 @@ def test_k4_the_rows_of_the_paper_of_eca(spec, millions, printed):
 
 def test_stand_alone_self_attention_counts_two_for_a_multiply_add():
     """At the resolution before the pooling; products with keys, offsets and values of k k positions."""
-    model = with_self_attention(bare())
+    model = with_attention_for_3x3(bare())
     seen = positions_of(model)
     convolutions = sum(o.multiply_adds for o in record(model) if o.kind in ("conv", "fc"))
     attention = sum(3 * m.kernel_size**2 * m.channels * positions for m, positions in seen())

@@ -64,10 +64,16 @@ def test_places_by_stage_and_by_block():
 
 def test_the_report_says_where_the_papers_place_is():
     notes = attn_inject.inject("resnet50", "bam", placement="paper", dry_run=True).report.notes
-    assert "the paper's placement of bam: after, in stages 1, 2, 3, the last block of each." in notes
+    source = "(read in code: Jongchan/attention-module@459efad0)"
+    where = "after, in stages 1, 2, 3, the last block of each"
+    assert f"the paper's placement of bam: {where} {source}." in notes
     notes = attn_inject.inject("resnet50", "spm", placement="paper", dry_run=True).report.notes
     where = "after-conv, the last block of each stage, and every block of stage 4"
-    assert f"the paper's placement of spm: {where}." in notes
+    assert any(note.startswith(f"the paper's placement of spm: {where} (read in code: ") for note in notes)
+    notes = attn_inject.inject("resnet50", "ema", placement="paper", dry_run=True).report.notes
+    assert (
+        "the paper's placement of ema: before-add (assumed: the released code is the module alone)." in notes
+    )
 
 
 def test_a_model_without_the_papers_places_is_refused():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from attn_inject.attention import registry
+from attn_inject.attention.evidence import evidence_of
 from attn_inject.request import REPLACING, AttentionSpec, Plan
 from attn_inject.sites.findings import FoundSite
 
@@ -58,7 +59,7 @@ def replaces(spec: AttentionSpec, plan: Plan) -> bool:
 
 
 def note(spec: AttentionSpec) -> str:
-    """What `--placement paper` means for a module, as a sentence without its end."""
+    """What `--placement paper` means for a module, and its source, as a sentence without its end."""
     entry = registry.find(spec.name)
     text = f"{entry.name}: {entry.placement}"
     if entry.inverted:
@@ -67,7 +68,9 @@ def note(spec: AttentionSpec) -> str:
         text += f", in stages {', '.join(map(str, entry.stages))}"
     last = ", the last block of each" + ("" if entry.stages else " stage")
     text += {"last": last, "second": ", every second block"}.get(entry.blocks, "")
-    return text + (f", and every block of stage {', '.join(map(str, entry.whole))}" if entry.whole else "")
+    text += f", and every block of stage {', '.join(map(str, entry.whole))}" if entry.whole else ""
+    record = evidence_of(entry.target)
+    return f"{text} ({record.placement})" if record else text
 
 
 def _placement(block: nn.Module, entry: registry.Entry) -> str:

@@ -9,10 +9,12 @@ from itertools import groupby
 
 from attn_inject.attention import registry
 from attn_inject.attention.catalog import ROWS
+from attn_inject.attention.evidence import EVIDENCE
+from attn_inject.attention.evidence.records import KINDS
 from attn_inject.attention.registry import Entry
 from attn_inject.display.listing import option_text
 from tests.docs.writers.markdown import code, sections, table
-from tests.papers.published import PUBLISHED, on_resnet50
+from tests.papers.published import figure, on_resnet50
 
 
 def overview() -> str:
@@ -47,6 +49,8 @@ def page(file: str) -> str:
             *_options(rows),
             "## Formulas",
             _formulas(rows[0].target.partition(":")[0]),
+            "## Evidence",
+            _evidence(file),
             "## Beside the paper",
             _beside_the_paper(file),
         ]
@@ -79,14 +83,31 @@ def _place(row: Entry) -> str:
 
 
 def _beside_the_paper(file: str) -> str:
-    rows = [row for row in PUBLISHED if row.file == file]
-    told = [(row.spec, row.where, row.unit, row.printed, row.figure(), row.source) for row in rows]
-    text = table("module|network|unit|printed|ours|printed in", [(code(r[0]), *r[1:]) for r in told])
+    rows = EVIDENCE[file].counts
+    told = [
+        (
+            code(r.spec),
+            r.where,
+            r.unit,
+            r.printed,
+            figure(r) + (f" ({r.reason})" if r.reason else ""),
+            str(r.claim),
+        )
+        for r in rows
+    ]
+    text = table("module|network|unit|printed|ours|source", told)
     if not rows:
-        text = "The paper prints no figure that we could hold these modules against to its last digit."
+        text = "We know of no published figure to hold these modules against."
     added = [(code(row.name), f"{on_resnet50(row.name):,}") for row in FILES[file]]
-    ours = table("module|parameters of ResNet-50 with one in each of its 16 blocks", added)
-    return f"{text}\n\n{ours}"
+    counted = table("module|parameters of ResNet-50 with one in each of its 16 blocks", added)
+    return f"{text}\n\n{counted}"
+
+
+def _evidence(file: str) -> str:
+    record = EVIDENCE[file]
+    facts = [(what, KINDS[claim.kind], claim.where) for what, claim in record.claims()]
+    text = f"Compared with the authors' code: {record.difference}."
+    return table("fact|known by|where", facts) + (f"\n\n{text}" if record.difference else "")
 
 
 def _paper(row: Entry) -> str:
