@@ -34,7 +34,7 @@ EDIT_KEYS = (
         "width",
     ),
     *("prefix", "shape", "element", "tap", "users", "fixed", "block", "stage", "calls", "stride", "removed"),
-    *("note", "operation", "suffix"),
+    *("note", "operation", "suffix", "source"),
 )
 
 _PLACED = (*(name for name in PLACEMENTS if name != "paper"), STEM, POOL)

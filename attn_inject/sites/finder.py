@@ -290,6 +290,7 @@ def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Rec
         width=layout.width,
         prefix=layout.prefix,
         suffix=layout.suffix,
+        source=layout.source,
         calls=len(calls),
         element=place,
     )

@@ -7,7 +7,7 @@ noted where a layer makes a map, and followed through flattening, slicing and co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,28 @@ RESIZES = frozenset(
     }
 )
 _POOLS = frozenset({"mean", "sum", "amax", "max", "logsumexp"})
+# Their result has the size that they were told, whatever the size of their input.
+_TO_A_GIVEN_SIZE = frozenset({"interpolate", "adaptive_avg_pool2d", "adaptive_max_pool2d"})
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """The module whose call shows the size of a map.
+
+    Attributes:
+        order: How many such maps the run had made before.
+        name: Its qualified name; "" is the model, whose *input* is the map. None if no module shows the size.
+        height: Rows of its map in the recorded run.
+        width: Columns of its map in the recorded run.
+    """
+
+    order: int
+    name: str | None
+    height: int = 0
+    width: int = 0
+
+
+UNSEEN = Source(2**31, None)
 
 
 @dataclass(frozen=True, order=True)
@@ -38,12 +60,14 @@ class Grid:
         behind: Tokens after the grid.
         height: H.
         width: W.
+        source: The map that it was made from, at the same or another scale.
     """
 
     before: int
     behind: int
     height: int
     width: int
+    source: Source = UNSEEN
 
     @property
     def length(self) -> int:
@@ -55,8 +79,8 @@ Grids = frozenset[Grid]
 NONE: Grids = frozenset()
 
 
-def of_unfolded(shape: Sequence[int], unfold: nn.Unfold) -> Grids:
-    """The grid of the windows of `nn.Unfold` on a map (N, C, H, W)."""
+def of_unfolded(shape: Sequence[int], grids: Grids, unfold: nn.Unfold) -> Grids:
+    """The grid of the windows of `nn.Unfold` on a map (N, C, H, W), which has `grids`."""
     if len(shape) != 4:
         return NONE
     options = (unfold.kernel_size, unfold.stride, unfold.padding, unfold.dilation)
@@ -64,14 +88,31 @@ def of_unfolded(shape: Sequence[int], unfold: nn.Unfold) -> Grids:
     height, width = (
         (shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
     )
-    return frozenset({Grid(0, 0, height, width)})
+    return frozenset({Grid(0, 0, height, width, _source_of(shape, grids))})
 
 
-def of_map(shape: Sequence[int]) -> Grids:
+def of_map(shape: Sequence[int], source: Source = UNSEEN) -> Grids:
     """The grid of a map (N, C, H, W); a single position has none."""
     if len(shape) != 4 or shape[2] * shape[3] == 1:
         return NONE
-    return frozenset({Grid(0, 0, shape[2], shape[3])})
+    return frozenset({Grid(0, 0, shape[2], shape[3], source)})
+
+
+def _source_of(shape: Sequence[int], grids: Grids) -> Source:
+    """The first source of a map (N, C, H, W)."""
+    own = (grid.source for grid in grids if (grid.height, grid.width) == tuple(shape[2:]))
+    return min(own, default=UNSEEN)
+
+
+def _united(grids: Iterable[Grids]) -> Grids:
+    """All grids, those of the same positions with their first source only."""
+    every = frozenset().union(*grids)
+    if len(every) < 2:
+        return every
+    first: dict[tuple[int, int, int, int], Grid] = {}
+    for grid in sorted(every, reverse=True):
+        first[grid.before, grid.behind, grid.height, grid.width] = grid
+    return frozenset(first.values())
 
 
 def of_samples(inputs: Sequence[tuple[tuple[int, ...], Grids]], shape: tuple[int, ...]) -> Grids:
@@ -103,12 +144,12 @@ def carried(
     if name in ("cat", "concat", "concatenate") and len(shape) == 3:
         return _joined([(s, g) for s, g in inputs if len(s) == 3], shape)
     taken = inputs[:1] if name in _LOOKS else inputs
-    grids = frozenset().union(*(own for _, own in taken))
+    grids = _united(own for _, own in taken)
     if name == "__getitem__":
         source = inputs[0][0]
         return _kept(_sliced(grids, detail) if len(source) == 3 else _strided(grids, source, shape), shape)
     if name in RESIZES:
-        return of_map(shape)
+        return of_map(shape, UNSEEN if name in _TO_A_GIVEN_SIZE else _source_of(*inputs[0]))
     if name in _POOLS and math.prod(shape) < math.prod(inputs[0][0]):
         return NONE
     return _patches(grids, shape) or _rows_of_patches(inputs[0], shape) or _kept(grids, shape)
@@ -127,7 +168,7 @@ def _kept(grids: Grids, shape: tuple[int, ...]) -> Grids:
 
 def _joined(inputs: Sequence[tuple[tuple[int, ...], Grids]], shape: tuple[int, ...]) -> Grids:
     if shape[1] != sum(own[1] for own, _ in inputs):
-        return _kept(frozenset().union(*(grids for _, grids in inputs)), shape)
+        return _kept(_united(grids for _, grids in inputs), shape)
     found = set()
     for at, (_, grids) in enumerate(inputs):
         before = sum(own[1] for own, _ in inputs[:at])
@@ -161,7 +202,7 @@ def _strided(grids: Grids, source: tuple[int, ...], shape: tuple[int, ...]) -> G
     for grid in grids:
         for at in (1, 2):
             if source[at : at + 2] == (grid.height, grid.width):
-                found.add(Grid(0, 0, shape[at], shape[at + 1]))
+                found.add(Grid(0, 0, shape[at], shape[at + 1], grid.source))
     return frozenset(found)
 
 
@@ -174,7 +215,7 @@ def _patches(grids: Grids, shape: tuple[int, ...]) -> Grids:
         for first in (1, 2):
             rows, tall, columns, wide = shape[first : first + 4]
             if rows * tall == grid.height and columns * wide == grid.width:
-                found.add(Grid(0, 0, rows, columns))
+                found.add(Grid(0, 0, rows, columns, grid.source))
     return frozenset(found)
 
 
@@ -184,7 +225,7 @@ def _rows_of_patches(source: tuple[tuple[int, ...], Grids], shape: tuple[int, ..
     if len(shape) != 4 or len(whole) != 4 or shape == whole:
         return NONE
     return frozenset(
-        Grid(0, 0, grid.height // shape[1], shape[2])
+        Grid(0, 0, grid.height // shape[1], shape[2], grid.source)
         for grid in grids
         if (grid.height, grid.width) == whole[2:]
         and shape[2] * shape[3] == grid.width

@@ -14,7 +14,7 @@ from torch import nn
 
 from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.recording import Recording
-from attn_inject.sites.site import Reason, RejectionCode, Site
+from attn_inject.sites.site import MapSource, Reason, RejectionCode, Site
 
 LAST_AXIS = (nn.Linear, nn.LayerNorm)
 
@@ -30,6 +30,7 @@ class Layout:
         width: Columns of the grid, or None.
         prefix: Tokens before the grid.
         suffix: Tokens behind the grid.
+        source: What shows the size of the grid in the current call, or None.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Layout:
     width: int | None
     prefix: int = 0
     suffix: int = 0
+    source: MapSource | None = None
 
     def on(self, site: Site) -> Site:
         """A site with this layout."""
@@ -49,6 +51,7 @@ class Layout:
             width=self.width,
             prefix=self.prefix,
             suffix=self.suffix,
+            source=self.source,
         )
 
 
@@ -131,7 +134,11 @@ def _of_tokens(shape: tuple[int, ...], node: Node, recording: Recording, call: M
     if not fitting or _is_reordered(recording):
         return Layout("NLC", channels, None, None)
     grid = min(fitting, key=lambda grid: (grid.before != told, grid))
-    return Layout("NLC", channels, grid.height, grid.width, grid.before, grid.behind)
+    shown = grid.source
+    source = None
+    if shown.name is not None and shown.name not in recording.uneven:
+        source = MapSource(name=shown.name, height=shown.height, width=shown.width)
+    return Layout("NLC", channels, grid.height, grid.width, grid.before, grid.behind, source)
 
 
 def _is_reordered(recording: Recording) -> bool:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from attn_inject.errors import ModelError
 from attn_inject.models.clone import clone_with, to_meta, uncollected
 from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
-from attn_inject.sites.grids import NONE, Grids, carried, of_map, of_samples, of_unfolded
+from attn_inject.sites.grids import NONE, Grids, Source, carried, of_map, of_samples, of_unfolded
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
 from attn_inject.sites.nodes import ModuleCall, Node
@@ -43,6 +43,7 @@ class Recording:
         maps: (H, W) of every rank-4 tensor that a module returned, with the last childless module that
             returned it.
         image_size: (H, W) of the input in pixels, or None.
+        uneven: Names of modules that made maps of several sizes.
     """
 
     model: nn.Module
@@ -50,6 +51,7 @@ class Recording:
     ran: frozenset[str]
     maps: dict[tuple[int, int], str]
     image_size: tuple[int, int] | None
+    uneven: frozenset[str] = frozenset()
 
 
 def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -> Recording:
@@ -98,7 +100,10 @@ def _record(
     finally:
         for handle in handles:
             handle.remove()
-    return Recording(copy, tuple(recorder.calls), recorder.ran(copy), recorder.maps, inputs.image_size)
+    ran = recorder.ran(copy)
+    return Recording(
+        copy, tuple(recorder.calls), ran, recorder.maps, inputs.image_size, frozenset(recorder.uneven)
+    )
 
 
 def _asks_for_values(error: Exception) -> bool:
@@ -131,6 +136,8 @@ class _Recorder(TorchFunctionMode):
         self._is_meta = is_meta
         self.calls: list[ModuleCall] = []
         self.maps: dict[tuple[int, int], str] = {}
+        self.uneven: set[str] = set()
+        self._sources: dict[str, Source] = {}
         self._stack: list[ModuleCall | None] = []
         self._grids: dict[int, Grids] = {}
         self._alive: list[Any] = []  # an id is only unique while its tensor lives
@@ -195,9 +202,7 @@ class _Recorder(TorchFunctionMode):
         call = ModuleCall(name, module, parent, args, kwargs)
         for position, (_, tensor) in enumerate(tensors_of([*args, *kwargs.values()])):
             node = Node("input", str(position), (), tuple(tensor.shape), frozenset({position}), frozenset())
-            node.grids = self._grids.setdefault(
-                id(tensor), of_map(tuple(tensor.shape)) if not parent else NONE
-            )
+            node.grids = self._grids.setdefault(id(tensor), NONE if parent else self._map_of("", tensor))
             call.env.setdefault(id(tensor), node)
             self._alive.append(tensor)
         return call
@@ -252,6 +257,16 @@ class _Recorder(TorchFunctionMode):
                 self._note_map(name, module, tensor)
         return node
 
+    def _map_of(self, name: str, tensor: torch.Tensor) -> Grids:
+        """The grid of a map that a module makes, or of the first map that the model (`""`) is given."""
+        shape = tuple(tensor.shape)
+        if len(shape) != 4 or (name == "" and name in self._sources):
+            return of_map(shape)
+        source = self._sources.setdefault(name, Source(len(self._sources), name, *shape[2:]))
+        if (source.height, source.width) != shape[2:]:
+            self.uneven.add(name)
+        return of_map(shape, source)
+
     def _carry(
         self,
         name: str,
@@ -265,9 +280,9 @@ class _Recorder(TorchFunctionMode):
         if module is None:
             self._grids[id(made)] = carried(name, grids, shape, detail)
         elif isinstance(module, _MAKES_MAPS) or "Pool" in type(module).__name__:
-            self._grids[id(made)] = of_map(shape) | of_samples(grids, shape)
+            self._grids[id(made)] = self._map_of(name, made) | of_samples(grids, shape)
         elif isinstance(module, nn.Unfold):
-            self._grids[id(made)] = of_unfolded(grids[0][0], module)
+            self._grids[id(made)] = of_unfolded(*grids[0], module)
         elif id(made) not in self._grids:
             self._grids[id(made)] = carried("", grids, shape)
 

@@ -7,6 +7,21 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapSource:
+    """The module whose call shows how many rows and columns the tokens have.
+
+    Attributes:
+        name: Its qualified name; "" is the model, whose input is the map.
+        height: Rows of its map in the recorded run; the grid has as many, or a fraction.
+        width: Columns of its map in the recorded run.
+    """
+
+    name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """One place where an attention module can be inserted, named after its block.
 
@@ -23,6 +38,7 @@ class Site:
         element: Which element of a tuple or dictionary output the block's addition made; None if it
             returns a tensor.
         suffix: Tokens after the grid (NLC only).
+        source: What shows the rows and columns of the current call (NLC only); None if nothing does.
     """
 
     name: str
@@ -35,7 +51,9 @@ class Site:
     stage: int = 1
     calls: int = 1
     element: int | str | None = None
-    suffix: int = field(default=0, metadata={"later": True})  # files of earlier versions lack it
+    # Files of earlier versions lack these.
+    suffix: int = field(default=0, metadata={"later": True})
+    source: MapSource | None = field(default=None, metadata={"later": True})
 
     @property
     def map_size(self) -> tuple[int, int] | None:

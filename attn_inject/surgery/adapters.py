@@ -15,44 +15,56 @@ from torch import nn
 
 from attn_inject.attention.contract import is_channel_gate, needs_size
 from attn_inject.errors import ModelError
+from attn_inject.sites.site import MapSource
+from attn_inject.surgery.seen_map import SeenMap, fitting, scaled
 
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The grid of a token sequence in the recorded run.
+    """The grid of a token sequence: its size in the recorded run, and what shows that of the current call.
 
     Attributes:
         height: H; None if the tokens have no grid.
         width: W; None if the tokens have no grid.
         prefix: P, tokens before the grid.
         suffix: Q, tokens after the grid.
+        source: The map that it was made from; None if its size in a call is not known.
+        seen: Notes the size of that map.
     """
 
     height: int | None
     width: int | None
     prefix: int = 0
     suffix: int = 0
+    source: MapSource | None = None
+    seen: SeenMap | None = None
 
     def size(self, tokens: int, *, must_fit: bool = True) -> tuple[int, int]:
-        """(H, W) of `tokens` grid tokens: the recorded size, or the same aspect ratio at another scale.
+        """(H, W) of `tokens` grid tokens in the current call.
+
+        If the call did not run the map's source, it is the recorded size, or the same aspect ratio at
+        another scale.
 
         Args:
             tokens: H * W.
             must_fit: Whether tokens that form no such grid are an error; else they are one column.
 
         Raises:
-            ModelError: The tokens are not a grid of the recorded aspect ratio.
+            ModelError: The tokens are not a grid of the current map, or of the recorded aspect ratio.
         """
         if self.height is None or self.width is None:
             return tokens, 1
+        if not must_fit:
+            return (self.height, self.width) if tokens == self.height * self.width else (tokens, 1)
+        if self.source is not None and self.seen is not None and (sizes := self.seen.sizes()):
+            recorded = self.height, self.width
+            return fitting([scaled(self.source, s, recorded) for s in sizes], tokens, self.source.name)
         if tokens == self.height * self.width:
             return self.height, self.width
         height = round(math.sqrt(tokens * self.height / self.width))
         width = tokens // height if height else 0
         # The aspect ratio may differ by the rounding of strides, less than one column.
         if height * width != tokens or abs(width * self.height - height * self.width) >= self.height:
-            if not must_fit:
-                return tokens, 1
             raise ModelError(
                 f"{tokens} tokens are not a grid of the aspect ratio {self.height}:{self.width} "
                 "that the attention module was inserted for.",

@@ -24,6 +24,7 @@ from attn_inject.surgery.generated import PREFIX, generated_class
 from attn_inject.surgery.inserted import AttnInject, Replaced
 from attn_inject.surgery.numbers import constants
 from attn_inject.surgery.placements.stem import POOL, STEM, build_stem
+from attn_inject.surgery.seen_map import see
 from attn_inject.surgery.tracer import SPECIALIZABLE, trace
 
 _closed: dict[tuple[Any, ...], type[nn.Module]] = {}
@@ -70,6 +71,8 @@ def apply_edits(model: nn.Module, edits: Iterable[Edit]) -> None:
             inserted = inserted.to(device=like.device, dtype=like.dtype)
         cls = modified_class(block, edit)
         inserted.edit = edit
+        if edit.site.source is not None and inserted.grid is not None:
+            inserted.grid = dataclasses.replace(inserted.grid, seen=see(model, edit.site.source))
         # Before anything is removed: a name from a file may be in use.
         block.add_module(edit.module, inserted.train(block.training))
         if edit.replaces:
@@ -125,7 +128,8 @@ def build_inserted(edit: Edit) -> AttnInject:
         return AttnInject(build_stem(edit))
     site, spec = edit.site, _spec(edit)
     attention = create_attention(spec, channels=site.channels, size=site.map_size)
-    grid = TokenGrid(site.height, site.width, site.prefix, site.suffix) if site.layout == "NLC" else None
+    size = (site.height, site.width, site.prefix, site.suffix)
+    grid = TokenGrid(*size, source=site.source) if site.layout == "NLC" else None
     identity = edit.start == "identity"
     return AttnInject(attention, layout=site.layout, grid=grid, identity=identity, stride=edit.stride)
 

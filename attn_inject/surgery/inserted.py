@@ -6,7 +6,7 @@ Legend: N batch, C channels, H rows, W columns, L tokens, P prefix tokens, T fra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import nn
 
 from attn_inject.surgery.adapters import TokenGrid, in_layout
 from attn_inject.surgery.edit import Edit
+from attn_inject.surgery.seen_map import seen_by
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,21 @@ def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
 
 def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
     """The edits of a model in the order of their modifications, under their names in `model`."""
+    sources = {id(seen): name for name, module in model.named_modules() if (seen := seen_by(module))}
     edits = [
-        module.edit.at(name.rpartition(".")[0])
+        _named_as_now(module.edit, name.rpartition(".")[0], module.grid, sources)
         for name, module in inserted_modules(model).items()
         if module.edit is not None
     ]
     return tuple(sorted(edits, key=lambda edit: edit.operation))
+
+
+def _named_as_now(edit: Edit, block: str, grid: TokenGrid | None, sources: Mapping[int, str]) -> Edit:
+    """An edit under the current names of its block and of the module that shows the size of its grid."""
+    source, seen = edit.site.source, grid.seen if grid is not None else None
+    if source is not None and id(seen) in sources:
+        source = replace(source, name=sources[id(seen)])
+    return replace(edit, site=replace(edit.site, name=block, source=source))
 
 
 def operations(model: nn.Module) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from attn_inject.models.loaded import Provenance
-from attn_inject.surgery.inserted import inserted_modules
+from attn_inject.surgery.inserted import inserted_modules, recorded_edits
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Origin:
 
 def attach_origin(model: nn.Module, origin: Origin) -> None:
     """Attach the origin to a modified model, and the current names to its edits."""
+    current = {edit.path: edit for edit in recorded_edits(model)}
     for name, module in inserted_modules(model).items():
         module.origin = origin
-        if module.edit is not None:
-            module.edit = module.edit.at(name.rpartition(".")[0])
+        module.edit = current.get(name, module.edit)
 
 
 def origin_of(model: nn.Module) -> Origin | None:

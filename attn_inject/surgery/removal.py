@@ -10,6 +10,7 @@ from attn_inject.errors import FitError
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, base_of, is_generated
 from attn_inject.surgery.inserted import AttnInject, inserted_modules
+from attn_inject.surgery.seen_map import forget
 
 
 def remove(model: nn.Module) -> nn.Module:
@@ -33,6 +34,7 @@ def remove(model: nn.Module) -> nn.Module:
     for block in list(model.modules()):
         while is_generated(type(block)):
             _undo_last(block)
+    forget(model, set())
     return model
 
 
@@ -40,6 +42,8 @@ def undo(model: nn.Module, edits: Iterable[Edit]) -> None:
     """Undo the given edits, the last ones of their blocks, in place."""
     for edit in reversed(list(edits)):
         _undo_last(model.get_submodule(edit.name))
+    grids = (module.grid for module in inserted_modules(model).values())
+    forget(model, {id(grid.seen) for grid in grids if grid is not None})
 
 
 def _undo_last(block: nn.Module) -> None:
