@@ -10,6 +10,7 @@ from typing import Any
 from attn_inject.cost.cost import Cost
 from attn_inject.shown import Shown
 from attn_inject.sites.site import Rejection, Site
+from attn_inject.weights import WeightsOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,7 @@ class Report(Shown):
         checks: The checks and their results.
         file: Where the model was saved, or None.
         versions: Of torch, torchvision, timm, fvcore and attn-inject.
+        weights: Where the base's weights are from, or None if an older version's file does not say.
         notes: Sentences for people: ambiguity of the name, unmatched weights.
     """
 
@@ -116,6 +118,7 @@ class Report(Shown):
     checks: tuple[Check, ...] = ()
     file: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    weights: WeightsOrigin | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -131,6 +134,7 @@ class Report(Shown):
             "attention": list(self.attention),
             "placement": self.placement,
             "start": self.start,
+            "weights": self.weights.to_json() if self.weights else None,
             "input_size": list(self.input_size) if self.input_size else None,
             "sites": [insertion.to_json() for insertion in self.insertions],
             "rejected": [dataclasses.asdict(item) for item in self.rejected],

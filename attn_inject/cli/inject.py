@@ -20,7 +20,7 @@ from attn_inject.cli.requested import (
 )
 from attn_inject.cli.working import print_notes, working
 from attn_inject.display.documents import json_text
-from attn_inject.display.injection_page import injection_page
+from attn_inject.display.injection_page import injection_page, weights_line
 from attn_inject.display.page import write_page
 from attn_inject.display.saved_page import applied_page
 from attn_inject.errors import UsageError
@@ -88,15 +88,7 @@ def inject(
     keeping["keep_replaced"] = keep_replaced
     with working(f"loading torch and {asked.model.name}", quiet=quiet) as progress:
         reports = _carry_out(asked, {**keeping, "progress": progress})
-    if recipe is not None and _lacks_weights(asked):
-        print_notes([f"{recipe} names no weights, so the base's are random: --weights FILE"], quiet=quiet)
     _tell(reports, dry_run=dry_run, as_json=as_json, quiet=quiet)
-
-
-def _lacks_weights(asked: Requested) -> bool:
-    """Whether a plan that keeps the base's tensors has a base without weights."""
-    has_some = asked.model.weights or asked.model.pretrained or Path(asked.model.name).is_file()
-    return not has_some and any(plan.start == "identity" for plan in asked.plans)
 
 
 def _carry_out(asked: Requested, keeping: dict[str, Any]) -> list[Report]:
@@ -151,3 +143,4 @@ def _tell(reports: list[Report], *, dry_run: bool, as_json: bool, quiet: bool) -
     elif not quiet:
         pages = [injection_page(report, dry_run=dry_run) for report in reports]
         write_page([part for page in pages for part in page], sys.stdout)
+    print_notes(filter(None, [weights_line(reports[-1])]), quiet=quiet)

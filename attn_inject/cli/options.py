@@ -33,7 +33,8 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file.",
+        help="resnet50, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, "
+        "package.module:factory, or a saved file.",
         show_default=False,
     ),
 ]
@@ -41,7 +42,8 @@ ModelOrRecipe = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="resnet50, timm/NAME, torchvision/NAME, package.module:factory, or a saved file; "
+        help="resnet50, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, "
+        "package.module:factory, or a saved file; "
         "or named by the recipe.",
         show_default=False,
     ),

@@ -14,6 +14,10 @@ from rich.text import Text
 
 from attn_inject.display.escaping import csv_cell, markdown_cell, printable
 
+_BETWEEN = 2  # blanks between columns
+_NARROW = 12  # columns that a text is given at least, if it is that long
+_CHANGES = ("delta", "change")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -45,21 +49,55 @@ class Table:
 
     def without_empty_columns(self) -> Table:
         """The same table without the columns in which every cell is empty."""
-        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        return self._part([i for i in range(len(self.columns)) if any(row[i] for row in self.rows)])
+
+    def stacked(self, width: int) -> list[Table]:
+        """The same columns in as many tables as it takes, so that no number is folded at `width` columns.
+
+        Each table begins with the first column, and a change stays with its quantity.
+        """
+        key, *rest = range(len(self.columns))
+        tables: list[list[int]] = [[key]]
+        for group in self._groups(rest):
+            if len(tables[-1]) > 1 and self._width([*tables[-1], *group]) > width:
+                tables.append([key])
+            tables[-1] += group
+        return [self._part(kept) for kept in tables]
+
+    def _part(self, kept: Sequence[int]) -> Table:
         columns = tuple(self.columns[i] for i in kept)
         return Table(columns, tuple(tuple(row[i] for i in kept) for row in self.rows))
+
+    def _groups(self, columns: Iterable[int]) -> list[list[int]]:
+        """Columns that stay together: a quantity and its change."""
+        groups: list[list[int]] = []
+        for index in columns:
+            title = self.columns[index].title
+            if groups and (title in _CHANGES or title.startswith("+")):
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+        return groups
+
+    def _width(self, columns: Sequence[int]) -> int:
+        """The least width that folds no number; text may be folded."""
+        return sum(map(self._narrowest, columns)) + _BETWEEN * (len(columns) - 1)
+
+    def _narrowest(self, index: int) -> int:
+        cells = [self.columns[index].title, *(row[index] for row in self.rows)]
+        natural = max(map(cell_len, cells))
+        return natural if self.columns[index].numeric else min(natural, _NARROW)
 
     def for_terminal(self) -> RichTable:
         """A rich table; cells are plain text, so brackets in names are printed as they are."""
         table = RichTable(
             box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True, header_style="bold"
         )
-        for index, column in enumerate(self.columns):
-            cells = [row[index] for row in self.rows]
+        for column in self.columns:
             table.add_column(
                 Text(column.title),
                 justify="right" if column.numeric else "left",
-                no_wrap=column.numeric and not any(" " in cell for cell in cells),
+                no_wrap=column.numeric,
                 overflow="fold",
             )
         for row in self.rows:

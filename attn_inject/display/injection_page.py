@@ -43,7 +43,15 @@ def _headline(report: Report, dry_run: bool) -> str:
 def _manner(report: Report) -> str:
     size = "x".join(map(str, report.input_size)) if report.input_size else "as given"
     attention = ", ".join(report.attention)
-    return f"attention {attention}; placement {report.placement}; start {report.start}; input {size}"
+    manner = f"attention {attention}; placement {report.placement}; start {report.start}; input {size}"
+    return f"{manner}\nweights {report.weights}" if report.weights else manner
+
+
+def weights_line(report: Report) -> str:
+    """If the saved base has random weights, what to type instead; else nothing."""
+    if report.file is None or report.weights is None or not report.weights.is_random:
+        return ""
+    return "the base's weights are random; for trained ones add --pretrained or --weights FILE"
 
 
 def insertion_grid(insertions: Iterable[Insertion]) -> Table:

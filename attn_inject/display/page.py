@@ -42,4 +42,10 @@ def _print_parts(parts: Iterable[Part], console: Console) -> None:
     for index, part in enumerate(parts):
         if index:
             console.print()
-        console.print(part.for_terminal() if isinstance(part, Table) else Text(printable(part)))
+        if isinstance(part, str):
+            console.print(Text(printable(part)))
+            continue
+        for number, table in enumerate(part.stacked(console.width)):
+            if number:
+                console.print()
+            console.print(table.for_terminal())

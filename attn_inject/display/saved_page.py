@@ -10,6 +10,7 @@ from attn_inject.display.grid import Table
 from attn_inject.display.listing import option_text
 from attn_inject.display.numbers import plural, scaled, storage
 from attn_inject.display.page import Part
+from attn_inject.weights import WeightsOrigin
 
 
 def saved_page(content: Mapping[str, Any]) -> list[Part]:
@@ -107,4 +108,5 @@ def _tensor_grid(content: Mapping[str, Any]) -> Table:
 
 def _origin(content: Mapping[str, Any]) -> str:
     written = ", ".join(f"{library} {version}" for library, version in content["versions"].items())
-    return f"digest {content['digest']}\nwritten with {written}"
+    weights = f"weights {WeightsOrigin(**content['weights'])}\n" if content.get("weights") else ""
+    return f"{weights}digest {content['digest']}\nwritten with {written}"

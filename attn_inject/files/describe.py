@@ -19,11 +19,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The document of `show --json`; the tensors' values are not read.
 
     Returns:
-        `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `sites` (one dictionary per edit,
-        with the `elements` of its module), `tensors` and `elements` of the whole and `inserted_tensors`
-        and `inserted_elements` of what was added (parameters and buffers, in numbers), `replaced_tensors`
-        (kept of what was replaced), `only` (`all` or `attention`), `reference` (whether the output on a
-        seeded input is kept), `digest`, `plans` (in their order) and `versions`.
+        `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `weights` (where they are from),
+        `sites` (one dictionary per edit, with the `elements` of its module), `tensors` and `elements` of the
+        whole and `inserted_tensors` and `inserted_elements` of what was added (parameters and buffers, in
+        numbers), `replaced_tensors` (kept of what was replaced), `only` (`all` or `attention`), `reference`
+        (whether the output on a seeded input is kept), `digest`, `plans` (in their order) and `versions`.
 
     Raises:
         FileError: As `load`.
@@ -39,6 +39,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "source": recipe["provenance"]["source"],
         "arguments": recipe["provenance"]["arguments"],
         "input_size": recipe["provenance"]["input_size"],
+        "weights": contents.recipe.provenance.weights and contents.recipe.provenance.weights.to_json(),
         "sites": sites,
         "tensors": len(contents.state_dict),
         "elements": _elements(contents, contents.state_dict),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,8 @@ from attn_inject.errors import FileError, UsageError
 from attn_inject.models import from_factory, from_timm, from_torchvision, names
 from attn_inject.models.empty import build_empty, build_on_shapes, emptied
 from attn_inject.models.loaded import LoadedModel, Provenance
-from attn_inject.models.matching import put_weights
+from attn_inject.models.matching import put_weights, weights_origin
+from attn_inject.models.timm_folder import is_folder_name, read_folder
 from attn_inject.models.weights_file import read_weights
 from attn_inject.request import ModelRequest
 from attn_inject.trust import GivenName, require_trust
@@ -38,24 +40,41 @@ def load(request: ModelRequest, *, empty: bool = False, shapes_only: bool = Fals
         FileError: The weights are unreadable, untrusted or of another model.
     """
     _check(request)
+    offered = request.num_classes is None
+    folder = read_folder(request.name) if is_folder_name(request.name) else None
+    request = folder.asked(request) if folder else request
     found = names.resolve(request.name)
     source = _SOURCES[found.source]
     _check_arguments(found.source, dict(request.model_args))
     arguments = source.builder_arguments(found.name, request)
     weights = read_weights(request.weights, request.weights_key) if request.weights is not None else None
-    name = source.published(found.name, arguments) if request.pretrained else found.name
+    published = request.pretrained and folder is None
+    name = source.published(found.name, arguments) if published else found.name
+    more = {"config": folder.config} if folder else {}
     model = _build(
-        found.source, name, arguments, empty=empty, shapes_only=shapes_only, pretrained=request.pretrained
+        found.source,
+        name,
+        arguments,
+        empty=empty,
+        shapes_only=shapes_only,
+        pretrained=request.pretrained,
+        **more,
     )
     notes = [found.note] if found.note else []
     if weights is not None:
-        notes += put_weights(weights, model, offer_classes=request.num_classes is None)
+        origin = weights_origin(weights, model)
+        notes += put_weights(weights, model, offer_classes=offered)
+    elif folder and request.pretrained:
+        origin = folder.weights
+    else:
+        origin = source.weights_origin(model, name, pretrained=request.pretrained)
     inputs = source.input_spec(model, name, arguments, request.input_size)
     provenance = Provenance(
         source=found.source,
         name=name,
         arguments=arguments,
         input_size=inputs.size or request.input_size,
+        weights=origin,
     )
     return LoadedModel(
         model=model,
@@ -108,8 +127,9 @@ def _build(
     empty: bool,
     shapes_only: bool = False,
     pretrained: bool = False,
+    **more: Any,
 ) -> nn.Module:
-    build = _SOURCES[source].build
+    build = functools.partial(_SOURCES[source].build, **more)
     if not (empty or shapes_only):
         model: nn.Module = build(name, arguments, pretrained=pretrained)
     elif source == "factory":

@@ -18,6 +18,7 @@ from attn_inject.models.from_object import guess_input
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.library_errors import one_line, refused
 from attn_inject.request import ModelRequest
+from attn_inject.weights import WeightsOrigin
 
 RESERVED: frozenset[str] = frozenset()
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -79,6 +80,11 @@ def input_spec(
 ) -> InputSpec:
     """As for a model passed as an object."""
     return guess_input(model, size)
+
+
+def weights_origin(model: nn.Module, name: str, *, pretrained: bool) -> WeightsOrigin:
+    """Only the factory knows."""
+    return WeightsOrigin(kind="factory", name=name)
 
 
 def _factory(name: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from attn_inject.models.input_channels import pixels_a_channel
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.loaded import LoadedModel, Provenance
 from attn_inject.models.torchvision_inputs import kind_of
+from attn_inject.weights import WeightsOrigin
 
 _USUAL = (3, 224, 224)
 
@@ -44,7 +45,10 @@ def from_object(
     inputs = guess_input(model, size) if example_input is None else InputSpec.from_example(example_input)
     kind = type(model)
     provenance = Provenance(
-        source="object", name=f"{kind.__module__}.{kind.__qualname__}", input_size=inputs.size or size
+        source="object",
+        name=f"{kind.__module__}.{kind.__qualname__}",
+        input_size=inputs.size or size,
+        weights=WeightsOrigin(kind="object"),
     )
     return LoadedModel(model=model, inputs=inputs, provenance=provenance)
 

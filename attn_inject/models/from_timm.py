@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,9 @@ from torch import nn
 from attn_inject.errors import ModelError, UsageError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.models.library_errors import library, refused
+from attn_inject.models.network import hub, without_retries
 from attn_inject.request import ModelRequest
+from attn_inject.weights import WeightsOrigin
 
 RESERVED = frozenset(
     ["pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "model_name"]
@@ -63,16 +66,30 @@ def builder_arguments(name: str, request: ModelRequest) -> dict[str, Any]:
     return arguments
 
 
-def build(name: str, arguments: dict[str, Any], *, pretrained: bool = False) -> nn.Module:
+def build(
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    pretrained: bool = False,
+    config: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Make the model, with timm's published weights if asked.
+
+    Args:
+        name: timm's name.
+        arguments: Of its constructor.
+        pretrained: Whether to load weights.
+        config: timm's configuration of weights that are elsewhere.
 
     Raises:
         ModelError: The architecture refuses an argument, or the weights could not be loaded.
     """
     timm = library("timm")
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    weights = {} if config is None else {"pretrained_cfg": dict(config)}
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, **keywords)
+        with without_retries(hub()) if pretrained else nullcontext():
+            model: nn.Module = timm.create_model(name, pretrained=pretrained, **weights, **keywords)
     except Exception as error:
         raise refused(f"timm/{name}", arguments, error, pretrained=pretrained) from error
     return model
@@ -103,6 +120,15 @@ def input_spec(
         image = [given, given] if isinstance(given, int) else list(given)
         size = (channels, *image)
     return InputSpec(size=size)
+
+
+def weights_origin(model: nn.Module, name: str, *, pretrained: bool) -> WeightsOrigin:
+    """The tag whose weights timm publishes, or random ones."""
+    if not pretrained:
+        return WeightsOrigin(kind="random")
+    config = getattr(model, "pretrained_cfg", {})
+    tag = f"{config.get('architecture', name)}.{config['tag']}" if config.get("tag") else name
+    return WeightsOrigin(kind="timm", name=tag)
 
 
 def _is_modified(name: str) -> bool:

@@ -25,6 +25,7 @@ from attn_inject.models.matching import compare
 from attn_inject.models.thread_patch import replaced_here
 from attn_inject.models.torchvision_inputs import InputKind, kind_of
 from attn_inject.request import ModelRequest
+from attn_inject.weights import WeightsOrigin
 
 RESERVED = frozenset(["weights", "weights_backbone", "pretrained", "pretrained_backbone", "progress"])
 
@@ -123,6 +124,11 @@ def input_spec(
 ) -> InputSpec:
     """The input of the model's kind, of the requested size, else of the model's own."""
     return _kind(name).spec(size or own_size(model, _kind(name)))
+
+
+def weights_origin(model: nn.Module, name: str, *, pretrained: bool) -> WeightsOrigin:
+    """The weights that torchvision publishes under `name`, or random ones."""
+    return WeightsOrigin(kind="torchvision", name=name) if pretrained else WeightsOrigin(kind="random")
 
 
 def own_size(model: nn.Module, kind: InputKind) -> tuple[int, ...]:

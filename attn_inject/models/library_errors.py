@@ -33,8 +33,9 @@ def refused(
     """A builder raised: name the argument that it does not take, or all its arguments and its error."""
     if pretrained and isinstance(error, OSError):
         return ModelError(
-            f"The weights of {what} could not be downloaded: {one_line(error)}",
-            hint="Without a network, pass a local copy as weights (--weights FILE).",
+            f"The weights of {what} are not on this machine and could not be downloaded: {_network(error)}",
+            hint="Without a network, pass a local copy as weights (--weights FILE), or leave out pretrained "
+            "(--pretrained) for random weights.",
         )
     unexpected = _UNEXPECTED.search(str(error))
     if isinstance(error, TypeError) and unexpected and unexpected[1] in arguments:
@@ -46,6 +47,12 @@ def refused(
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     message = f"{what} cannot be built{f' with {given}' if given else ''}: {one_line(error)}"
     return ModelError(message)
+
+
+def _network(error: BaseException) -> str:
+    """The hub's library tells at length what one word says."""
+    is_offline = any(word in type(error).__name__ for word in ("Offline", "LocalEntryNotFound"))
+    return "the Hugging Face Hub cannot be reached." if is_offline else one_line(error)
 
 
 def library(name: str) -> ModuleType:

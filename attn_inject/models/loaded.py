@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from attn_inject.models.inputs import InputSpec
+from attn_inject.weights import WeightsOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +21,14 @@ class Provenance:
         name: Its name in the source: `resnet50.a1_in1k`, `regnet_y_400mf`, `package.module:factory`.
         arguments: Keyword arguments of the builder, JSON values only.
         input_size: (C, H, W) in pixels, or None.
+        weights: Where the weights are from; None in files that an older version wrote.
     """
 
     source: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_size: tuple[int, ...] | None = None
+    weights: WeightsOrigin | None = field(default=None, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from attn_inject.models.input_channels import with_input_channels
 from attn_inject.models.library_errors import one_line, some
 from attn_inject.models.state_dict import Selection, select, unprefixed
 from attn_inject.models.weights_file import Weights
+from attn_inject.weights import WeightsOrigin
 
 ENOUGH = 0.5
 _CLASSIFIER = re.compile(r"(^|\.)(classifier|fc|head\w*|last_linear|logits)\.")
@@ -100,6 +101,12 @@ def put_weights(weights: Weights, model: nn.Module, *, offer_classes: bool = Tru
     notes += [f"{weights.name}: {converted}"] if converted else []
     notes += [line for line in [_classes(weights, match)] if line and offer_classes]
     return tuple(notes)
+
+
+def weights_origin(weights: Weights, model: nn.Module) -> WeightsOrigin:
+    """The file, its digest, and what of it a model takes."""
+    taken = select(weights.leaves, model.state_dict())
+    return WeightsOrigin(kind="file", name=weights.name, sha256=weights.sha256(), key=str(taken))
 
 
 def _told(weights: Weights, found: Selection, match: Match, *, is_real: bool) -> str:

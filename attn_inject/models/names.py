@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attn_inject.errors import FileError, UnknownNameError, UsageError, unknown_name
 from attn_inject.models import from_factory, from_timm, from_torchvision
+from attn_inject.models.timm_folder import is_folder_name
 
 # The order in which a bare name is looked up.
 _LIBRARIES = {"timm": from_timm, "torchvision": from_torchvision}
@@ -31,6 +32,8 @@ class ResolvedName:
 def resolve(text: str) -> ResolvedName:
     """Look up `resnet50`, `resnet50.a1_in1k`, `timm/NAME`, `torchvision/NAME` or `package.module:factory`.
 
+    timm's `hf-hub:ORG/NAME` and `local-dir:FOLDER` are only recognised, not read.
+
     Raises:
         UnknownNameError: No library has it; the three nearest names are in the hint.
         UsageError: It has the form of a factory's name, but does not name one.
@@ -41,9 +44,14 @@ def resolve(text: str) -> ResolvedName:
             f"{text!r} is a file, not the name of a model.",
             hint="Check the path. Weights for a named model are passed separately (--weights FILE).",
         )
+    if is_folder_name(text):
+        return ResolvedName("timm", text)
     if ":" in text:
         if from_factory.resolve(text) is None:
-            raise UsageError(f"{text!r} does not name a factory.", hint="Write package.module:factory.")
+            raise UsageError(
+                f"{text!r} does not name a factory.",
+                hint="Write package.module:factory, hf-hub:ORG/NAME or local-dir:FOLDER.",
+            )
         return ResolvedName("factory", text)
     prefix, slash, rest = text.partition("/")
     if slash and prefix in _LIBRARIES:

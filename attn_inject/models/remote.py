@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from attn_inject.errors import FileError, UsageError
 from attn_inject.models.library_errors import one_line
+from attn_inject.models.network import hub, without_retries
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|hf-hub:")
 _PATIENCE = 10.0  # seconds for the first answer of a server
@@ -76,7 +77,7 @@ def _from_hub(name: str, address: str) -> Path:
     error: Exception | None = None
     for candidate in [file] if file else _HUB_FILES:
         try:
-            with _patience():
+            with _patience(), without_retries(hub()):
                 return Path(
                     huggingface_hub.hf_hub_download(f"{org}/{own}", candidate, revision=revision or None)
                 )

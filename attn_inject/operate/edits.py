@@ -193,6 +193,7 @@ class Edits(Shown):
             uncounted=self.total.uncounted,
             checks=checks,
             versions=versions(),
+            weights=searched.loaded.provenance.weights,
             notes=(*searched.loaded.notes, *notes),
         )
 

@@ -52,7 +52,12 @@ def load_model(
     if is_saved_file(model.name):
         return _reopened(model)
     with seeded(seed):
-        return models.load(model, shapes_only=shapes_only)
+        loaded = models.load(model, shapes_only=shapes_only)
+    weights = loaded.provenance.weights
+    if weights is None or not weights.is_random:
+        return loaded
+    seeds = dataclasses.replace(loaded.provenance, weights=dataclasses.replace(weights, seed=seed))
+    return dataclasses.replace(loaded, provenance=seeds)
 
 
 def _require_model(model: object) -> None:

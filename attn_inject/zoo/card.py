@@ -11,10 +11,12 @@ from typing import Any
 from attn_inject.display.escaping import markdown_cell
 from attn_inject.display.grid import Table
 from attn_inject.display.numbers import change, plural, scaled, share, storage
+from attn_inject.weights import WeightsOrigin
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.text_pages import failure_grid
 
 _MOST_ROWS = 200
+_MOST_WEIGHTS = 12
 _EXPLAINED = {
     "index.json": "every output with its costs, digest and, if it failed, the reason",
     "summary.csv": "the same as a table",
@@ -43,6 +45,7 @@ def _parts(
     failed = [record for record in records if not record.is_done]
     yield "# A zoo made with attn-inject"
     yield _lead(rows, done)
+    yield from _weights(records)
     yield "## What it costs"
     yield _by_module(done).to_markdown()
     yield "Medians over the models. One flop is one multiply-add, as fvcore counts."
@@ -74,6 +77,16 @@ def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) 
         f"({markdown_cell(', '.join(modules))}; placement {markdown_cell(', '.join(placements))}): "
         f"{plural(len(done), 'output')} done, {len(rows) - len(done)} failed, {size}."
     )
+
+
+def _weights(records: Sequence[Record]) -> Iterator[str]:
+    """Where the weights of the bases are from, once if they are alike."""
+    given = [record.result.get("weights") for record in records if record.result]
+    texts = dict.fromkeys(str(WeightsOrigin(**weights)) for weights in given if weights)
+    if texts:
+        shown = [markdown_cell(text) for text in texts][:_MOST_WEIGHTS]
+        more = f" and {len(texts) - len(shown)} more" if len(texts) > len(shown) else ""
+        yield f"Weights of the bases: {', '.join(shown)}{more}."
 
 
 def _by_module(done: Sequence[Mapping[str, Any]]) -> Table:

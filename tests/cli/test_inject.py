@@ -146,7 +146,10 @@ def test_the_report_goes_to_stdout_and_notes_to_stderr(program, api):
     outcome = program("resnet50", "--attn", "se", "--out", "m.pt")
     assert outcome.out.startswith("inserted 16 modules at 16 sites of resnet50 (timm), skipped 0\n")
     assert outcome.out.endswith("saved m.pt\n")
-    assert outcome.err == "note: torchvision has a resnet50 too; write torchvision/resnet50 for it.\n"
+    assert outcome.err == (
+        "note: torchvision has a resnet50 too; write torchvision/resnet50 for it.\n"
+        "note: the base's weights are random; for trained ones add --pretrained or --weights FILE\n"
+    )
 
 
 def test_json_is_one_document_whatever_libraries_print(program, api):

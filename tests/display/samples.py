@@ -12,6 +12,7 @@ from attn_inject.cost.figures import SiteCost, Stats, StatsRow, Timing
 from attn_inject.request import Plan, as_specs, to_dict
 from attn_inject.results import Check, Insertion, Report
 from attn_inject.sites.site import Rejection, RejectionCode, Site
+from attn_inject.weights import WeightsOrigin
 
 SHAPES = {1: (256, 56, 3), 2: (512, 28, 4), 3: (1024, 14, 6), 4: (2048, 7, 3)}
 VERSIONS = {
@@ -70,6 +71,7 @@ def resnet_report(**changes: object) -> Report:
         ),
         "file": "model.pt",
         "versions": VERSIONS,
+        "weights": WeightsOrigin(kind="random", seed=0),
         "notes": ("torchvision has a resnet50 too; write torchvision/resnet50 for it.",),
     }
     return Report(**(values | changes))  # type: ignore[arg-type]
@@ -118,6 +120,7 @@ def awkward_report() -> Report:
         uncounted={},
         checks=(Check(name="outputs", passed=False, detail="logits[0, 3] is nan"),),
         file=None,
+        weights=WeightsOrigin(kind="file", name="[red]w.pt", sha256="5e" * 32, key="prefix module."),
         notes=(),
     )
 

@@ -64,3 +64,15 @@ def test_control_characters_are_spelled_out(text, shown):
 
 def test_a_cell_is_one_line():
     assert Table.of("reason", [("two\nlines\x1b",)]).rows == (("two lines\\x1b",),)
+
+
+@pytest.mark.parametrize("width", range(20, 120, 7))
+def test_no_number_is_folded_at_any_width(width):
+    """Wide tables are split between columns, and a change stays with its quantity."""
+    figures = ["25.56M", "+2.531M +9.90%", "4.112G", "+2.516M +0.06%"]
+    table = Table.of("attention|>params|>delta|>flops|>delta", [("a long name of a module", *figures)])
+    shown = for_terminal([table], width=max(width, 48))
+    assert all(figure in shown for figure in figures)
+    headings = [line.split() for line in shown.splitlines() if line.startswith("attention")]
+    assert all(line[line.index("delta") - 1] in ("params", "flops") for line in headings if "delta" in line)
+    assert (len(headings) > 1) == (width < 60)

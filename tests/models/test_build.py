@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -23,7 +24,7 @@ def modules(model):
 @pytest.mark.parametrize("empty", [True, False])
 def test_plain_data_is_enough_to_build_the_architecture_again(case, empty):
     loaded = load(REBUILT[case])
-    data = json.loads(json.dumps(vars(loaded.provenance)))
+    data = json.loads(json.dumps(dataclasses.asdict(loaded.provenance)))
     data["input_size"] = data["input_size"] and tuple(data["input_size"])
     again = rebuild(Provenance(**data), empty=empty)
     assert modules(again.model) == modules(loaded.model)
@@ -49,7 +50,9 @@ def test_weights_from_a_file_are_loaded_and_the_mismatch_is_noted(tmp_path):
     assert loaded.has_weights
     assert torch.equal(loaded.model.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
     (note,) = loaded.notes
-    assert note.startswith("loaded 90 of 92 tensors from trained.pth; 2 of another shape: fc.weight (1000, ")
+    assert note.startswith(
+        "loaded 90 of 92 tensors from trained.pth (key state_dict, prefix module.); 2 of another "
+    )
     assert "weights" not in loaded.provenance.arguments
 
 

@@ -84,10 +84,17 @@ def test_a_file_is_no_name(text):
         resolve(text)
 
 
-@pytest.mark.parametrize("text", [":factory", "module:", "hf-hub:timm/resnet50", "a b:c"])
+@pytest.mark.parametrize("text", [":factory", "module:", "hub:timm/resnet50", "a b:c"])
 def test_a_malformed_factory_is_a_usage_error(text):
     with pytest.raises(UsageError, match="does not name a factory"):
         resolve(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["hf-hub:timm/resnet50.a1_in1k", "hf-hub:a/b@main", "local-dir:/some/folder"]
+)
+def test_a_folder_of_timm_is_recognised_without_reading_it(text):
+    assert resolve(text) == ResolvedName("timm", text)
 
 
 GLOBS = {

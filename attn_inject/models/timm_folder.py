@@ -1,0 +1,96 @@
+"""Models that timm keeps with their configuration: `hf-hub:ORG/NAME[@REVISION]` and `local-dir:FOLDER`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from attn_inject.errors import FileError
+from attn_inject.models.library_errors import library, one_line
+from attn_inject.models.network import hub, without_retries
+from attn_inject.request import ModelRequest
+from attn_inject.weights import WeightsOrigin
+
+PREFIXES = ("hf-hub:", "local-dir:")
+
+
+@dataclasses.dataclass(frozen=True)
+class TimmFolder:
+    """A folder or repository as timm writes them.
+
+    Attributes:
+        name: As the user typed it.
+        architecture: timm's name.
+        config: timm's configuration of the weights, which says where they are.
+        arguments: Of the architecture.
+    """
+
+    name: str
+    architecture: str
+    config: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+
+    @property
+    def weights(self) -> WeightsOrigin:
+        """What its weights are called."""
+        kind, _, place = self.name.partition(":")
+        repository, _, revision = place.partition("@")
+        if kind == "hf-hub":
+            return WeightsOrigin(kind="hub", name=repository, revision=revision)
+        return WeightsOrigin(kind="folder", name=place)
+
+    def asked(self, request: ModelRequest) -> ModelRequest:
+        """The request for the plain architecture, with everything that the configuration adds."""
+        arguments = {**self.arguments, **request.model_args}
+        if self.config.get("global_pool"):
+            arguments.setdefault("global_pool", self.config["global_pool"])
+        classes = request.num_classes
+        if classes is None and "num_classes" not in arguments:
+            classes = self.config.get("num_classes")
+        size = self.config.get("input_size")
+        return dataclasses.replace(
+            request,
+            name=f"timm/{self.architecture}",
+            model_args=arguments,
+            num_classes=classes,
+            input_size=request.input_size or (tuple(size) if size else None),
+        )
+
+
+def is_folder_name(text: str) -> bool:
+    """Whether a name has one of timm's prefixes."""
+    return text.startswith(PREFIXES)
+
+
+def read_folder(name: str) -> TimmFolder:
+    """Read the configuration; nothing else is fetched.
+
+    Raises:
+        FileError: It cannot be had, or is not timm's.
+    """
+    timm = library("timm")
+    kind, _, place = name.partition(":")
+    try:
+        if kind == "local-dir":
+            config, architecture, arguments = timm.models._hub.load_model_config_from_path(place)
+        else:
+            with without_retries(hub()):
+                config, architecture, arguments = timm.models.load_model_config_from_hf(place)
+    except Exception as error:
+        raise _unreadable(name, kind, place, error) from error
+    return TimmFolder(name, architecture, config, arguments or {})
+
+
+def _unreadable(name: str, kind: str, place: str, error: Exception) -> FileError:
+    if isinstance(error, FileNotFoundError) and kind == "local-dir":
+        return FileError(
+            f"{place!r} has no config.json.",
+            hint="local-dir:FOLDER names a folder that timm's save_for_hf or `attn-inject export` wrote.",
+        )
+    if any(word in type(error).__name__ for word in ("Offline", "LocalEntryNotFound")):
+        return FileError(
+            f"{name} is not on this machine, and the Hugging Face Hub cannot be reached.",
+            hint="Copy the repository and pass the copy: local-dir:FOLDER.",
+        )
+    return FileError(f"{name} cannot be read: {one_line(error)}", hint="Check its name.")
