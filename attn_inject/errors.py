@@ -116,15 +116,25 @@ class InterruptedByUserError(AttnInjectError):
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
     """The `count` names most similar to `name`, best first; empty only if `known` is empty.
 
-    Names that begin with the whole name come first: `vit_tiny` is short for `vit_tiny_patch16_224`.
+    A name that differs in nothing but case and separators comes first, alone: `ResNet-50` is `resnet50`. Then
+    those that begin with the whole name: `vit_tiny` is short for `vit_tiny_patch16_224`, and `layer1` for
+    `layer1.0`.
     """
     lowered: dict[str, str] = {}
     for candidate in known:
         lowered.setdefault(candidate.lower(), candidate)
-    longer = [candidate for candidate in lowered if candidate.startswith(f"{name.lower()}_")]
+    if same := [lowered[candidate] for candidate in lowered if _bare(candidate) == _bare(name)]:
+        return same[:count]
+    begins = (f"{name.lower()}_", f"{name.lower()}.")
+    longer = [candidate for candidate in lowered if candidate.startswith(begins)]
     matches = difflib.get_close_matches(name.lower(), list(lowered), n=count, cutoff=0.0)
     best = dict.fromkeys([*sorted(longer, key=len), *matches])
     return [lowered[match] for match in best][:count]
+
+
+def _bare(name: str) -> str:
+    """A name without case and separators."""
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def unknown_name(what: str, name: str, known: Iterable[str], *, see: str = "") -> UnknownNameError:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict, Unpack
@@ -100,6 +102,7 @@ class AttentionSpec:
         Raises:
             UsageError: An empty name, or an option without a value.
         """
+        _refuse_other_writing(text)
         head, colon, tail = text.partition(":")
         glob, equals, rest = head.partition("=")
         where, name = (glob, rest + colon + tail) if equals else ("*", text)
@@ -123,6 +126,33 @@ class AttentionSpec:
     def serves(self, site: str) -> bool:
         """Whether this spec's glob matches the site called `site`."""
         return fnmatch.fnmatchcase(site, self.where)
+
+
+_CALL = re.compile(r"(?P<name>[\w.=*\[\]:-]+)\((?P<options>.*)\)")
+_LIST = re.compile(r"[\w-]+(\s*,\s*[\w-]+)+")
+
+
+def _refuse_other_writing(text: str) -> None:
+    """Refuse a call, `se(reduction=8)`, and a list, `se,eca`, and say how to write them.
+
+    Raises:
+        UsageError: Names the line to type.
+    """
+    if call := _CALL.fullmatch(text.strip()):
+        options = call["options"].replace(" ", "")
+        written = f"{call['name']}:{options}" if options else call["name"]
+        raise UsageError(
+            f"{text!r} is not an attention spec: options follow a colon.",
+            hint=f"Write --attn {shlex.quote(written)}.",
+        )
+    if _LIST.fullmatch(text.strip()):
+        names = [name.strip() for name in text.split(",")]
+        repeated = " ".join(f"--attn {name}" for name in names)
+        raise UsageError(
+            f"{text!r} names {len(names)} attention modules, and one spec names one.",
+            hint=f"Repeat the option: {repeated}; or choose by site: "
+            f"--attn 'layer4.*={names[0]}' --attn {names[1]}.",
+        )
 
 
 def parse_value(text: str) -> Option:
@@ -277,8 +307,7 @@ class Plan:
         values: dict[str, Any] = dict(options)
         values |= {key: as_globs(values[key]) for key in ("where", "skip", "at") if key in values}
         if "stage" in values:
-            stage = values.pop("stage")
-            values["stages"] = (stage,) if isinstance(stage, int) else tuple(stage)
+            values["stages"] = _as_stages(values.pop("stage"))
         if isinstance(attention, Plan):
             return dataclasses.replace(attention, **values)
         return cls(attention=as_specs(attention), **values)
@@ -307,6 +336,21 @@ def as_specs(attention: Attention) -> tuple[AttentionSpec, ...]:
     given: Any = attention
     items = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     return tuple(map(_as_spec, items))
+
+
+def _as_stages(stage: Any) -> tuple[int, ...]:
+    """One number or several.
+
+    Raises:
+        UsageError: Something is not a whole number.
+    """
+    stages = tuple(stage) if isinstance(stage, Iterable) and not isinstance(stage, str) else (stage,)
+    for number in stages:
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UsageError(
+                f"{number!r} is not the number of a stage.", hint="Write stage=3 or stage=(3, 4), from 1."
+            )
+    return stages
 
 
 def _as_spec(item: Any) -> AttentionSpec:

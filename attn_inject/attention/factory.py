@@ -164,7 +164,7 @@ def _check_kinds(entry: registry.Entry, given: Mapping[str, Option], module: Cal
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
             raise UsageError(
                 f"{entry.name}: {name}={value} is not accepted; {name} is {wanted}.",
-                hint=f"For example {entry.name}:{name}={_example(kinds[0])}.",
+                hint=f"For example {entry.name}:{name}={_example(kinds[0], value)}.",
             )
 
 
@@ -191,7 +191,9 @@ def _is_kind(value: Option, kind: type) -> bool:
     return isinstance(value, kind) or (kind is float and isinstance(value, int))
 
 
-def _example(kind: type) -> str:
+def _example(kind: type, given: Option) -> str:
+    if kind is int and isinstance(given, float) and 1 <= given < float("inf"):
+        return str(int(given))
     return {bool: "true", int: "8", float: "0.5"}.get(kind, "WORD")
 
 

@@ -35,7 +35,7 @@ def fit(
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
-    stage: options.Stage = "",
+    stage: options.Stage = None,
     blocks: options.Blocks = "residual",
     at: options.At = None,
     num_classes: options.NumClasses = None,
@@ -72,7 +72,7 @@ def fit(
     if "--where" not in chosen:
         given |= {"--where": where or [], "--skip": skip or []}
     if not {"--where", "--stage"} & set(chosen):
-        given |= {"--stage": [stage] if stage else []}
+        given |= {"--stage": stage or []}
     command = _command(found, given, trust=trust)
     if as_json:
         sys.stdout.write(json_text({**found.to_json(), "command": command}))

@@ -48,7 +48,7 @@ def inject(
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
-    stage: options.Stage = "",
+    stage: options.Stage = None,
     blocks: options.Blocks = "residual",
     at: options.At = None,
     stem: options.Stem = False,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 import attn_inject
 from attn_inject.cli import doctor, export, fit, inject, list, options, restore, show, sites, stats, zoo
@@ -13,12 +14,27 @@ from attn_inject.cli.boundary import EXIT_CODES, Command, run
 from attn_inject.cli.group import InjectByDefault
 from attn_inject.cli.requested import EXAMPLE
 
+_MAIN_OPTIONS = """
+
+Main options of `attn-inject MODEL`; `attn-inject inject --help` shows all:
+
+what      --attn SPEC        the module: se, ela-l, 'layer4.*=sa:groups=8'
+          --start WORD       identity keeps the outputs, paper does not
+where     --placement NAME   after, before-add, ...: see `list placements`
+          --stage 3,4        also --where GLOB, --skip GLOB, --at GLOB
+weights   --pretrained       the published ones
+          --weights FILE     yours: a path, https://, hf-hub:ORG/NAME
+model     --num-classes N    also --input-size C,H,W, --model-arg KEY=VALUE
+output    --out FILE         .pt or .safetensors; or --dry-run, --json
+"""
+
 EPILOG = (
     options.examples(
         EXAMPLE,
         "attn-inject sites resnet50",
         "attn-inject stats resnet50 --attn se --attn ela-l",
     )
+    + escape(_MAIN_OPTIONS)
     + "\n\nExit codes:\n"
     + "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
 )

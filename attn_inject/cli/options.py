@@ -10,12 +10,12 @@ import typer
 from rich.markup import escape
 
 from attn_inject.attention import registry
+from attn_inject.cli import completion
 from attn_inject.errors import UsageError
 from attn_inject.request import (
     BLOCK_KINDS,
     CHECKS,
     KEPT,
-    PLACEMENTS,
     STARTS,
     AttentionSpec,
     ModelRequest,
@@ -36,6 +36,7 @@ ModelName = Annotated[
         help="resnet50, timm/NAME, torchvision/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, "
         "package.module:factory, or a saved file.",
         show_default=False,
+        autocompletion=completion.models,
     ),
 ]
 ModelOrRecipe = Annotated[
@@ -46,6 +47,7 @@ ModelOrRecipe = Annotated[
         "package.module:factory, or a saved file; "
         "or named by the recipe.",
         show_default=False,
+        autocompletion=completion.models,
     ),
 ]
 SavedFile = Annotated[Path, typer.Argument(metavar="FILE", help="Saved by inject.", show_default=False)]
@@ -125,7 +127,7 @@ Placement = Annotated[
         "--placement",
         help="Where in the block the module acts; `attn-inject list placements` explains each.",
         metavar="NAME",
-        autocompletion=lambda: list(PLACEMENTS.items()),
+        autocompletion=completion.placements,
         rich_help_panel=WHERE,
     ),
 ]
@@ -138,11 +140,11 @@ Skip = Annotated[
     typer.Option("--skip", metavar="GLOB", help="Leave these sites out; repeatable.", rich_help_panel=WHERE),
 ]
 Stage = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--stage",
         metavar="N,N",
-        help="Keep only these stages, from 1: 3,4.",
+        help="Keep only these stages, from 1: 3,4; repeatable.",
         show_default=False,
         rich_help_panel=WHERE,
     ),
@@ -243,7 +245,7 @@ def _attention(note: str) -> Any:
         help="NAME, NAME:option=value,... or GLOB=NAME; repeatable, never a list. "
         f"`attn-inject list attention` shows the names. {note}",
         show_default=False,
-        autocompletion=lambda: [(entry.name, entry.summary) for entry in registry.entries().values()],
+        autocompletion=completion.specs,
         rich_help_panel=WHAT,
     )
 
@@ -313,14 +315,25 @@ def refuse_listed_attention(models: list[str], attn: list[str] | None) -> None:
     Raises:
         UsageError: One of `models` is the name of an attention module.
     """
-    known = registry.entries()
-    modules = [model for model in models if model.partition(":")[0].lower() in known]
-    if modules:
-        repeated = " ".join(f"--attn {name}" for name in [*(attn or ()), *modules])
+    modules = [model for model in models if _is_attention(model)]
+    if not modules:
+        return
+    others = [name for name in attn or () if not _is_attention(name)]
+    if len(models) == len(others) == 1:
         raise UsageError(
-            f"One --attn takes one module, so {', '.join(modules)} was read as a model.",
-            hint=f"Repeat the option: {repeated}.",
+            f"{models[0]} is an attention module, and {others[0]} is not: MODEL and SPEC are exchanged.",
+            hint=f"Write attn-inject {others[0]} --attn {models[0]}.",
         )
+    repeated = " ".join(f"--attn {name}" for name in [*(attn or ()), *modules])
+    raise UsageError(
+        f"One --attn takes one module, so {', '.join(modules)} was read as a model.",
+        hint=f"Repeat the option: {repeated}.",
+    )
+
+
+def _is_attention(text: str) -> bool:
+    """Whether a text begins with the name of an attention module."""
+    return text.partition(":")[0].lower() in registry.entries()
 
 
 def model_request(
@@ -361,11 +374,11 @@ def parse_input_size(text: str) -> tuple[int, ...]:
     return height_and_width if len(height_and_width) > 2 else (3, *height_and_width)
 
 
-def parse_stages(text: str) -> tuple[int, ...]:
-    """`3,4` as (3, 4)."""
-    if not text:
-        return ()
-    return _whole_numbers("--stage", text, hint="Write stage numbers from 1, separated by commas: 3,4.")
+def parse_stages(texts: Sequence[str] | None) -> tuple[int, ...]:
+    """`3,4` as (3, 4), and so are `3` and `4`."""
+    hint = "Write stage numbers from 1, separated by commas: 3,4."
+    numbers = [number for text in texts or () for number in _whole_numbers("--stage", text, hint=hint)]
+    return tuple(dict.fromkeys(numbers))
 
 
 def _whole_numbers(option: str, text: str, *, hint: str) -> tuple[int, ...]:
@@ -376,11 +389,11 @@ def _whole_numbers(option: str, text: str, *, hint: str) -> tuple[int, ...]:
 
 
 def parse_model_arg(text: str) -> tuple[str, Any]:
-    """`drop_path_rate=0.1` as ("drop_path_rate", 0.1)."""
+    """`drop_path_rate=0.1` as ("drop_path_rate", 0.1), and `norm_layer=None` as ("norm_layer", None)."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(
             f"--model-arg {text} has no value.",
             hint="Write KEY=VALUE, for example --model-arg drop_path_rate=0.1.",
         )
-    return key.strip().replace("-", "_"), parse_value(value)
+    return key.strip().replace("-", "_"), None if value.strip() == "None" else parse_value(value)

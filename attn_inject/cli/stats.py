@@ -42,7 +42,7 @@ def stats(
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
-    stage: options.Stage = "",
+    stage: options.Stage = None,
     blocks: options.Blocks = "residual",
     at: options.At = None,
     num_classes: options.NumClasses = None,

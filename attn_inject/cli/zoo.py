@@ -170,7 +170,7 @@ def zoo(
     placement: options.Placement = "after",
     where: options.Where = None,
     skip: options.Skip = None,
-    stage: options.Stage = "",
+    stage: options.Stage = None,
     blocks: options.Blocks = "residual",
     at: options.At = None,
     stem: options.Stem = False,

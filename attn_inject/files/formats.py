@@ -14,13 +14,14 @@ from attn_inject.files.contents import Contents
 from attn_inject.files.reading import reading
 
 SUFFIXES = (".pt", ".safetensors")
+_WRITTEN = (*SUFFIXES, ".pth", ".bin", ".ckpt", "")
 _EXPORTED = (".pt2", ".onnx")
 
 _Path = str | os.PathLike[str]
 
 
 def check_suffix(path: _Path) -> None:
-    """Refuse the suffix of a format that only `export` writes.
+    """Refuse the suffix of a format that only `export` writes, or of one that is not known.
 
     Raises:
         UsageError: It is one of those.
@@ -29,6 +30,11 @@ def check_suffix(path: _Path) -> None:
         raise UsageError(
             f"{path} cannot hold the edits of the model.",
             hint=f"Save a .pt or .safetensors file, then: attn-inject export FILE --out {path}",
+        )
+    if Path(path).suffix.lower() not in _WRITTEN:
+        raise UsageError(
+            f"{path} has the suffix {Path(path).suffix}, which names no format that is written here.",
+            hint=f"Write --out {Path(path).with_suffix('.pt')} or {Path(path).with_suffix('.safetensors')}.",
         )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch import nn
 
+from attn_inject.attention.factory import build, resolve
 from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.cost.budget import Budget
@@ -16,7 +18,7 @@ from attn_inject.cost.cost import QUANTITIES, Cost
 from attn_inject.cost.count import Counted
 from attn_inject.cost.figures import SiteCost
 from attn_inject.cost.site_cost import module_count, with_sites
-from attn_inject.errors import CheckFailedError, NoSiteError, UsageError
+from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UsageError
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.models.randomness import seeded
 from attn_inject.operate.injected import Injected
@@ -283,8 +285,31 @@ def plan_edits(searched: SearchedModel, plan: Plan, *, has_weights: bool) -> Edi
     """
     findings = searched.findings
     start = resolve_start(plan, has_weights=has_weights)
-    decision = decide(searched.model, findings, plan, start=start)
+    try:
+        decision = decide(searched.model, findings, plan, start=start)
+    except FitError:
+        _refuse_option_values(plan)
+        raise
     return Edits(searched=searched, plans=(plan,), start=start, decision=decision)
+
+
+_COMMON = 1024  # channels that every sensible option divides
+
+
+def _refuse_option_values(plan: Plan) -> None:
+    """Tell a value that an option never takes, `se:reduction=0`, from one that does not fit these sites.
+
+    Raises:
+        UsageError: Names the option and what it takes.
+    """
+    for spec in plan.attention:
+        try:
+            build(resolve(spec, _COMMON), channels=_COMMON, size=(64, 64))
+        except FitError as error:
+            reason = str(error.__cause__ or error)
+            if "is not accepted" in reason:
+                plain = shlex.quote(str(dataclasses.replace(spec, options={})))
+                raise UsageError(reason, hint=f"With the defaults, write --attn {plain}.") from error
 
 
 def require(checks: Sequence[Check]) -> None:

@@ -76,8 +76,12 @@ def _matches(name: str, globs: Iterable[str]) -> bool:
 
 def _require(glob: str, names: Sequence[str], what: str) -> None:
     if not fnmatch.filter(names, glob):
-        close = ", ".join(nearest(glob, names))
-        raise NoSiteError(f"{glob!r} matches no {what} of the model.", hint=f"The nearest are {close}.")
+        inside = [name for name in names if name.startswith(f"{glob}.")]
+        if inside:
+            hint = f"Write '{glob}.*', which matches {inside[0]}" + (" and others." if inside[1:] else ".")
+        else:
+            hint = f"The nearest are {', '.join(nearest(glob, names))}."
+        raise NoSiteError(f"{glob!r} matches no {what} of the model.", hint=hint)
 
 
 def _suggest_at(findings: Findings) -> str:

@@ -106,7 +106,7 @@ def test_resolved_options_are_complete():
         ("eca:zzz=8", UnknownNameError, "its options are kernel_size. Leave 'zzz' out."),
         ("nam:size=7", UnknownNameError, "nam has no option 'size'; it takes no options."),
         ("se:reduction=many", UsageError, "se: reduction=many is not accepted; reduction is a whole number."),
-        ("se:reduction=1.5", UsageError, "reduction is a whole number. For example se:reduction=8."),
+        ("se:reduction=1.5", UsageError, "reduction is a whole number. For example se:reduction=1."),
         ("se:reduction=true", UsageError, "reduction is a whole number."),
         ("se:bias=1", UsageError, "bias is true or false. For example se:bias=true."),
         ("ela-l:groups=0.5", UsageError, "groups is a whole number or a word."),

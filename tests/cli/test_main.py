@@ -17,6 +17,7 @@ from attn_inject.cli.options import examples
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 SHARED = {
+    "completion",
     "attempt",
     "boundary",
     "diagnosis",
