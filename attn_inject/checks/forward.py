@@ -13,6 +13,7 @@ from attn_inject.errors import ModelError
 from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.models.randomness import seeded
 
+Tensors = tuple[torch.Tensor, ...]
 BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 
 
@@ -25,7 +26,7 @@ def run(
     training: bool = False,
     batch_size: int = BATCH_SIZE,
     grad: bool = False,
-) -> tuple[torch.Tensor, ...]:
+) -> Tensors:
     """The floating-point tensors of one forward.
 
     Args:
@@ -58,7 +59,7 @@ def run(
     return comparable(output)
 
 
-def comparable(output: Any) -> tuple[torch.Tensor, ...]:
+def comparable(output: Any) -> Tensors:
     """The floating-point tensors of an output.
 
     Raises:
@@ -85,14 +86,19 @@ def _floats(output: Any) -> Iterator[torch.Tensor]:
             )
 
 
-def equal(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> bool:
+def equal(left: Tensors, right: Tensors) -> bool:
     """Whether two outputs are equal bit for bit."""
-    return len(left) == len(right) and all(
-        a.shape == b.shape and torch.equal(a, b) for a, b in zip(left, right, strict=True)
-    )
+    return len(left) == len(right) and all(map(same, left, right))
 
 
-def largest_difference(left: tuple[torch.Tensor, ...], right: tuple[torch.Tensor, ...]) -> float:
+def same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether two tensors are equal bit for bit; what is not a number equals itself."""
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    return torch.equal(left, right) or torch.allclose(left, right, rtol=0, atol=0, equal_nan=True)
+
+
+def largest_difference(left: Tensors, right: Tensors) -> float:
     """The largest absolute difference of two outputs; infinite where the shapes differ."""
     if [a.shape for a in left] != [b.shape for b in right]:
         return float("inf")

@@ -14,45 +14,36 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from attn_inject.checks.state import ModelState
 from attn_inject.surgery.inserted import AttnInject
 
 
 @contextmanager
-def generic_position(model: nn.Module, seed: int) -> Iterator[None]:
+def generic_position(model: nn.Module, seed: int) -> Iterator[ModelState]:
     """Within the context the small parameters are random; afterwards all tensors and modes are restored.
 
     Base parameters get the same values whether or not attention modules were inserted; `alpha` keeps
-    its value.
+    its value. The context's value is the state from which every run starts.
 
     Args:
-        model: Changed in place within the context; buffers that a forward updates are restored, too.
+        model: Changed in place within the context; what forwards leave in it is restored, too.
         seed: Of the random values.
     """
     chosen = {name: p for name, p in model.named_parameters() if _is_changed(name, p)}
     kept = {name: p.detach().clone() for name, p in chosen.items()}
-    # The objects as well as the values: a forward may replace a buffer by another tensor (ConViT).
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    modes = {module: module.training for module in model.modules()}
+    state = ModelState(model)
     alphas = {id(m.alpha) for m in model.modules() if isinstance(m, AttnInject)}
     try:
         with torch.no_grad():
             for name, parameter in chosen.items():
                 if id(parameter) not in alphas:
                     parameter.copy_(_uniform(name, parameter, seed))
-        yield
+        yield state
     finally:
+        state.restore()
         with torch.no_grad():
             for name, parameter in chosen.items():
                 parameter.copy_(kept[name])
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer.copy_(value)
-        for module, training in modes.items():
-            module.training = training
 
 
 def _is_changed(name: str, parameter: nn.Parameter) -> bool:

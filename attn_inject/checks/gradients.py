@@ -1,132 +1,135 @@
-"""A gradient reaches every inserted parameter; at the identity start, `alpha` alone has one."""
+"""The gradients of a model's parameters: which the output reaches, and their values as digests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
-from attn_inject.checks.forward import run
-from attn_inject.models.inputs import InputSpec
+from attn_inject.checks.forward import Tensors
+from attn_inject.models.digests import digest
 from attn_inject.results import Check
-from attn_inject.surgery.inserted import inserted_modules
 
-HALF_WAY = 0.5
-DRAWS = 3
-
-
-def inserted_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every parameter that was inserted, by its key in the state dict."""
-    return {
-        f"{name}.{key}": parameter
-        for name, module in inserted_modules(model).items()
-        for key, parameter in module.named_parameters()
-    }
+# `torch.autograd.grad` does not work through it, `backward` does.
+_REENTRANT = "CheckpointFunctionBackward"
 
 
-def check_gradients(
-    at_start: tuple[torch.Tensor, ...], model: nn.Module, inputs: InputSpec, *, seed: int
-) -> Check:
-    """Gradients of the inserted parameters, in evaluation mode so that no norm removes a bias's.
+@dataclass(frozen=True)
+class Gradients:
+    """What one backward from a model's output gave its trainable parameters.
 
-    Models with special inputs for training (detectors and their losses) run in training mode.
+    Attributes:
+        trainable: Names of the parameters that may have one.
+        digests: Of each finite gradient by the parameter's name; zeros have no sign.
+        reached: Names of the parameters that the output depends on in the graph, or that have a gradient.
+        zero: Names of those reached whose gradient is 0 everywhere.
+        absent: Why there are no gradients, or "".
+    """
+
+    trainable: frozenset[str] = frozenset()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    reached: frozenset[str] = frozenset()
+    zero: frozenset[str] = frozenset()
+    absent: str = ""
+
+
+def gradients_of(output: Tensors, model: nn.Module) -> Gradients:
+    """The gradients of a weighted sum of the output; the weights are the same in every call.
 
     Args:
-        at_start: The modified model's output in evaluation mode, recorded with a graph.
-        model: The modified model.
-        inputs: How to call it.
-        seed: Of the input.
+        output: Of one forward with a graph, which is used up.
+        model: The model that gave it; its own `grad` attributes stay as they are.
     """
-    parameters = inserted_parameters(model)
-    trainable = {key: p for key, p in parameters.items() if p.requires_grad}
-    if not trainable:
-        return Check(name="gradients", passed=True, detail="no inserted parameter is trainable")
-    alphas = {key for key in trainable if key.endswith(".alpha")}
-    if inputs.training_example is not None:
-        at_start = _run(model, inputs, seed=seed)
-    if not any(t.requires_grad for t in at_start):
-        return Check(name="gradients", passed=False, detail="the output has no gradient")
-    if not alphas:
-        dead = _alive_elsewhere(_without_gradient(at_start, trainable), model, inputs, seed=seed)
-        return _verdict(dead, len(trainable), "")
-    early = _without_gradient(at_start, {key: trainable[key] for key in alphas})
-    with _alphas_at(model, HALF_WAY):
-        output = _run(model, inputs, seed=seed)
-        dead = _alive_elsewhere(_without_gradient(output, trainable), model, inputs, seed=seed)
-    return _verdict(early or dead, len(trainable), f" (alpha {HALF_WAY}); at 0 every alpha has one")
-
-
-def _run(model: nn.Module, inputs: InputSpec, *, seed: int) -> tuple[torch.Tensor, ...]:
-    return run(model, inputs, seed=seed, training=inputs.training_example is not None, grad=True)
-
-
-def _alive_elsewhere(dead: list[str], model: nn.Module, inputs: InputSpec, *, seed: int) -> list[str]:
-    """Those of `dead` that still have no gradient when the inserted matrices are drawn again.
-
-    In a bottleneck of two or three hidden units all ReLUs may happen to be closed; this is chance in the
-    initialisation, not a fault of the modification.
-    """
-    if not dead:
-        return []
-    parameters = inserted_parameters(model)
-    matrices = {key: p for key, p in parameters.items() if p.ndim > 1}
-    kept = {key: p.detach().clone() for key, p in matrices.items()}
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not any(tensor.requires_grad for tensor in output):
+        return Gradients(absent="the output has no graph")
+    graph = functions_of(output)
+    in_graph = {id(function.variable) for function in graph if hasattr(function, "variable")}
+    backward = _accumulated if any(function.name() == _REENTRANT for function in graph) else _gradients
     try:
-        for draw in range(DRAWS):
-            generator = torch.Generator().manual_seed(seed + draw)
-            with torch.no_grad():
-                for p in matrices.values():
-                    p.copy_(torch.rand(p.shape, generator=generator) * 0.2 - 0.05)
-            output = _run(model, inputs, seed=seed)
-            dead = _without_gradient(output, {key: parameters[key] for key in dead})
-            if not dead:
-                break
-        return dead
-    finally:
-        with torch.no_grad():
-            for key, p in matrices.items():
-                p.copy_(kept[key])
-
-
-def _verdict(dead: list[str], count: int, circumstance: str) -> Check:
-    if dead:
-        return Check(
-            name="gradients", passed=False, detail=f"no gradient reaches {dead[0]} and {len(dead) - 1} more"
-        )
-    return Check(
-        name="gradients", passed=True, detail=f"reach all {count} inserted parameter tensors{circumstance}"
+        found = backward(_loss(output), parameters)
+    except RuntimeError as error:
+        return Gradients(absent=f"its backward fails ({type(error).__name__}: {str(error).splitlines()[0]})")
+    alive = {name for name, gradient in found.items() if gradient is not None and bool(gradient.any())}
+    reached = alive | {name for name, parameter in parameters.items() if id(parameter) in in_graph}
+    return Gradients(
+        trainable=frozenset(parameters),
+        digests={
+            # -0 and 0 are equal, but their bytes are not.
+            name: digest(gradient + 0.0)
+            for name, gradient in found.items()
+            if gradient is not None and bool(torch.isfinite(gradient).all())
+        },
+        reached=frozenset(reached),
+        zero=frozenset(reached - alive),
     )
 
 
-def _without_gradient(output: tuple[torch.Tensor, ...], parameters: Mapping[str, nn.Parameter]) -> list[str]:
+def check_base_gradients(found: Gradients, again: Callable[[], Gradients], before: Gradients) -> Check:
+    """The gradients of the base's parameters are those of the untouched model, bit for bit.
+
+    Args:
+        found: Of the modified model.
+        again: Takes them once more; called only if they differ.
+        before: Of the untouched model.
+    """
+    name = "base gradients"
+    if before.absent:
+        return Check(name=name, passed=True, detail=f"cannot be taken of the base: {before.absent}")
+    if found.absent:
+        return Check(name=name, passed=False, detail=found.absent)
+    compared = {key for key in before.trainable if key in before.digests or key not in before.reached}
+    different = sorted(key for key in compared if found.digests.get(key) != before.digests.get(key))
+    if not different:
+        return Check(name=name, passed=True, detail=f"all {len(compared)} bit-equal to the base's")
+    repeated = again()
+    if any(found.digests.get(key) != repeated.digests.get(key) for key in different):
+        return Check(name=name, passed=True, detail="two runs of the model give different ones by themselves")
+    more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+    detail = f"{different[0]}{more} have another gradient than in the base"
+    return Check(name=name, passed=False, detail=detail)
+
+
+def functions_of(tensors: Iterable[torch.Tensor]) -> set[Any]:
+    """Every function in the graphs that end in `tensors`; a leaf's has the leaf as its `variable`."""
+    todo: list[Any] = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
+    seen = set(todo)
+    while todo:
+        for following, _ in todo.pop().next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                todo.append(following)
+    return seen
+
+
+def _loss(output: Tensors) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    loss = torch.stack(
-        [
-            (t.float() * torch.rand(t.shape, generator=generator).to(t.device)).sum()
-            for t in output
-            if t.requires_grad
-        ]
-    ).sum()
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return [
-        key
-        for key, gradient in zip(parameters, gradients, strict=True)
-        if gradient is None or not bool(gradient.any())
+    weighted = [
+        (tensor.float() * torch.rand(tensor.shape, generator=generator).to(tensor.device)).sum()
+        for tensor in output
+        if tensor.requires_grad
     ]
+    return torch.stack(weighted).sum()
 
 
-@contextmanager
-def _alphas_at(model: nn.Module, value: float) -> Iterator[None]:
-    alphas = [m.alpha for m in inserted_modules(model).values() if m.alpha is not None]
-    kept = [alpha.detach().clone() for alpha in alphas]
-    with torch.no_grad():
-        for alpha in alphas:
-            alpha.fill_(value)
+def _gradients(loss: torch.Tensor, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor | None]:
+    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    return dict(zip(parameters, found, strict=True))
+
+
+def _accumulated(
+    loss: torch.Tensor, parameters: Mapping[str, nn.Parameter]
+) -> dict[str, torch.Tensor | None]:
+    """The same by `backward`, which works through reentrant checkpoints, too."""
+    before = {name: parameter.grad for name, parameter in parameters.items()}
     try:
-        yield
+        for parameter in parameters.values():
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {name: parameter.grad for name, parameter in parameters.items()}
     finally:
-        with torch.no_grad():
-            for alpha, before in zip(alphas, kept, strict=True):
-                alpha.copy_(before)
+        for name, parameter in parameters.items():
+            parameter.grad = before[name]

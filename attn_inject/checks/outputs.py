@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
 
-from attn_inject.checks.forward import equal, largest_difference, run
-from attn_inject.models.inputs import InputSpec
+from attn_inject.checks.forward import Tensors, equal, largest_difference
+from attn_inject.checks.modes import Modes, difference_in_modes
+from attn_inject.checks.reference import RecordedOutput, ReferenceOutputs
+from attn_inject.checks.trial import Trial
 from attn_inject.results import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 Shape = tuple[int, ...]
-Tensors = tuple[torch.Tensor, ...]
 
 
 def check_shapes(shapes: Sequence[Shape], expected: Sequence[Shape], *, detects: bool = False) -> Check:
@@ -36,28 +38,55 @@ def check_finite(shapes: Check, output: Tensors, expected: Tensors) -> Check:
     return Check(name=shapes.name, passed=False, detail=f"{shapes.detail} with values that are not finite")
 
 
-def check_identity(name: str, output: Tensors, expected: Tensors) -> Check:
-    """The output equals the base's, bit for bit."""
-    passed = equal(output, expected)
-    detail = "bit-equal to the base" if passed else f"differs by {largest_difference(output, expected):.3g}"
-    return Check(name=name, passed=passed, detail=detail)
+def check_same(name: str, output: Tensors, expected: RecordedOutput, detail: str) -> Check:
+    """What can be compared of an output equals the base's, bit for bit.
+
+    Args:
+        name: Of the check.
+        output: Of the modified model.
+        expected: Of the untouched one.
+        detail: What the check says if it passes.
+    """
+    new, old = expected.comparable(output)
+    if not equal(new, old):
+        failed = f"differs from the base's by {largest_difference(new, old):.3g}"
+        return Check(name=name, passed=False, detail=failed)
+    if not all(expected.repeats):
+        rest = "only the others are compared" if new else "nothing is compared"
+        alone = f"{expected.repeats.count(False)} of {len(expected.repeats)} outputs differ"
+        detail = f"{alone} between two runs of the base itself, so {rest}"
+    return Check(name=name, passed=True, detail=detail)
 
 
-def count_calls(
-    model: nn.Module, inputs: InputSpec, *, seed: int
-) -> tuple[tuple[torch.Tensor, ...], Counter[str]]:
-    """The output in evaluation mode with its graph, and how often each inserted module ran."""
-    calls: Counter[str] = Counter()
+@dataclass(frozen=True)
+class Calls:
+    """Calls of the inserted modules in one forward, by qualified name.
 
-    def count(name: str) -> object:
+    Attributes:
+        counts: How often each ran.
+        without_graph: Those that ran while the model recorded no graph, so that no gradient can reach them.
+    """
+
+    counts: Counter[str]
+    without_graph: frozenset[str]
+
+
+def run_and_count(trial: Trial, *, training: bool) -> tuple[Tensors, Calls]:
+    """The output of one forward, and the calls of the inserted modules in it."""
+    counts: Counter[str] = Counter()
+    without_graph: set[str] = set()
+
+    def count(name: str) -> Any:
         def hook(*_: object) -> None:
-            calls[name] += 1
+            counts[name] += 1
+            if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                without_graph.add(name)
 
         return hook
 
-    handles = [m.register_forward_hook(count(name)) for name, m in inserted_modules(model).items()]  # type: ignore[arg-type]
+    handles = [m.register_forward_hook(count(name)) for name, m in inserted_modules(trial.model).items()]
     try:
-        return run(model, inputs, seed=seed, grad=True), calls
+        return trial.run(training=training), Calls(counts, frozenset(without_graph))
     finally:
         for handle in handles:
             handle.remove()
@@ -74,31 +103,20 @@ def check_calls(calls: Mapping[str, int], expected: Mapping[str, int]) -> Check:
     return Check(name="calls", passed=not wrong, detail=detail)
 
 
-def check_modes(
-    model: nn.Module,
-    inputs: InputSpec,
-    training: tuple[torch.Tensor, ...],
-    *,
-    seed: int,
-    other_seed: int | None,
-) -> Check:
-    """train() and eval() reach every module, and everything random in training still is.
+def check_modes(trial: Trial, training: Tensors, modes: Modes, before: ReferenceOutputs) -> Check:
+    """train() and eval() reach what they reached, and everything random in training still is.
 
     Args:
-        model: The modified model.
-        inputs: How to call it.
+        trial: The modified model.
         training: Its output in training mode.
-        seed: Of the input.
-        other_seed: Of a forward with a different output in the untouched model; None if there is none.
+        modes: Its modes, as it was given.
+        before: The untouched model.
     """
-    for mode in (True, False):
-        model.train(mode)
-        if stuck := [name for name, module in model.named_modules() if module.training is not mode]:
-            return Check(name="modes", passed=False, detail=f"{stuck[0]} does not follow train()/eval()")
-    if other_seed is None:
+    if wrong := difference_in_modes(trial.model, modes, before.modes):
+        return Check(name="modes", passed=False, detail=wrong)
+    if before.other_seed is None:
         return Check(name="modes", passed=True, detail="train() and eval() reach every module")
-    again = run(model, inputs, seed=seed, forward_seed=other_seed, training=True)
-    varies = not equal(again, training)
+    varies = not equal(trial.run(training=True, forward_seed=before.other_seed), training)
     detail = "dropout and stochastic depth are random in training mode"
     return Check(
         name="modes", passed=varies, detail=detail if varies else "training mode is no longer random"

@@ -1,15 +1,17 @@
-"""The untouched model's tensors and outputs, recorded before the modification."""
+"""The untouched model's tensors, outputs and gradients, recorded before the modification."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from attn_inject.checks.forward import comparable, equal, run
+from attn_inject.checks.forward import Tensors, comparable, equal, same
 from attn_inject.checks.generic_position import generic_position
+from attn_inject.checks.gradients import Gradients, gradients_of
+from attn_inject.checks.modes import Modes, modes_of
+from attn_inject.checks.trial import Trial
 from attn_inject.errors import ModelError
 from attn_inject.models.digests import tensor_digests
 from attn_inject.models.inputs import InputSpec
@@ -32,6 +34,36 @@ class ReferenceShapes:
 
 
 @dataclass(frozen=True)
+class RecordedOutput:
+    """What the untouched model returned, and what of it a second run gave again.
+
+    Attributes:
+        tensors: Its floating-point tensors.
+        repeats: For each of them whether another run of the same model returned it, too, bit for bit.
+    """
+
+    tensors: Tensors
+    repeats: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, first: Tensors, second: Tensors) -> RecordedOutput:
+        """From two runs of one model on the same input, with the same random numbers."""
+        alike = len(first) == len(second)
+        repeats = tuple(map(same, first, second)) if alike else (False,) * len(first)
+        return cls(tuple(tensor.detach() for tensor in first), repeats)
+
+    def comparable(self, output: Tensors) -> tuple[Tensors, Tensors]:
+        """Those tensors of another output that can be compared, and what they are compared with.
+
+        If the other has another number of tensors, all are returned.
+        """
+        if len(output) != len(self.tensors):
+            return output, self.tensors
+        chosen = [index for index, repeats in enumerate(self.repeats) if repeats]
+        return tuple(output[index] for index in chosen), tuple(self.tensors[index] for index in chosen)
+
+
+@dataclass(frozen=True)
 class ReferenceOutputs:
     """The untouched model, as full checks compare with it.
 
@@ -39,13 +71,17 @@ class ReferenceOutputs:
         digests: One digest per key of the state dict.
         evaluation: Output in evaluation mode, small parameters randomised.
         training: The same in training mode.
+        gradients: Of its parameters.
+        modes: Of its modules.
         seed: Of input, randomisation and forward.
         other_seed: Of a forward in training mode with a different output; None if none was found.
     """
 
     digests: Mapping[str, str]
-    evaluation: tuple[torch.Tensor, ...]
-    training: tuple[torch.Tensor, ...]
+    evaluation: RecordedOutput
+    training: RecordedOutput
+    gradients: Gradients
+    modes: Modes
     seed: int
     other_seed: int | None = None
 
@@ -73,7 +109,7 @@ def recorded_shapes(recording: Recording) -> tuple[tuple[int, ...], ...]:
 
 
 def reference_outputs(model: nn.Module, inputs: InputSpec, *, seed: int) -> ReferenceOutputs:
-    """Record a model's tensors and outputs.
+    """Record a model's tensors, outputs and gradients.
 
     Args:
         model: The untouched model; it is restored afterwards.
@@ -84,14 +120,18 @@ def reference_outputs(model: nn.Module, inputs: InputSpec, *, seed: int) -> Refe
         ModelError: It has no values, does not run, or returns nothing that can be compared.
     """
     digests = _digests(model)
-    with generic_position(model, seed):
-        evaluation = run(model, inputs, seed=seed, grad=True)
-        training = run(model, inputs, seed=seed, training=True)
-        other_seed = _other_seed(model, inputs, training, seed=seed)
-    # Without the graph, which would keep every activation alive.
-    return ReferenceOutputs(
-        digests, tuple(tensor.detach() for tensor in evaluation), training, seed, other_seed
-    )
+    modes = modes_of(model)
+    with generic_position(model, seed) as state:
+        trial = Trial(model, inputs, state, seed)
+        outputs: dict[bool, RecordedOutput] = {}
+        gradients = Gradients()
+        for training in (False, True):
+            output = trial.run(training=training)
+            if training is trial.learns_in_training:
+                gradients = gradients_of(output, model)
+            outputs[training] = RecordedOutput.of(output, trial.run(training=training))
+        other_seed = _other_seed(trial, outputs[True].tensors)
+    return ReferenceOutputs(digests, outputs[False], outputs[True], gradients, modes, seed, other_seed)
 
 
 def _digests(model: nn.Module) -> dict[str, str]:
@@ -103,17 +143,15 @@ def _digests(model: nn.Module) -> dict[str, str]:
     return tensor_digests(model.state_dict())
 
 
-def _other_seed(
-    model: nn.Module, inputs: InputSpec, training: tuple[torch.Tensor, ...], *, seed: int
-) -> int | None:
-    """A seed with which a forward in training mode differs from the one with `seed`.
+def _other_seed(trial: Trial, training: Tensors) -> int | None:
+    """A seed with which a forward in training mode differs from the one with the trial's own.
 
     There is none if nothing random is used, and only few if stochastic depth is rare.
     """
-    if not any(_is_random(module) for module in model.modules()):
+    if not any(_is_random(module) for module in trial.model.modules()):
         return None
-    for other in range(seed + 1, seed + 1 + TRIES):
-        if not equal(run(model, inputs, seed=seed, forward_seed=other, training=True), training):
+    for other in range(trial.seed + 1, trial.seed + 1 + TRIES):
+        if not equal(trial.run(training=True, forward_seed=other), training):
             return other
     return None
 

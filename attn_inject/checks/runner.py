@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-import torch
 from torch import nn
 
-from attn_inject.checks.forward import equal, largest_difference, run
+from attn_inject.checks.forward import Tensors
 from attn_inject.checks.generic_position import generic_position
-from attn_inject.checks.gradients import check_gradients
+from attn_inject.checks.gradients import Gradients, check_base_gradients, gradients_of
+from attn_inject.checks.learning import check_learning
+from attn_inject.checks.modes import modes_of
 from attn_inject.checks.outputs import (
     check_calls,
     check_finite,
-    check_identity,
     check_modes,
+    check_same,
     check_shapes,
-    count_calls,
+    run_and_count,
 )
 from attn_inject.checks.reference import ReferenceOutputs, ReferenceShapes, recorded_shapes
+from attn_inject.checks.state import ModelState
 from attn_inject.checks.structure import check_structure
+from attn_inject.checks.trial import Trial
 from attn_inject.models.inputs import InputSpec
 from attn_inject.results import Check
 from attn_inject.sites.recording import record
@@ -78,50 +82,65 @@ def prove_all(
     Raises:
         ModelError: The modified model does not run.
     """
-    seed = before.seed
+    seed, modes = before.seed, modes_of(model)
     checks = [*check_structure(model, before.digests, removed)]
-    with generic_position(model, seed):
-        output, counted = count_calls(model, inputs, seed=seed)
-        checks.append(_check_output(output, before, detects=inputs.training_example is not None))
-        checks.append(check_calls(counted, calls))
+    with generic_position(model, seed) as state:
+        trial = Trial(model, inputs, state, seed)
+        outputs: dict[bool, Tensors] = {}
+        found = Gradients()
+        for training in (False, True):
+            outputs[training], ran = run_and_count(trial, training=training)
+            if not training:
+                checks.append(_check_output(outputs[False], before, detects=trial.learns_in_training))
+                checks.append(check_calls(ran.counts, calls))
+            if training is trial.learns_in_training:
+                found = gradients_of(outputs[training], model)
+                checks.append(check_learning(model, found, before.gradients, ran.without_graph, seed=seed))
+                outputs[training] = tuple(tensor.detach() for tensor in outputs[training])
         if identity:
-            checks.append(check_identity("identity in eval()", output, before.evaluation))
-        checks.append(check_gradients(output, model, inputs, seed=seed))
-        del output
-        # Before a run in training mode moves the statistics of the norms.
-        if not identity and not any(map(stands_for_another, named_modules(model, calls).values())):
-            checks.append(check_bypass(model, inputs, before, calls))
-        training = run(model, inputs, seed=seed, training=True)
-        if identity:
-            checks.append(check_identity("identity in train()", training, before.training))
-        checks.append(check_modes(model, inputs, training, seed=seed, other_seed=before.other_seed))
+            checks += check_identity(trial, outputs, found, before)
+        elif not any(map(stands_for_another, named_modules(model, calls).values())):
+            checks.append(check_bypass(trial, before, calls))
+        checks.append(check_modes(trial, outputs[True], modes, before))
     return tuple(checks)
 
 
-def check_bypass(
-    model: nn.Module, inputs: InputSpec, before: ReferenceOutputs, names: Collection[str]
-) -> Check:
-    """With every inserted module passed by, the model is the base, bit for bit, in both modes.
+def check_identity(
+    trial: Trial, outputs: Mapping[bool, Tensors], found: Gradients, before: ReferenceOutputs
+) -> Iterator[Check]:
+    """At the identity start outputs and gradients are those of the base.
 
-    A model whose two runs differ by themselves (it moves a buffer that it reads) cannot be compared so, and
-    the check says it.
+    Args:
+        trial: The modified model.
+        outputs: What it returned, by whether it was in training mode.
+        found: Its gradients.
+        before: The untouched model.
     """
-    name = "bypass"
-    for training, expected in ((False, before.evaluation), (True, before.training)):
-        with bypassed(model, names):
-            # The reference was recorded with a graph; without one torch computes encoders in another way.
-            first = run(model, inputs, seed=before.seed, training=training, grad=not training)
-            if equal(first, expected):
-                continue
-            again = run(model, inputs, seed=before.seed, training=training, grad=not training)
-        if equal(first, again):
-            mode = "train()" if training else "eval()"
-            differs = f"differs from the base by {largest_difference(first, expected):.3g} in {mode}"
-            return Check(name=name, passed=False, detail=f"without what was inserted it {differs}")
-        return Check(name=name, passed=True, detail="two runs of the model differ by themselves")
-    return Check(name=name, passed=True, detail="without what was inserted, bit-equal to the base")
+    yield check_same("identity in eval()", outputs[False], before.evaluation, "bit-equal to the base")
+    yield check_same("identity in train()", outputs[True], before.training, "bit-equal to the base")
+    if all((*before.evaluation.repeats, *before.training.repeats)):
+        yield check_base_gradients(found, lambda: _gradients(trial), before.gradients)
 
 
-def _check_output(output: tuple[torch.Tensor, ...], before: ReferenceOutputs, *, detects: bool) -> Check:
-    shapes, expected = ([tuple(t.shape) for t in tensors] for tensors in (output, before.evaluation))
-    return check_finite(check_shapes(shapes, expected, detects=detects), output, before.evaluation)
+def _gradients(trial: Trial) -> Gradients:
+    return gradients_of(trial.run(training=trial.learns_in_training), trial.model)
+
+
+def check_bypass(trial: Trial, before: ReferenceOutputs, names: Collection[str]) -> Check:
+    """With every inserted module bypassed, the model is the base, bit for bit, in both modes."""
+    detail = "without what was inserted, bit-equal to the base"
+    trial.state.restore()
+    with bypassed(trial.model, names):
+        without = dataclasses.replace(trial, state=ModelState(trial.model))
+        for training, expected in ((False, before.evaluation), (True, before.training)):
+            check = check_same("bypass", without.run(training=training), expected, detail)
+            if not check.passed:
+                mode = "train()" if training else "eval()"
+                failed = f"without what was inserted, the output in {mode} {check.detail}"
+                return Check(name="bypass", passed=False, detail=failed)
+    return check
+
+
+def _check_output(output: Tensors, before: ReferenceOutputs, *, detects: bool) -> Check:
+    shapes, expected = ([tuple(t.shape) for t in tensors] for tensors in (output, before.evaluation.tensors))
+    return check_finite(check_shapes(shapes, expected, detects=detects), output, before.evaluation.tensors)

@@ -75,14 +75,15 @@ class InputSpec:
         seed: int = 0,
         training: bool = False,
     ) -> Arguments:
-        """Arguments of one forward: normal random numbers from `seed`, or the example moved to `device`.
+        """Arguments of one forward: normal random numbers from `seed`, or a copy of the example on `device`.
 
-        An example keeps its batch size and types. Only a single image is doubled for training, since a batch
+        A model may write to its input, so it never gets the example itself. An example keeps its batch size and
+        types. Only a single image is doubled for training, since a batch
         norm refuses one number per channel there.
         """
         example = self.training_example if training and self.training_example else self.example
         if example is not None:
-            moved = pytree.tree_map_only(torch.Tensor, lambda t: t.to(device), example)
+            moved = pytree.tree_map_only(torch.Tensor, lambda tensor: _copied(tensor, device), example)
             if training and batch_size > 1 and self.size is not None and moved[0][0].shape[0] == 1:
                 return (torch.cat([moved[0][0], moved[0][0].flip(-1)]),), {}
             return moved[0], moved[1]
@@ -92,6 +93,12 @@ class InputSpec:
             return (torch.empty(batch_size, *self.size, dtype=dtype, device="meta"),), {}
         generator = torch.Generator().manual_seed(seed)
         return (torch.randn(batch_size, *self.size, generator=generator).to(device, dtype),), {}
+
+
+def _copied(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    moved = tensor.detach().to(device)
+    copy = moved.clone() if moved.data_ptr() == tensor.data_ptr() else moved
+    return copy.requires_grad_(tensor.requires_grad)
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:

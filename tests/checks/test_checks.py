@@ -7,9 +7,10 @@ from types import MethodType, SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from attn_inject.checks.generic_position import generic_position
-from attn_inject.checks.outputs import check_calls, check_modes
+from attn_inject.checks.outputs import check_calls
 from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.errors import ModelError
@@ -47,6 +48,7 @@ ALL = {
     "identity in eval()",
     "gradients",
     "identity in train()",
+    "base gradients",
     "modes",
 }
 
@@ -63,7 +65,7 @@ def test_a_sound_operation_passes(attention):
 def test_a_paper_start_and_the_structure_level():
     passed, failed = outcome(start="paper")
     assert failed == {}
-    assert set(passed) == {name for name in ALL if "identity" not in name} | {"bypass"}
+    assert set(passed) == ALL - {"identity in eval()", "identity in train()", "base gradients"} | {"bypass"}
     passed, failed = outcome(full=False)
     assert failed == {}
     assert set(passed) == STRUCTURE
@@ -205,8 +207,9 @@ def test_dropout_that_nothing_runs_passes():
     model.unused = nn.Dropout(0.5)
     noted = reference_outputs(model, INPUTS, seed=0)
     assert noted.other_seed is None
-    modify(model, "se", size=SIZE)
-    check = check_modes(model, INPUTS, noted.training, seed=0, other_seed=noted.other_seed)
+    edits = modify(model, "se", size=SIZE)
+    checks = prove_all(model, INPUTS, noted, calls={s.path: s.site.calls for s in edits}, identity=True)
+    check = next(check for check in checks if check.name == "modes")
     assert check.passed
     assert "random" not in check.detail
 
@@ -327,7 +330,7 @@ class Wrapped(nn.Module):
 
 def test_an_output_in_an_object_is_compared():
     model = Wrapped(lambda y: SimpleNamespace(logits=y, name="a"))
-    assert [t.shape for t in reference_outputs(model, INPUTS, seed=0).evaluation] == [(2, 1000)]
+    assert [t.shape for t in reference_outputs(model, INPUTS, seed=0).evaluation.tensors] == [(2, 1000)]
     assert reference_shapes(model, record(model, INPUTS)).shapes == ((1, 1000),)
 
 
@@ -361,7 +364,7 @@ class AsksItsType(nn.Module):
 
 
 class Remembers(AsksItsType):
-    """Two runs differ by design."""
+    """A run moves a buffer that the next one reads."""
 
     def __init__(self):
         super().__init__()
@@ -373,12 +376,165 @@ class Remembers(AsksItsType):
         return x + y - self.mean
 
 
-@pytest.mark.parametrize(("block", "passes"), [(AsksItsType, False), (Remembers, True)])
-def test_a_paper_start_is_compared_with_the_base(block, passes):
-    model = nn.Sequential(block(), block())
+class Counts(AsksItsType):
+    """The same in a plain attribute, and keeps its last output."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = 0
+
+    def forward(self, x):
+        self.step += 1
+        self.last = self.conv(x)
+        return x + self.last * self.step
+
+
+class Queues(AsksItsType):
+    """The same in place, as contrastive learning keeps its queue."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("queue", torch.zeros(3))
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.queue[0] = y.detach().mean() + self.queue.sum()
+        return x + y * self.queue[0]
+
+
+class Ticks(AsksItsType):
+    """Two runs differ whatever is restored."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def forward(self, x):
+        self.steps.append(1)
+        return x + self.conv(x) * len(self.steps)
+
+
+class ChecksPoints(AsksItsType):
+    """Its graph is hidden in a reentrant checkpoint."""
+
+    def forward(self, x):
+        return x + checkpoint(self.conv, x, use_reentrant=True)
+
+
+class WritesItsInput(AsksItsType):
+    def forward(self, x):
+        x += self.conv(x)
+        return x
+
+
+class WithoutGraph(AsksItsType):
+    def forward(self, x):
+        with torch.no_grad():
+            return x + self.conv(x)
+
+
+def proven(model, start, attention="se:reduction=1"):
+    """The checks of a model of small blocks, by name."""
     before = reference_outputs(model, INPUTS, seed=0)
-    edits = modify(model, "se:reduction=1", size=SIZE, start="paper")
-    checks = prove_all(model, INPUTS, before, calls={s.path: s.site.calls for s in edits}, identity=False)
-    bypass = next(check for check in checks if check.name == "bypass")
-    assert bypass.passed is passes
-    assert ("two runs" in bypass.detail) is passes
+    edits = modify(model, attention, size=SIZE, start=start)
+    calls = {edit.path: edit.site.calls for edit in edits}
+    return {
+        check.name: check
+        for check in prove_all(model, INPUTS, before, calls=calls, identity=start == "identity")
+    }
+
+
+def test_a_block_that_asks_for_its_type_is_not_the_base():
+    for start in ("paper", "identity"):
+        failed = [
+            check.name for check in proven(nn.Sequential(AsksItsType()), start).values() if not check.passed
+        ]
+        assert {"paper": "bypass", "identity": "identity in eval()"}[start] in failed
+
+
+@pytest.mark.parametrize("start", ["identity", "paper"])
+@pytest.mark.parametrize("block", [Remembers, Counts, Queues, Ticks, ChecksPoints, WritesItsInput])
+def test_what_a_base_does_by_itself_is_no_fault(block, start):
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), block(), block())
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    attributes = {name: set(vars(module)) for name, module in model.named_modules()}
+    checks = proven(model, start)
+    assert [check for check in checks.values() if not check.passed] == []
+    compared = checks["bypass" if start == "paper" else "identity in eval()"].detail
+    assert ("two runs of the base itself" in compared) is (block is Ticks)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items() if key in state)
+    for name, before in attributes.items():
+        assert not {key for key in vars(model.get_submodule(name)) if key == "last"} - before
+
+
+def test_a_module_that_the_base_runs_without_a_graph_is_named():
+    class Frozen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Remembers(), Remembers()
+
+        def forward(self, x):
+            with torch.no_grad():
+                x = self.first(x)
+            return self.second(x)
+
+    gradients = proven(Frozen(), "identity")["gradients"]
+    assert gradients.passed
+    assert gradients.detail.endswith("the base itself cuts off first.attn_inject")
+
+
+def test_a_saturated_gate_is_told_and_passes():
+    def saturate(model):
+        nn.init.constant_(first_inserted(model).attention.fc2.bias, 0)
+        nn.init.constant_(first_inserted(model).attention.fc2.weight, 1e6)
+        nn.init.constant_(first_inserted(model).attention.fc1.weight, 1e3)
+
+    passed, failed = outcome(saturate)
+    assert failed == {}
+    assert "all are 0 on this input in layer1.0.attn_inject" in passed["gradients"].detail
+
+
+def stop_in_the_block(model):
+    block = model.layer1[0]
+    forward = type(block).forward
+    block.forward = MethodType(lambda self, x: forward(self, x.detach()), block)
+
+
+def double_gradients(model):
+    model.layer1[0].conv1.register_full_backward_hook(lambda module, into, out: (2 * into[0],))
+
+
+def freeze_alpha(model):
+    first_inserted(model).alpha.requires_grad_(False)
+
+
+@pytest.mark.parametrize("spoil", [stop_in_the_block, double_gradients])
+def test_gradients_that_change_are_found(spoil):
+    _, failed = outcome(spoil)
+    assert set(failed) == {"base gradients"}
+
+
+def leave_in_training(model):
+    first_inserted(model).attention.training = not model.layer1[0].training
+
+
+def base_in_training(model):
+    model.layer1[0].bn1.training = not model.layer1[0].bn1.training
+
+
+@pytest.mark.parametrize("spoil", [leave_in_training, base_in_training])
+def test_a_module_left_in_another_mode_is_found(spoil):
+    _, failed = outcome(spoil)
+    assert set(failed) == {"modes"}
+    assert "as given" in failed["modes"].detail
+
+
+def test_norms_that_the_model_keeps_in_evaluation_stay_so():
+    class Keeps(nn.Sequential):
+        def train(self, mode=True):
+            super().train(mode)
+            self[0].eval()
+            return self
+
+    model = Keeps(nn.BatchNorm2d(3), Remembers()).eval()
+    assert proven(model, "identity")["modes"].passed
