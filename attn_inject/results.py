@@ -96,6 +96,7 @@ class Report(Shown):
         base: Cost of the untouched model.
         result: Cost of the modified model.
         uncounted: Operations that fvcore has no rule for, with how often they ran.
+        uncountable: Why flops and activations of the model are not known, or "".
         checks: The checks and their results.
         file: Where the model was saved, or None.
         versions: Of torch, torchvision, timm, fvcore and attn-inject.
@@ -115,6 +116,7 @@ class Report(Shown):
     base: Cost = field(default_factory=Cost)
     result: Cost = field(default_factory=Cost)
     uncounted: Mapping[str, int] = field(default_factory=dict)
+    uncountable: str = ""
     checks: tuple[Check, ...] = ()
     file: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +127,11 @@ class Report(Shown):
     def delta(self) -> Cost:
         """Result minus base."""
         return self.result - self.base
+
+    def _whole(self, cost: Cost) -> dict[str, Any]:
+        """The cost of a whole model; null where it is not known."""
+        known = cost.to_json()
+        return dict.fromkeys(known) | {"params": cost.params} if self.uncountable else known
 
     def to_json(self) -> dict[str, Any]:
         """The document of `inject --json`."""
@@ -139,8 +146,8 @@ class Report(Shown):
             "sites": [insertion.to_json() for insertion in self.insertions],
             "rejected": [dataclasses.asdict(item) for item in self.rejected],
             "removed": list(self.removed),
-            "base": self.base.to_json(),
-            "result": self.result.to_json(),
+            "base": self._whole(self.base),
+            "result": self._whole(self.result),
             "delta": self.delta.to_json(),
             "uncounted": dict(self.uncounted),
             "checks": [

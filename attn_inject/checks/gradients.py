@@ -52,7 +52,7 @@ def gradients_of(output: Tensors, model: nn.Module) -> Gradients:
     try:
         found = backward(_loss(output), parameters)
     except RuntimeError as error:
-        return Gradients(absent=f"its backward fails ({type(error).__name__}: {str(error).splitlines()[0]})")
+        return Gradients(absent=f"its backward fails ({type(error).__name__}: {_sentence(error)})")
     alive = {name for name, gradient in found.items() if gradient is not None and bool(gradient.any())}
     reached = alive | {name for name, parameter in parameters.items() if id(parameter) in in_graph}
     return Gradients(
@@ -66,6 +66,11 @@ def gradients_of(output: Tensors, model: nn.Module) -> Gradients:
         reached=frozenset(reached),
         zero=frozenset(reached - alive),
     )
+
+
+def _sentence(error: Exception) -> str:
+    """The beginning of a message; some of torch's are whole paragraphs."""
+    return str(error).partition(":")[0].partition("\n")[0]
 
 
 def check_base_gradients(found: Gradients, again: Callable[[], Gradients], before: Gradients) -> Check:

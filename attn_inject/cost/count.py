@@ -66,11 +66,13 @@ class Counted:
         cost: Of the whole module.
         uncounted: Arithmetic that fvcore has no rule for, `aten::add`, and how often it ran.
         by_module: The same of every module, its children included, by qualified name; "" is the whole.
+        uncountable: Why only the parameters are known, or "".
     """
 
     cost: Cost
     uncounted: Mapping[str, int] = field(default_factory=dict)
     by_module: Mapping[str, Counted] = field(default_factory=dict)
+    uncountable: str = ""
 
     def plus(self, call: Counted) -> Counted:
         """The same with one more call of a module, which adds no parameters."""
@@ -92,12 +94,17 @@ def count(model: nn.Module, inputs: InputSpec) -> Counted:
 
     No weights are allocated, whatever the model's size and device; it is counted in float32 on the CPU.
     flops and activations are those of fvcore with the rules of `handles` added: one multiply-add counts
-    once. An example input keeps its own batch size.
+    once. An example input whose batch is known is cut to one sample; another is counted as it is.
 
     Raises:
         ModelError: The model does not run on this input.
     """
-    return _count(model, inputs.make(batch_size=1))
+    if inputs.batch in (None, 1):
+        return _count(model, inputs.make(batch_size=1))
+    try:
+        return _count(model, inputs.make(batch_size=1))
+    except ModelError:  # it may need the batch of its example
+        return _count(model, dataclasses.replace(inputs, whole=True).make(batch_size=1))
 
 
 def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:

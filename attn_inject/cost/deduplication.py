@@ -80,7 +80,14 @@ class Deduplication:
             self._runs_again(name)
 
     def _forward(
-        self, name: str, module: nn.Module, key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        name: str,
+        module: nn.Module,
+        key: int,
+        forward: Callable[..., Any],
+        /,  # the call may have keywords of these names
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         self._running.append(name)
         try:
@@ -94,7 +101,14 @@ class Deduplication:
             self._running.pop()
 
     def _first_run(
-        self, name: str, module: nn.Module, key: int, forward: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        name: str,
+        module: nn.Module,
+        key: int,
+        forward: Callable[..., Any],
+        /,  # the call may have keywords of these names
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         given = (*args, *kwargs.values())
         call = self._call(key, given, tuple(kwargs))

@@ -70,4 +70,4 @@ def with_sites(base: Counted, sites: Iterable[SiteCall], *, removed: Iterable[Si
         cost += site.cost.times(calls)
         uncounted.update({kind: times * calls for kind, times in site.uncounted.items()})
     left = by_frequency(uncounted)
-    return Counted(cost=cost, uncounted=left, by_module=base.by_module)
+    return Counted(cost=cost, uncounted=left, by_module=base.by_module, uncountable=base.uncountable)

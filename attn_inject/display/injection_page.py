@@ -27,7 +27,9 @@ def _parts(report: Report, dry_run: bool) -> Iterator[Part | None]:
     yield insertion_grid(report.insertions) if report.insertions else None
     yield _adaptations(report.insertions)
     yield rejection_grid(report.rejected, names=_NAMES_SHOWN) if report.rejected else None
-    yield cost_grid(report.base, report.result)
+    yield cost_grid(report.base, report.result, counted=not report.uncountable)
+    if report.uncountable:
+        yield f"only the inserted modules are counted: {report.uncountable}"
     yield uncounted_line(report.uncounted)
     yield check_grid(report.checks) if report.checks else None
     yield _ending(report, dry_run)
@@ -86,8 +88,14 @@ def _adaptations(insertions: Iterable[Insertion]) -> str:
     )
 
 
-def cost_grid(base: Cost, result: Cost) -> Table:
-    """Before, after and the difference, one row per quantity."""
+def cost_grid(base: Cost, result: Cost, *, counted: bool = True) -> Table:
+    """Before, after and the difference, one row per quantity.
+
+    Args:
+        base: Of the untouched model.
+        result: Of the modified model.
+        counted: Whether more than the parameters of the two are known.
+    """
     quantities = (
         ("params", base.params, result.params),
         ("flops (multiply-adds)", base.flops, result.flops),
@@ -95,6 +103,8 @@ def cost_grid(base: Cost, result: Cost) -> Table:
     )
     rows = [
         (name, scaled(before), scaled(after), change(after - before), share(after - before, before))
+        if counted or name == "params"
+        else (name, "unknown", "unknown", change(after - before), "unknown")
         for name, before, after in quantities
     ]
     return Table.of("cost|>before|>after|>delta|>change", rows)

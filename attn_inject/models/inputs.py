@@ -29,11 +29,13 @@ class InputSpec:
     Attributes:
         size: (C, H, W) of one image, in pixels; (C, T, H, W) of one video; None when only an example
             is known.
+        whole: Whether an example is never cut to one sample, since the model needs its batch.
         example: The user's arguments, `(args, kwargs)`, with their own batch size and device.
         training_example: The same for a forward in training mode, if that needs targets.
     """
 
     size: tuple[int, ...] | None = None
+    whole: bool = False
     example: Arguments | None = field(default=None, compare=False)
     training_example: Arguments | None = field(default=None, compare=False)
 
@@ -66,6 +68,15 @@ class InputSpec:
         images = [leaf for leaf in pytree.tree_leaves(self.example) if is_image(leaf)]
         return (images[0].shape[-2], images[0].shape[-1]) if images else None
 
+    @property
+    def batch(self) -> int | None:
+        """Samples of an example that can be cut to one: all tensors have them first, one is an image."""
+        tensors = [leaf for leaf in pytree.tree_leaves(self.example) if isinstance(leaf, torch.Tensor)]
+        if self.whole or not any(is_image(tensor) and tensor.ndim > 3 for tensor in tensors):
+            return None
+        sizes = {len(tensor) if tensor.ndim else None for tensor in tensors}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def make(
         self,
         batch_size: int = 1,
@@ -77,12 +88,14 @@ class InputSpec:
     ) -> Arguments:
         """Arguments of one forward: normal random numbers from `seed`, or a copy of the example on `device`.
 
-        A model may write to its input, so it never gets the example itself. An example keeps its batch size and
-        types. Only a single image is doubled for training, since a batch
-        norm refuses one number per channel there.
+        A model may write to its input, so it never gets the example itself. An example keeps its types, and
+        its batch size unless one sample is asked for and the batch is known. A single image is doubled for
+        training, since a batch norm refuses one number per channel there.
         """
         example = self.training_example if training and self.training_example else self.example
         if example is not None:
+            if batch_size == 1 and not training and self.batch is not None:
+                example = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor[:1], example)
             moved = pytree.tree_map_only(torch.Tensor, lambda tensor: _copied(tensor, device), example)
             if training and batch_size > 1 and self.size is not None and moved[0][0].shape[0] == 1:
                 return (torch.cat([moved[0][0], moved[0][0].flip(-1)]),), {}

@@ -139,10 +139,11 @@ class Edits(Shown):
         Raises:
             UsageError: There is no limit, or one of latency, which is measured for a whole model.
             NoSiteError: No edit is within the budget.
+            ModelError: The untouched model cannot be counted.
         """
         budget = budget or Budget.parse(**{key.removeprefix("max_"): text for key, text in limits.items()})
         budget.require_counted()
-        base = self.searched.base.cost
+        base = self.searched.counted.cost
         alone = {edit.path: self._alone(edit).cost for edit in self}
         chosen: set[str] = set()
         result = base
@@ -193,6 +194,7 @@ class Edits(Shown):
             base=searched.base.cost,
             result=self.total.cost,
             uncounted=self.total.uncounted,
+            uncountable=self.total.uncountable,
             checks=checks,
             versions=versions(),
             weights=searched.loaded.provenance.weights,

@@ -52,6 +52,6 @@ def fit(model: Model, attention: Attention | Plan, budget: Budget, **options: Un
         sites=tuple(edit.name for edit in chosen),
         candidates=tuple(edit.name for edit in everything),
         stages={edit.name: edit.site.stage for edit in everything},
-        base=searched.base.cost,
+        base=searched.counted.cost,
         result=chosen.total.cost,
     )

@@ -9,8 +9,9 @@ from functools import cached_property
 
 from torch import nn
 
+from attn_inject.cost.cost import Cost
 from attn_inject.cost.count import Counted, count
-from attn_inject.errors import NoSiteError
+from attn_inject.errors import ModelError, NoSiteError
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.operate.load_model import load_model
 from attn_inject.operate.model_names import Wanted
@@ -58,8 +59,23 @@ class SearchedModel:
 
     @cached_property
     def base(self) -> Counted:
-        """What the untouched model costs."""
-        return count(self.loaded.model, self.loaded.inputs)
+        """What the untouched model costs; only its parameters if a count of the rest fails."""
+        try:
+            return count(self.loaded.model, self.loaded.inputs)
+        except ModelError as error:
+            params = sum(parameter.numel() for parameter in self.loaded.model.parameters())
+            return Counted(cost=Cost(params=params), uncountable=error.message)
+
+    @property
+    def counted(self) -> Counted:
+        """What the untouched model costs.
+
+        Raises:
+            ModelError: It cannot be counted.
+        """
+        if self.base.uncountable:
+            raise ModelError(self.base.uncountable, hint="Only its parameters are known.")
+        return self.base
 
 
 # Architectures of the libraries do not change while the program runs; without values they are small.

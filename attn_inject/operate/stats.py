@@ -150,7 +150,7 @@ def _row(searched: SearchedModel, plan: Plan, *, per_site: bool) -> Result:
 
 def _base_row(searched: SearchedModel) -> StatsRow:
     bare = StatsRow(model=searched.name, source=searched.source, attention=None, placement=None)
-    return _with_figures(bare, searched.base, searched.base)
+    return _with_figures(bare, searched.counted, searched.counted)
 
 
 def _operated_row(bare: StatsRow, result: Edits, base: Counted, *, per_site: bool) -> StatsRow:

@@ -8,6 +8,7 @@ children it came through. Control flow of any kind has been executed by then.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,11 +67,20 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
         ModelError: The model cannot be copied or refuses the input.
     """
     with uncollected():
+        if inputs.batch in (None, 1):
+            return _recorded(model, inputs, keep)
         try:
-            return _record(to_meta, model, inputs, "meta", keep)
-        except _NoValueError:
-            # Detectors choose boxes by value, and other models read sizes from tensors.
-            return _record(_zeros, model, inputs, "cpu", keep)
+            return _recorded(model, inputs, keep)
+        except ModelError:  # it may need the batch of its example
+            return _recorded(model, dataclasses.replace(inputs, whole=True), keep)
+
+
+def _recorded(model: nn.Module, inputs: InputSpec, keep: tuple[str, ...]) -> Recording:
+    try:
+        return _record(to_meta, model, inputs, "meta", keep)
+    except _NoValueError:
+        # Detectors choose boxes by value, and other models read sizes from tensors.
+        return _record(_zeros, model, inputs, "cpu", keep)
 
 
 def _record(

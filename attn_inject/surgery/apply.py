@@ -117,7 +117,7 @@ def _unfit_for_code(edit: Edit) -> str | None:
     names = [edit.module, *edit.specialized]
     if wrong := [name for name in names if not name.isidentifier() or keyword.iskeyword(name)]:
         return f"{wrong[0]!r} is not a name"
-    if wrong := [name for name, value in edit.specialized.items() if not isinstance(value, SPECIALIZABLE)]:
+    if wrong := [name for name, value in edit.specialized.items() if type(value) not in SPECIALIZABLE]:
         return f"the value of {wrong[0]} is not a literal"
     return None
 

@@ -106,7 +106,7 @@ def source(
     emitted = graph.python_code(me)
     body = emitted.src[emitted.src.index("\n", emitted.src.index("def forward(")) + 1 :]
     renames = {SELF: me, **_rest_names(signature)}
-    names = dict(emitted.globals)
+    names = {"inf": math.inf, "nan": math.nan, **emitted.globals}
     for name, value in list(names.items()):
         if value is base_forward:
             renames[name] = _free(BASE_FORWARD, signature)

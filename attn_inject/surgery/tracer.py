@@ -119,6 +119,9 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         body = Body(trace(block, specialized), specialized)
         if not _same_in_training(block, body):
             return "it computes differently in training and in evaluation"
+        if odd := [name for name, value in specialized.items() if type(value) not in SPECIALIZABLE]:
+            kind = type(specialized[odd[0]]).__name__
+            return f"its forward reads {odd[0]}, a {kind}, whose value a rewritten body cannot keep"
     except Exception as error:
         line = (str(error).strip().splitlines() or [""])[0]
         return f"torch.fx cannot trace its body ({type(error).__name__}: {line})"

@@ -120,6 +120,19 @@ def test_fused_and_plain_attention_cost_the_same():
     assert "aten::scaled_dot_product_attention" not in fused.uncounted
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_an_example_is_counted_per_sample(samples):
+    class FixedBatch(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x.reshape(samples, 3, 8, 8))
+
+    example = InputSpec.from_example(torch.randn(samples, 3, 8, 8))
+    one = count(nn.Conv2d(3, 4, 3), InputSpec((3, 8, 8))).cost
+    assert count(nn.Conv2d(3, 4, 3), example).cost == one
+    # A model that needs its batch is counted with it.
+    assert count(FixedBatch(3, 4, 3), example).cost.flops == samples * one.flops
+
+
 def test_grouped_queries_are_counted_per_query_head():
     class Grouped(nn.Module):
         def forward(self, q, k, v):
@@ -127,8 +140,8 @@ def test_grouped_queries_are_counted_per_query_head():
 
     q, k, v = torch.randn(2, 4, 6, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 3)
     counted = count(Grouped(), InputSpec.from_example((q, k, v)))
-    assert counted.cost.flops == 2 * 4 * 6 * 5 * (8 + 3)
-    assert counted.cost.activations == 2 * 4 * 6 * (5 + 3)
+    assert counted.cost.flops == 4 * 6 * 5 * (8 + 3)
+    assert counted.cost.activations == 4 * 6 * (5 + 3)
 
 
 def test_padding_by_a_word_costs_what_padding_by_a_number_does():

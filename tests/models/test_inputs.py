@@ -35,6 +35,26 @@ def test_an_example_keeps_its_type():
     assert x.dtype == torch.half
 
 
+def test_an_example_is_copied_and_cut_to_one_sample_where_its_batch_is_known():
+    image = torch.randn(3, 3, 4, 4)
+    spec = InputSpec.from_example({"image": image, "steps": torch.arange(3)})
+    whole, one = spec.make(2)[1], spec.make(1)[1]
+    assert torch.equal(whole["image"], image)
+    whole["image"].zero_()
+    assert image.any()
+    assert [len(tensor) for tensor in one.values()] == [1, 1]
+    for unknown in (
+        torch.randn(3, 4, 4),
+        (torch.randn(3, 3, 4, 4), torch.randn(2, 3)),
+        [torch.randn(3, 4, 4)],
+    ):
+        spec = InputSpec.from_example(unknown)
+        assert spec.batch is None
+        first = spec.make(1)[0][0]
+        assert len(first) == 3
+    assert InputSpec.from_example(image.requires_grad_()).make(2)[0][0].requires_grad
+
+
 def test_the_type_of_a_model():
     assert dtype_of(nn.Linear(2, 2).bfloat16()) == torch.bfloat16
     assert dtype_of(nn.ReLU()) == torch.float32
