@@ -42,7 +42,8 @@ def test_the_report_of_the_main_job(saved):
     result, path = saved
     report = result.report.to_json()
     assert list(report) == [
-        "model", "source", "attention", "placement", "start", "input_size", "sites", "rejected",
+        "model", "source", "attention", "placement", "start", "weights", "input_size",
+        "sites", "rejected",
         "removed", "base", "result", "delta", "uncounted", "checks", "file", "versions",
     ]  # fmt: skip
     assert len(report["sites"]) == 16
