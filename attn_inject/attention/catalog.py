@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from attn_inject.attention.catalog_context import CONTEXT
+from attn_inject.attention.catalog_layers import LAYERS
 from attn_inject.attention.registry import Entry
 
 _ELA: Final[dict[str, Any]] = {
@@ -340,29 +342,30 @@ ROWS: Final[tuple[Entry, ...]] = (
         parameters="2 * C * max(1, C // r) * (G + k * k) // G + 4 * C + 4 * max(1, C // r)",
     ),
     Entry(
-        name="sk",
-        target="attn_inject.attention.sk:SK",
-        options={"reduction": 16, "groups": 32},
-        title="Selective Kernel Networks",
-        authors="Li et al.",
+        name="ese",
+        target="attn_inject.attention.ese:ESE",
+        title="CenterMask: Real-Time Anchor-Free Instance Segmentation",
+        authors="Lee and Park",
         year=2019,
-        arxiv="1903.06586",
-        placement="replace-conv",
-        summary="mixes two convolutions of different dilation, channel by channel",
-        parameters="18 * C * C // G + 4 * C + (3 * C + 2) * max(C // r, 32)",
-        aliases=("selective-kernel",),
+        arxiv="1911.06667",
+        placement="before-add",
+        acts_on="channel",
+        summary="gates each channel by one full layer of the channel means",
+        parameters="C * C + C",
+        aliases=("effective-se",),
     ),
     Entry(
-        name="sasa",
-        target="attn_inject.attention.sasa:SASA",
-        options={"kernel_size": 7, "heads": 8},
-        title="Stand-Alone Self-Attention in Vision Models",
-        authors="Ramachandran et al.",
-        year=2019,
-        arxiv="1906.05909",
-        placement="replace-conv",
-        summary="lets each position attend to the window around it; takes a convolution's place",
-        parameters="3 * C * C + k * (C // E)",
-        aliases=("stand-alone",),
+        name="lka",
+        target="attn_inject.attention.lka:LKA",
+        title="Visual Attention Network",
+        authors="Guo et al.",
+        year=2022,
+        arxiv="2202.09741",
+        placement="before-add",
+        summary="gates each position by depthwise convolutions that see 23 x 23 positions",
+        parameters="C * C + 77 * C",
+        aliases=("large-kernel",),
     ),
+    *CONTEXT,
+    *LAYERS,
 )

@@ -51,6 +51,12 @@ def is_channels_last(x: torch.Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
+def laid_out(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A map in the type and memory format of another one, (N, C, H, W) -> (N, C, H, W)."""
+    layout = torch.channels_last if is_channels_last(like) else torch.contiguous_format
+    return y.to(like.dtype).contiguous(memory_format=layout)
+
+
 def strip_means(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean of each row and of each column, (N, C, H, W) -> (N, C, H), (N, C, W).
 
@@ -122,6 +128,7 @@ def is_jit_tracing() -> bool:
 
 # They read their input's shape or layout, which fx cannot trace; wrapped, each is one call in the graph.
 torch.fx.wrap("check_map")
+torch.fx.wrap("laid_out")
 torch.fx.wrap("strip_means")
 torch.fx.wrap("strip_gate")
 torch.fx.wrap("spread")

@@ -79,7 +79,7 @@ class SASA(AttentionModule):
             torch.unflatten(conv(x), 1, (self.heads, -1)) for conv in (self.query, self.key, self.value)
         )
         rows, columns = relative(q, self.row, self.column)  # (N, E, k, H, W) twice
-        return laid_out(attend(q, k, v, rows, columns).flatten(1, 2), x)
+        return parts.laid_out(attend(q, k, v, rows, columns).flatten(1, 2), x)
 
 
 def relative(q: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,13 +136,6 @@ def _is_exporting() -> bool:
     # torch 2.6 does not distinguish exporting from compiling; a graph of thousands of nodes is correct, too.
     asked = getattr(torch.compiler, "is_exporting", None)
     return asked is not None and bool(asked())
-
-
-def laid_out(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A map in the type and memory format of another one, (N, C, H, W) -> (N, C, H, W)."""
-    channels_last = parts.is_channels_last(like)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return y.to(like.dtype).contiguous(memory_format=layout)
 
 
 class _WindowAttention(torch.autograd.Function):
@@ -212,4 +205,3 @@ def windows(x: torch.Tensor, rows: torch.Tensor) -> Iterator[torch.Tensor]:
 # fx cannot trace their loops and branches; wrapped, each is one call in a traced graph.
 torch.fx.wrap("relative")
 torch.fx.wrap("attend")
-torch.fx.wrap("laid_out")

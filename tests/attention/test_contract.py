@@ -25,8 +25,18 @@ SPECS = [
 ]
 # A side that pooling makes one position long is another program to torch.export.
 SMALLEST = {"nl": 4, "ge-theta-minus:extent=4": 5, "ge-theta:extent=4": 5, "ge-theta-plus:extent=2": 3}
-# A layer norm of two hidden channels amplifies their rounding, so more channels are compared.
-STEADY = {"gc": "gc:reduction=4"}
+# A layer norm of two hidden channels amplifies their rounding, so more channels are compared; a sum of 49
+# terms that are not normalised adds up theirs.
+STEADY = {"gc": "gc:reduction=4", "involution": "involution:kernel_size=5"}
+# What C must be a multiple of, and what a module says otherwise.
+DIVISORS = {
+    "sa": (2, "whose double divides .* channels"),
+    "epsa": (4, "takes a multiple of 4"),
+    "cot": (8, "takes a multiple of 8"),
+    "splat": (2, "radix is a divisor of the"),
+}
+# Their exported graphs add up a window in another order.
+UNFOLDED = {"involution": 2e-5, "cot": 1e-5}
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 every_spec = pytest.mark.parametrize("spec", SPECS)
@@ -65,10 +75,11 @@ def test_scales_and_shifts_of_norms_have_one_dimension(spec):
 @pytest.mark.parametrize("channels", [1, 3, 24, 96, 144])
 @torch.no_grad()
 def test_awkward_channel_counts_are_served_or_refused(spec, channels):
-    if spec.startswith("sa") and channels % 2:
-        with pytest.raises(FitError, match=f"whose double divides {channels} channels"):
-            make(spec, channels=channels)
-        return
+    for name, (divisor, message) in DIVISORS.items():
+        if spec.startswith(name) and channels % divisor:
+            with pytest.raises(FitError, match=message):
+                make(spec, channels=channels)
+            return
     assert make(spec, channels=channels)(field(2, channels, H, W)).shape == (2, channels, H, W)
 
 
@@ -85,15 +96,16 @@ def test_layout_decides_memory_and_nothing_else(spec, training):
         (y * field(dtype=torch.float64)).sum().backward()
         found.append([y, x.grad, *(parameter.grad for parameter in twin.parameters())])
     for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 @every_spec
 @pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_autocast_keeps_the_type_and_stays_close(spec, given, layout):
-    # A non-local block's norm is fed all but flat maps at first; its batch statistics magnify rounding.
-    spec, training = STEADY.get(spec, spec), not spec.startswith("nl")
+    # A non-local block's norm is fed all but flat maps at first, and split attention's one number of each of
+    # two samples; their batch statistics magnify rounding.
+    spec, training = STEADY.get(spec, spec), not spec.startswith(("nl", "splat"))
     module = make(spec).train(training)
     x = field(layout=layout).to(given).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -161,7 +173,8 @@ def test_it_exports_with_dynamic_batch_and_size(spec):
         other = field(5, C, H + 4, W + 1)
     program = torch.export.export(module, (field(),), dynamic_shapes=(dynamic,))
     with torch.no_grad():
-        torch.testing.assert_close(program.module()(other), module(other), rtol=0, atol=1e-6)
+        rounding = UNFOLDED.get(spec, 1e-6)
+        torch.testing.assert_close(program.module()(other), module(other), rtol=0, atol=rounding)
 
 
 @every_spec

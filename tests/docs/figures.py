@@ -155,6 +155,44 @@ FIGURES: dict[str, Figure] = {
             (0, "mean of u₁ + u₂ | C → d, BN, ReLU | d → 2 C | softmax: a, b", 1),
         ),
     ),
+    "ese": Figure("x | × | y", ((0, "mean over H, W | W: C → C | hard sigmoid", 1),)),
+    "lka": Figure("x | × | y", ((0, "5×5 depthwise | 7×7 depthwise, dilation 3 | 1×1: C → C", 1),)),
+    "danet": Figure(
+        "x | v × softmax | γ | + | y",
+        (
+            (0, "positions: q · k of W_q x, W_k x; channels: − x · x", 1),
+            (0, "v: W_v x; or x", 1),
+            (0, "x", 3),
+        ),
+    ),
+    "criss_cross": Figure(
+        "x, R times | Σ over the cross | γ | + | y",
+        (
+            (0, "q · k along row and column | softmax over both", 1),
+            (0, "v = W_v x", 1),
+            (0, "x", 3),
+        ),
+    ),
+    "involution": Figure(
+        "x | Σ over the k×k window | y",
+        ((0, "1×1: C → C/r | BN, ReLU | 1×1: C/r → k k G, a kernel per position", 1), (0, "x", 1)),
+    ),
+    "cot": Figure(
+        "x | a k₂ + b k₁ | y",
+        (
+            (0, "3×3 in 4 groups | BN, ReLU: k₁", 1),
+            (0, "[x, k₁] | 1×1, BN, ReLU, 1×1, GN: w | Σ over 3×3 of w · BN(W_v x) | BN, SiLU: k₂", 1),
+            (0, "mean of k₁ + k₂ | perceptron | softmax: a, b", 1),
+        ),
+    ),
+    "epsa": Figure(
+        "x | four convolutions u | × | concatenated | y",
+        ((1, "mean over H, W | W₁: C/4 → h, ReLU | W₂: h → C/4, σ | softmax over the four", 2),),
+    ),
+    "splat": Figure(
+        "x | 3×3 in R groups: C → R C | BN, ReLU: u | Σ of a u | y",
+        ((2, "mean of the sum | C → d, BN, ReLU | d → R C | softmax over R: a", 3),),
+    ),
     "sasa": Figure(
         "x | Σ over the window | y",
         (

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import timm
 import torch
 import torchvision
 from torch import nn
-from torchvision.models.resnet import Bottleneck
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from attn_inject.attention.factory import create_attention
 from attn_inject.attention.sasa import SASA
@@ -60,6 +61,58 @@ def with_attention_for_3x3(model: nn.Module, spec: str = "sasa") -> nn.Module:
                 layers.append(nn.AvgPool2d(2))
             module.conv2 = nn.Sequential(*layers)
     return model
+
+
+def of_timm(name: str, own: str, spec: str) -> nn.Module:
+    """A model of timm, with a module in the place of each of its own of a class."""
+    with torch.device("meta"):
+        model: nn.Module = timm.create_model(name)
+    for path, module in list(model.named_modules()):
+        if type(module).__name__ == own:
+            convs = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+            parent, _, child = path.rpartition(".")
+            setattr(model.get_submodule(parent), child, attention(spec, convs[0].in_channels, 7))
+    return model
+
+
+def without_norms_behind_3x3(model: nn.Module) -> nn.Module:
+    """Without the norm that follows each 3x3 of the blocks."""
+    for module in model.modules():
+        if isinstance(module, Bottleneck):
+            module.bn2 = nn.Identity()
+    return model
+
+
+def rednet(spec: str, blocks: tuple[int, ...]) -> nn.Module:
+    """ResNet with involution for each 3x3 and in a stem of three layers."""
+    with torch.device("meta"):
+        model = with_attention_for_3x3(ResNet(Bottleneck, list(blocks)), spec)
+        model.conv1 = nn.Sequential(
+            *(nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+            *(attention(f"{spec}:kernel_size=3", 32, 112), nn.BatchNorm2d(32), nn.ReLU()),
+            nn.Conv2d(32, 64, 3, 1, 1, bias=False),
+        )
+    return model
+
+
+def van(spec: str, widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Module:
+    """The layers of a Visual Attention Network, to be counted."""
+
+    def block(width: int, ratio: int) -> nn.Module:
+        hidden = ratio * width
+        mlp = (nn.Conv2d(width, hidden, 1), nn.Conv2d(hidden, hidden, 3, groups=hidden))
+        around = (nn.Conv2d(width, width, 1), attention(spec, width, 7), nn.Conv2d(width, width, 1))
+        scales = nn.ParameterList([torch.empty(width), torch.empty(width)])
+        norms = (nn.BatchNorm2d(width), nn.BatchNorm2d(width))
+        return nn.Sequential(*norms, *around, *mlp, nn.Conv2d(hidden, width, 1), scales)
+
+    with torch.device("meta"):
+        layers: list[nn.Module] = [nn.Linear(widths[-1], 1000)]
+        for at, (width, depth, ratio) in enumerate(zip(widths, depths, (8, 8, 4, 4), strict=True)):
+            before, side = (3, 7) if at == 0 else (widths[at - 1], 3)
+            layers += [nn.Conv2d(before, width, side), nn.BatchNorm2d(width), nn.LayerNorm(width)]
+            layers += [block(width, ratio) for _ in range(depth)]
+        return nn.Sequential(*layers)
 
 
 def attention(spec: str, channels: int, side: int) -> nn.Module:

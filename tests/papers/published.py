@@ -27,6 +27,15 @@ COUNTERS: dict[str, Callable[[nn.Module], int]] = {
     "(K4)": lambda model: old_thop(model, relu=True),
 }
 
+
+def _rednet(blocks: tuple[int, ...], spec: str) -> nn.Module:
+    return networks.rednet(spec, blocks)
+
+
+def _van(widths: tuple[int, ...], depths: tuple[int, ...], spec: str) -> nn.Module:
+    return networks.van(spec, widths, depths)
+
+
 PLACES: dict[str, Callable[[str], nn.Module]] = {
     "ResNet-50, each block": lambda spec: networks.with_attention(networks.bare(), spec),
     "ResNet-50, each block of stages 2 to 4": lambda spec: networks.with_attention(
@@ -45,6 +54,35 @@ PLACES: dict[str, Callable[[str], nn.Module]] = {
     "ResNeXt-50, for each 3x3": lambda spec: networks.with_attention_for_3x3(
         networks.bare("resnext50_32x4d"), spec
     ),
+    "ResNet-101, for each 3x3": lambda spec: networks.with_attention_for_3x3(
+        networks.bare("resnet101"), spec
+    ),
+    "ResNet-50, for each 3x3 and its norm": lambda spec: networks.without_norms_behind_3x3(
+        networks.with_attention_for_3x3(networks.bare(), spec)
+    ),
+    "ese_vovnet39b of timm, for its own": lambda spec: networks.of_timm(
+        "ese_vovnet39b", "EffectiveSEModule", spec
+    ),
+    "resnest50d of timm, for its own": lambda spec: networks.of_timm("resnest50d", "SplitAttn", spec),
+    **{
+        f"RedNet-{depth}": functools.partial(_rednet, blocks)
+        for depth, blocks in {
+            26: (1, 2, 4, 1),
+            38: (2, 3, 5, 2),
+            50: (3, 4, 6, 3),
+            101: (3, 4, 23, 3),
+            152: (3, 8, 36, 3),
+        }.items()
+    },
+    **{
+        name: functools.partial(_van, widths, depths)
+        for name, widths, depths in (
+            ("VAN-B0", (32, 64, 160, 256), (3, 3, 5, 2)),
+            ("VAN-B1", (64, 128, 320, 512), (2, 2, 4, 2)),
+            ("VAN-B2", (64, 128, 320, 512), (3, 3, 12, 3)),
+            ("VAN-B3", (64, 128, 320, 512), (3, 5, 27, 3)),
+        )
+    },
     "ResNet-50 for CIFAR-100, each block": lambda spec: networks.with_attention(networks.for_cifar(), spec),
     "ResNet-101 for CIFAR-100, each block": lambda spec: networks.with_attention(
         networks.for_cifar("resnet101"), spec

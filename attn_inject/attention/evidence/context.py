@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attn_inject.attention.evidence.records import Evidence, assumed, code, counts, paper
+from attn_inject.attention.evidence.records import Difference, Evidence, assumed, code, counts, paper
 
 M = "M parameters"
 NONLOCAL = code("facebookresearch/video-nonlocal-net@c253ed5e")
@@ -43,5 +43,22 @@ CONTEXT: Final[dict[str, Evidence]] = {
             assumed("quoted by others; the table was not at hand"),
             (M, "33.0", "32.9", "33.0 with the running statistics of the network's norms"),
         ),
+    ),
+    "danet": Evidence(
+        formula=code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py; mmsegmentation has the same"),
+        options={"reduction": code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py")},
+        start=code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py"),
+        placement=assumed("the authors place it in the head of a segmentation network"),
+        difference=Difference("junfu1115/DANet@b0a0fa00", 3, 7.7e-15, "both modules"),
+    ),
+    "criss_cross": Evidence(
+        formula=code("speedinghzl/CCNet@1fae6c67, cc_attention/functions.py; mmcv has the same"),
+        options={
+            "reduction": code("speedinghzl/CCNet@1fae6c67, cc_attention/functions.py"),
+            "recurrence": code("speedinghzl/CCNet@1fae6c67, networks/ccnet.py"),
+        },
+        start=code("speedinghzl/CCNet@1fae6c67, cc_attention/functions.py"),
+        placement=assumed("the authors place it in the head of a segmentation network"),
+        difference=Difference("speedinghzl/CCNet@1fae6c67", 3, 3.4e-14, "done twice"),
     ),
 }

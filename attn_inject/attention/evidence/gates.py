@@ -11,6 +11,9 @@ CIFAR = "ResNet-50 for CIFAR-100, each block"
 MOBILE = "MobileNetV2, behind each 3x3 of 16 blocks"
 M, MI, K3, K4 = "M parameters", "Mi parameters", "G (K3)", "Gi (K4)"
 
+VAN_CODE = code("Visual-Attention-Network/VAN-Classification@e19779b5, models/van.py")
+VAN_TABLE = code("Visual-Attention-Network/VAN-Classification@e19779b5, README")
+VOVNET = code("youngwanLEE/vovnet-detectron2@b81c813c, vovnet/vovnet.py")
 SENET = code("hujie-frank/SENet@0262d43d, network files")
 ECANET = code("BangguWu/ECANet@b332f6b3")
 ELA_CODE = code("Xuwei86/ELA_Code@cd4594da")
@@ -243,5 +246,49 @@ GATES: Final[dict[str, Evidence]] = {
         start=assumed("ports leave the layers as torch starts them"),
         placement=assumed("that of NAM and CBAM, whose authors' networks it was compared in"),
         counts=counts("gam", CIFAR, EMA_TABLE, (M, "149.5")),
+    ),
+    "ese": Evidence(
+        formula=code("youngwanLEE/vovnet-detectron2@b81c813c, vovnet/vovnet.py; timm has the same"),
+        start=VOVNET,
+        placement=code(
+            "youngwanLEE/vovnet-detectron2@b81c813c, vovnet/vovnet.py: before the addition of each one-shot "
+            "aggregation; in a ResNet assumed to be the same"
+        ),
+        counts=counts(
+            "ese", "ese_vovnet39b of timm, for its own", paper("timm's table of results"), (M, "24.6")
+        ),
+        difference=Difference("youngwanLEE/vovnet-detectron2@b81c813c", 3, 0.0),
+    ),
+    "lka": Evidence(
+        formula=VAN_CODE,
+        start=VAN_CODE,
+        placement=assumed("the authors only build it into blocks of their own network"),
+        counts=(
+            *counts(
+                "lka",
+                "VAN-B0",
+                VAN_TABLE,
+                (M, "4.1"),
+            ),
+            *counts(
+                "lka",
+                "VAN-B1",
+                VAN_TABLE,
+                (M, "13.9"),
+            ),
+            *counts(
+                "lka",
+                "VAN-B2",
+                VAN_TABLE,
+                (M, "26.6"),
+            ),
+            *counts(
+                "lka",
+                "VAN-B3",
+                VAN_TABLE,
+                (M, "44.8"),
+            ),
+        ),
+        difference=Difference("Visual-Attention-Network/VAN-Classification@e19779b5", 3, 0.0),
     ),
 }
