@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 from attn_inject.surgery.adapters import TokenGrid, in_layout
 from attn_inject.surgery.edit import Edit
@@ -58,6 +58,19 @@ class Replaced:
         }
         buffers = {name: state.get(name, old) for name, old in self.buffers.items()}
         return Replaced(parameters, buffers, self.modules)
+
+
+@fx.wrap
+def _like(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """`y`, of the shape of `x`, with the strides of `x` where the two differ in axes of size 1 only.
+
+    Such strides say nothing about values, but by them torch chooses between the kernels for channels first and
+    last, which round differently.
+    """
+    if torch.compiler.is_compiling() or x.stride() == y.stride():
+        return y
+    sizes = zip(x.shape, x.stride(), y.stride(), strict=True)
+    return y if any(size > 1 and a != b for size, a, b in sizes) else y.as_strided(x.shape, x.stride())
 
 
 class AttnInject(nn.Module):
@@ -115,7 +128,7 @@ class AttnInject(nn.Module):
             y = F.avg_pool2d(y, self.stride, self.stride, ceil_mode=True)
         if self.alpha is None:
             return y
-        return x + (self.alpha * (y - x)).to(x.dtype)
+        return _like(x, x + (self.alpha * (y - x)).to(x.dtype))
 
     def extra_repr(self) -> str:
         """Layout and start."""

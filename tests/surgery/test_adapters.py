@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from attn_inject.attention.factory import create_attention
 from attn_inject.errors import ModelError
@@ -92,3 +93,20 @@ def test_identity_start_in_half_precision_and_its_first_gradient():
     gradients = {name: p.grad for name, p in module.named_parameters()}
     assert gradients.pop("alpha").abs().item() > 0
     assert not any(gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.randn(1, 64, 32).transpose(1, 2).reshape(1, 32, 8, 8),
+        torch.randn(4, 32, 1, 1).to(memory_format=torch.channels_last),
+        torch.randn(2, 32, 8, 8).to(memory_format=torch.channels_last),
+    ],
+)
+def test_the_identity_keeps_the_strides_by_which_kernels_are_chosen(image):
+    module = AttnInject(create_attention("se", channels=32), identity=True)
+    output = module(image)
+    assert output.stride() == image.stride()
+    assert torch.equal(output, image)
+    names = [str(node.target) for node in torch.fx.symbolic_trace(nn.Sequential(module)).graph.nodes]
+    assert any("_like" in name for name in names)
