@@ -20,8 +20,8 @@ from attn_inject.errors import (
 BUILT_IN = [
     "se", "eca", "ela-t", "ela-b", "ela-s", "ela-l", "ca", "sa", "nam", "nam-channel", "nam-spatial", "cbam",
     "bam", "sge", "tam", "nl", "ge-theta-minus", "ge-theta", "ge-theta-plus", "gc", "scse", "ema", "simam",
-    "srm", "a2", "spm", "gam", "ese", "lka", "danet-position", "danet-channel", "criss-cross", "sk", "sasa",
-    "involution", "cot", "epsa", "splat",
+    "srm", "a2", "spm", "gam", "ese", "lka", "fca", "danet-position", "danet-channel", "criss-cross", "sk",
+    "sasa", "involution", "cot", "epsa", "splat",
 ]  # fmt: skip
 
 GATE = """

@@ -157,6 +157,16 @@ FIGURES: dict[str, Figure] = {
     ),
     "ese": Figure("x | × | y", ((0, "mean over H, W | W: C → C | hard sigmoid", 1),)),
     "lka": Figure("x | × | y", ((0, "5×5 depthwise | 7×7 depthwise, dilation 3 | 1×1: C → C", 1),)),
+    "fca": Figure(
+        "x in F parts | × | y",
+        (
+            (
+                0,
+                "Σ of x · cosines, a frequency per part | W₁: C → C/r | ReLU | W₂: C/r → C | σ",
+                1,
+            ),
+        ),
+    ),
     "danet": Figure(
         "x | v × softmax | γ | + | y",
         (

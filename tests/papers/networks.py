@@ -40,7 +40,9 @@ def with_attention(
     """A module on each branch of these stages, or on every so manieth, after its last norm."""
     for stage in stages:
         for block in list(getattr(model, f"layer{stage}"))[every - 1 :: every]:
-            block.bn3 = nn.Sequential(block.bn3, attention(spec, block.bn3.num_features, SIDES[stage]))
+            last = "bn3" if isinstance(block, Bottleneck) else "bn2"
+            norm = getattr(block, last)
+            setattr(block, last, nn.Sequential(norm, attention(spec, norm.num_features, SIDES[stage])))
     return model
 
 

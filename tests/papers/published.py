@@ -38,6 +38,7 @@ def _van(widths: tuple[int, ...], depths: tuple[int, ...], spec: str) -> nn.Modu
 
 PLACES: dict[str, Callable[[str], nn.Module]] = {
     "ResNet-50, each block": lambda spec: networks.with_attention(networks.bare(), spec),
+    "ResNet-34, each block": lambda spec: networks.with_attention(networks.bare("resnet34"), spec),
     "ResNet-50, each block of stages 2 to 4": lambda spec: networks.with_attention(
         networks.bare(), spec, stages=(2, 3, 4)
     ),

@@ -11,6 +11,7 @@ CIFAR = "ResNet-50 for CIFAR-100, each block"
 MOBILE = "MobileNetV2, behind each 3x3 of 16 blocks"
 M, MI, K3, K4 = "M parameters", "Mi parameters", "G (K3)", "Gi (K4)"
 
+FCANET = code("cfzd/FcaNet@aa5fb635, model/layer.py")
 VAN_CODE = code("Visual-Attention-Network/VAN-Classification@e19779b5, models/van.py")
 VAN_TABLE = code("Visual-Attention-Network/VAN-Classification@e19779b5, README")
 VOVNET = code("youngwanLEE/vovnet-detectron2@b81c813c, vovnet/vovnet.py")
@@ -290,5 +291,23 @@ GATES: Final[dict[str, Evidence]] = {
             ),
         ),
         difference=Difference("Visual-Attention-Network/VAN-Classification@e19779b5", 3, 0.0),
+    ),
+    "fca": Evidence(
+        formula=FCANET,
+        options={"reduction": FCANET, "frequencies": FCANET},
+        start=FCANET,
+        placement=code("cfzd/FcaNet@aa5fb635, model/fcanet.py"),
+        counts=(
+            *counts(
+                "fca",
+                "ResNet-34, each block",
+                paper("the table of WaveNet-C, as notes on it reprint the row"),
+                (M, "21.95"),
+            ),
+            *counts("fca", BLOCKS, assumed("recalled; no table was at hand"), (M, "28.07")),
+        ),
+        difference=Difference(
+            "cfzd/FcaNet@aa5fb635", 3, 1.7e-14, "with the basis of both in double precision"
+        ),
     ),
 }
