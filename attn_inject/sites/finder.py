@@ -12,8 +12,8 @@ from attn_inject.sites import layout as layouts
 from attn_inject.sites.findings import Findings, FoundSite
 from attn_inject.sites.groups import LISTS, groups, layers_of_stack
 from attn_inject.sites.lookalikes import (
+    between_blocks,
     first_halves,
-    is_between_blocks,
     is_multi_branch_convolution,
     is_position_encoding,
     is_wrapper,
@@ -199,9 +199,10 @@ def _own_blocks(
     branches: dict[str, None] = {}
     owners: dict[str, ModuleCall] = {}
     plain = [n for n in inner if not is_wrapper(calls[n][0], verdicts[n])]
+    apart = set(between_blocks(inner, calls))
     for name in inner:
         call, verdict = calls[name][0], verdicts[name]
-        if is_between_blocks(name):
+        if name in apart or _has_ancestor(name, apart):
             refused[name] = BETWEEN_BLOCKS
         elif all(a.apart for a in verdict.additions) and any(o.startswith(f"{name}.") for o in inner):
             refused[name] = SUMS_BLOCKS

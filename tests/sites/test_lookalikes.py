@@ -182,3 +182,61 @@ def test_first_halves_are_told_in_order():
     parts = [[int(part) for part in name.split(".") if part.isdigit()] for name in rejected]
     assert len(parts) > 4
     assert parts == sorted(parts)
+
+
+class DownBlock(nn.Module):
+    """A residual block that halves the map."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, 2, 1)
+        self.project = nn.Conv2d(width, width, 1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.project(x) + self.conv(x)
+
+
+class Stage(nn.Module):
+    """Blocks behind a module that halves the map."""
+
+    def __init__(self, first: nn.Module, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, first)
+        self.blocks = nn.Sequential(*(Adds(nn.Conv2d(8, 8, 3, padding=1)) for _ in range(2)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks(self.get_submodule(self.name)(x))
+
+
+class ResUNet(nn.Module):
+    """Blocks are called `down`, and stand beside the list of the bottom's blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(DownBlock() for _ in range(2))
+        self.downsample = DownBlock()
+        self.bottom = nn.Sequential(*(Adds(nn.Conv2d(8, 8, 3, padding=1)) for _ in range(2)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.down:
+            x = block(x)
+        return self.bottom(self.downsample(x))
+
+
+def found_in(model: nn.Module) -> list[str]:
+    return [item.site.name for item in find(model, InputSpec((8, 32, 32))).found]
+
+
+def test_a_name_is_no_evidence_against_a_block():
+    names = ["down.0", "down.1", "downsample", "bottom.0", "bottom.1"]
+    assert found_in(ResUNet()) == names
+    assert found_in(nn.Sequential(ResUNet())) == [f"0.{name}" for name in names]
+
+
+@pytest.mark.parametrize("name", ["downsample", "merge"])
+def test_what_halves_the_map_beside_the_blocks_of_a_stage(name):
+    model = Model(*(Stage(DownBlock(), name) for _ in range(2)))
+    assert found_in(model) == [f"stages.{stage}.blocks.{block}" for stage in (0, 1) for block in (0, 1)]
+    rejected = {item.name: item.code for item in find(model, InputSpec((8, 32, 32))).rejected}
+    assert rejected[f"stages.0.{name}"] == "between-blocks"
