@@ -96,7 +96,7 @@ def find(
     for name in sorted(chosen, key=list(calls).index):
         item = _describe(calls[name], chosen[name], recording)
         if isinstance(item, FoundSite):
-            found.append(dataclasses.replace(item, note=notes.get(name, "")))
+            found.append(dataclasses.replace(item, note=notes.get(name, "") or _which_map(item)))
         else:
             rejected.append(Rejection.of(name, item))
     rejected += [Rejection.of(name, NOT_RUN) for name in _unused(recording, at)]
@@ -298,6 +298,14 @@ def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Rec
     return FoundSite(
         site, call, shape, addition, layout.prefix == 0 or grid_is_read(call, place, layout.prefix)
     )
+
+
+def _which_map(item: FoundSite) -> str:
+    """Which of several maps a module that was named by hand returns is acted on."""
+    maps = [repr(place) for place, tensor in tensors_of(item.call.output) if tensor.ndim == len(item.shape)]
+    if item.addition is not None or len(maps) < 2:
+        return ""
+    return f"acts on {item.site.element!r} of the {len(maps)} maps that it returns: {', '.join(maps)}"
 
 
 def _with_stages(found: list[FoundSite]) -> list[FoundSite]:

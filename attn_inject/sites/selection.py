@@ -1,8 +1,14 @@
-"""Which of the found sites are selected: globs, stages, and modules named by hand."""
+"""Which of the found sites are selected: globs, stages, and modules named by hand.
+
+Globs of sites (`where`, `skip`, `attn`) match whole names, so that `*.0` is the first block of every stage.
+Globs of modules (`at`) match by segments, since a module's children have names that begin like its own:
+there `*` stays within one segment, and `**` crosses dots.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Sequence
 
 from torch import nn
@@ -19,9 +25,42 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
         NoSiteError: A glob matches none; the nearest names are in the hint.
     """
     names = [name for name, _ in model.named_modules() if name]
-    for glob in globs:
-        _require(glob, names, "module")
-    return tuple(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+    patterns = {glob: _by_segment(glob) for glob in globs}
+    for glob, pattern in patterns.items():
+        if not any(pattern.fullmatch(name) for name in names):
+            deeper = [name for name in names if fnmatch.fnmatchcase(name, glob)]
+            close = "; ".join(filter(None, (_crossing(glob, deeper), _nearest(glob, names))))
+            raise NoSiteError(f"{glob!r} matches no module of the model.", hint=close)
+    return tuple(name for name in names if any(p.fullmatch(name) for p in patterns.values()))
+
+
+_PIECES = re.compile(r"\*\*\.|\*\*|\*|\?|\[!?\]?[^]]*\]|.", re.DOTALL)
+_WILD = {"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}
+
+
+def _by_segment(glob: str) -> re.Pattern[str]:
+    """A glob of module names: `*` and `?` stay within one segment, `**` crosses dots."""
+    pieces = _PIECES.findall(glob)
+    return re.compile("".join(_WILD.get(piece) or _literal(piece) for piece in pieces))
+
+
+def _literal(piece: str) -> str:
+    """A set of characters or a single one, as a regular expression."""
+    if len(piece) == 1:
+        return re.escape(piece)
+    inside = piece[1:-1].replace("\\", r"\\")
+    return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+
+
+def _crossing(glob: str, deeper: Sequence[str]) -> str:
+    """What to write for a glob that would match if its `*` crossed dots."""
+    if not deeper or "**" in glob:
+        return ""
+    return f"* stays within one segment of a name; {glob.replace('*', '**')!r} matches {deeper[0]}"
+
+
+def _nearest(glob: str, names: Sequence[str]) -> str:
+    return f"The nearest are {', '.join(nearest(glob, names))}."
 
 
 def select(findings: Findings, plan: Plan) -> tuple[FoundSite, ...]:
@@ -80,7 +119,7 @@ def _require(glob: str, names: Sequence[str], what: str) -> None:
         if inside:
             hint = f"Write '{glob}.*', which matches {inside[0]}" + (" and others." if inside[1:] else ".")
         else:
-            hint = f"The nearest are {', '.join(nearest(glob, names))}."
+            hint = _nearest(glob, names)
         raise NoSiteError(f"{glob!r} matches no {what} of the model.", hint=hint)
 
 
