@@ -136,7 +136,7 @@ def test_nested_selections_name_both_modules():
 
 
 def test_a_gate_inside_a_gate_is_refused_by_name():
-    at = "s1.b1.se*"
+    at = "s1.b1.se**"
     with pytest.raises(FitError, match=r"s1.b1.se and s1.b1.se\S*, which is inside it"):
         attn_inject.inject("regnety_002", "se", placement="replace-attention", at=at, check="off")
 
