@@ -28,7 +28,7 @@ class Provenance:
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_size: tuple[int, ...] | None = None
-    weights: WeightsOrigin | None = field(default=None, metadata={"later": True})
+    weights: WeightsOrigin | None = field(default=None, compare=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
