@@ -53,10 +53,10 @@ class PositionAttention(AttentionModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add to each position a weighted mean of all, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "PositionAttention", self.channels)
-        q, k, v = (conv(x).flatten(2).transpose(1, 2) for conv in (self.query, self.key, self.value))
-        # (N, L, m), (N, L, m), (N, L, C) -> (N, L, C)
+        q, k, v = (conv(x).flatten(2).mT.unsqueeze(1) for conv in (self.query, self.key, self.value))
+        # (N, 1, L, m), (N, 1, L, m), (N, 1, L, C) -> (N, 1, L, C); torch.onnx takes four dimensions only
         found = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        found = torch.unflatten(found.transpose(1, 2), 2, x.shape[2:])  # (N, C, H, W)
+        found = torch.unflatten(found.squeeze(1).transpose(1, 2), 2, x.shape[2:])  # (N, C, H, W)
         return x + (self.gamma * found).to(x.dtype)
 
 
