@@ -27,5 +27,6 @@ def test_the_document(program, api):
         "calls": 2,
         "element": 1,
         "suffix": 0,
+        "source": None,
     }
     assert set(document["rejected"][0]) == {"name", "code", "reason"}
