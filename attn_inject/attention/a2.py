@@ -35,6 +35,8 @@ class A2(AttentionModule):
         ValueError: `reduction` is not a whole number from 1.
     """
 
+    fewest_positions = 2  # of one position, its weights are a constant
+
     def __init__(self, channels: int, *, reduction: int = 2) -> None:
         super().__init__(channels, reduction=reduction)
         parts.require_count("A2", "reduction", reduction)

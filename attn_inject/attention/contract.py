@@ -34,6 +34,7 @@ class AttentionModule(nn.Module):
             whose options change its kind overrides it.
         needs_size: Whether the constructor takes `size=(H, W)`, the only size that it then accepts; an
             instance whose options make it accept any size overrides it.
+        fewest_positions: How many positions, H * W, a map must have for the module to do anything.
         channels: C of the map; 0 if the subclass did not pass it.
         options: Values by name, as the subclass gave them.
 
@@ -43,6 +44,7 @@ class AttentionModule(nn.Module):
 
     acts_on: str = "spatial"
     needs_size: bool = False
+    fewest_positions: int = 1
 
     def __init__(self, channels: int | None = None, **options: Any) -> None:
         super().__init__()

@@ -36,6 +36,8 @@ class GC(AttentionModule):
         ValueError: `reduction` is not a whole number from 1.
     """
 
+    fewest_positions = 2  # of one position, its weights are a constant
+
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
         super().__init__(channels, reduction=reduction)
         parts.require_count("GC", "reduction", reduction)

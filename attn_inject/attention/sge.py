@@ -44,6 +44,8 @@ class SGE(AttentionModule):
         ValueError: `groups` does not divide C.
     """
 
+    fewest_positions = 2  # of one position, its weights are a constant
+
     def __init__(self, channels: int, *, groups: int = 64) -> None:
         super().__init__(channels, groups=groups)
         parts.require_divisor("SGE", "groups", groups, channels)

@@ -104,6 +104,7 @@ class RejectionCode(StrEnum):
     NO_LAYOUT = "no-layout", "its output is neither a map nor tokens"
     # What a module or a placement needs, and the site lacks.
     NO_GRID = "no-grid", "its tokens have no grid"
+    TOO_SMALL = "too-small", "its map has fewer positions than the attention module needs"
     UNREAD_GRID = "unread-grid", "nothing reads the tokens of its grid"
     CANNOT_BUILD = "cannot-build", "the attention module cannot be built for its size"
     NOT_EXCHANGEABLE = "not-exchangeable", "its class cannot be replaced"

@@ -6,6 +6,7 @@ Deciding and editing are separate: the result of `decide` can be printed, saved 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class _Tried:
 
     refusal: str = ""
     is_spatial: bool = True
+    fewest_positions: int = 1
 
 
 _TRIED: dict[Hashable, _Tried] = {}
@@ -255,6 +257,9 @@ def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> Reason | None:
         return Reason(RejectionCode.CANNOT_BUILD, tried.refusal)
     if site.height is None and tried.is_spatial:
         return NO_GRID
+    if site.map_size is not None and math.prod(site.map_size) < tried.fewest_positions:
+        text = f"its map is {site.size}, and this module needs {tried.fewest_positions} positions or more"
+        return Reason(RejectionCode.TOO_SMALL, text)
     if tried.is_spatial and not found.grid_is_read:
         return UNREAD_GRID
     return None
@@ -271,7 +276,9 @@ def _tried(resolved: Resolved, channels: int, size: tuple[int, int] | None) -> _
             _TRIED[key] = _Tried(refusal=error.message.rstrip("."))
         else:
             # The class does not determine this, since an option may turn a channel gate into a spatial one.
-            _TRIED[key] = _Tried(is_spatial=getattr(module, "acts_on", "spatial") != "channel")
+            is_spatial = getattr(module, "acts_on", "spatial") != "channel"
+            fewest = getattr(module, "fewest_positions", 1)
+            _TRIED[key] = _Tried(is_spatial=is_spatial, fewest_positions=fewest)
     return _TRIED[key]
 
 
