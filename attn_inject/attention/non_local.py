@@ -52,6 +52,8 @@ class NonLocal(AttentionModule):
         self.out = nn.Conv2d(inner, channels, 1)
         self.bn = nn.BatchNorm2d(channels)
         self.pool, self.factor = pool, None if scale else 1.0
+        # With one key, the weights are a constant; of a map of 3 x 3, pooling leaves one.
+        self.fewest_positions = 10 if pool else 2
         for conv in (self.theta, self.phi, self.g, self.out):
             nn.init.normal_(conv.weight, std=0.01)
             parts.zero_bias_(conv)

@@ -64,7 +64,7 @@ class Replaced:
 def _like(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """`y`, of the shape of `x`, with the strides of `x` where the two differ in axes of size 1 only.
 
-    Such strides say nothing about values, but by them torch chooses between the kernels for channels first and
+    Such strides say nothing about values, but by them torch chooses between kernels for channels first and
     last, which round differently.
     """
     if torch.compiler.is_compiling() or x.stride() == y.stride():

@@ -8,8 +8,11 @@ from attn_inject import inject
 from attn_inject.errors import FitError
 from tests.nets import build
 
+FEWEST = {"sge": 2, "gc": 2, "a2": 2, "nl": 10, "nl:pool=false": 2, "se": 1}
+POSITIONS = {"layer3": 4, "layer4": 1}
 
-@pytest.mark.parametrize("attention", ["sge", "gc", "a2", "se"])
+
+@pytest.mark.parametrize("attention", FEWEST)
 @pytest.mark.parametrize("start", ["paper", "identity"])
 def test_maps_of_one_position(attention, start):
     options = {"input_size": (3, 32, 32), "start": start}
@@ -17,7 +20,9 @@ def test_maps_of_one_position(attention, start):
     report = inject(build("resnet18"), attention, **options).report
     skipped = {item.name: item.code for item in report.rejected if item.code == "too-small"}
     assert skipped == {item.name: item.code for item in dry.rejected if item.code == "too-small"}
-    assert list(skipped) == (["layer4.0", "layer4.1"] if attention in ("sge", "gc", "a2") else [])
+    fewest = FEWEST[attention]
+    small = [stage for stage, positions in POSITIONS.items() if positions < fewest]
+    assert list(skipped) == [f"{stage}.{index}" for stage in small for index in (0, 1)]
     if skipped:
-        with pytest.raises(FitError, match="its map is 1x1, and this module needs 2 positions or more"):
+        with pytest.raises(FitError, match=f"this module needs {fewest} positions or more"):
             inject(build("resnet18"), attention, strict=True, **options)
