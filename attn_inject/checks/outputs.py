@@ -17,6 +17,7 @@ from attn_inject.results import Check
 from attn_inject.surgery.inserted import inserted_modules
 
 Shape = tuple[int, ...]
+_ENORMOUS = 0.25  # power of the largest number of a dtype; 4e9 in float32
 
 
 def check_shapes(shapes: Sequence[Shape], expected: Sequence[Shape], *, detects: bool = False) -> Check:
@@ -36,6 +37,49 @@ def check_finite(shapes: Check, output: Tensors, expected: Tensors) -> Check:
     if finite:
         return shapes
     return Check(name=shapes.name, passed=False, detail=f"{shapes.detail} with values that are not finite")
+
+
+def first_not_finite(trial: Trial) -> tuple[str, torch.Tensor] | None:
+    """The first inserted module that makes of a finite input an output that is not finite, and that input."""
+    found: list[tuple[str, torch.Tensor]] = []
+
+    def look(name: str) -> Any:
+        def hook(_: object, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            if not found and torch.isfinite(given[0]).all() and not torch.isfinite(output).all():
+                found.append((name, given[0].detach()))
+
+        return hook
+
+    handles = [m.register_forward_hook(look(name)) for name, m in inserted_modules(trial.model).items()]
+    try:
+        trial.run(training=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
+def check_growth(failed: Check, trial: Trial) -> Check:
+    """The check of finite values, which passes after all if a module overflows only on an enormous input.
+
+    In a generic position a module that multiplies by its own input squares the activations, block by block;
+    the numbers then end, whatever is right or wrong.
+
+    Args:
+        failed: What `check_finite` found.
+        trial: The modified model.
+    """
+    where = first_not_finite(trial)
+    if where is None:
+        return failed
+    name, given = where
+    largest = float(given.abs().max())
+    if largest < torch.finfo(given.dtype).max ** _ENORMOUS:
+        return failed
+    grown = f"with random norms the activations grow to {largest:.0e} before {name}, where {given.dtype} ends"
+    return Check(
+        name=failed.name, passed=True, detail=f"{failed.detail.partition(' with values')[0]}; {grown}"
+    )
 
 
 def check_same(name: str, output: Tensors, expected: RecordedOutput, detail: str) -> Check:

@@ -16,6 +16,7 @@ from attn_inject.checks.modes import modes_of
 from attn_inject.checks.outputs import (
     check_calls,
     check_finite,
+    check_growth,
     check_modes,
     check_same,
     check_shapes,
@@ -91,12 +92,13 @@ def prove_all(
         for training in (False, True):
             outputs[training], ran = run_and_count(trial, training=training)
             if not training:
-                checks.append(_check_output(outputs[False], before, detects=trial.learns_in_training))
+                finite = _check_output(outputs[False], before, detects=trial.learns_in_training)
                 checks.append(check_calls(ran.counts, calls))
             if training is trial.learns_in_training:
                 found = gradients_of(outputs[training], model)
                 checks.append(check_learning(model, found, before.gradients, ran.without_graph, seed=seed))
                 outputs[training] = tuple(tensor.detach() for tensor in outputs[training])
+        checks.insert(-2, finite if finite.passed or identity else check_growth(finite, trial))
         if identity:
             checks += check_identity(trial, outputs, found, before)
         elif not any(map(stands_for_another, named_modules(model, calls).values())):

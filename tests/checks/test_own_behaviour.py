@@ -147,6 +147,33 @@ def test_a_module_that_the_base_runs_without_a_graph_is_named():
     assert gradients.detail.endswith("the base itself cuts off first.attn_inject")
 
 
+class Squares(nn.Module):
+    """An attention module that multiplies by its own input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * x * self.weight
+
+
+class Divides(Squares):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight / 0.0
+
+
+@pytest.mark.parametrize(("attention", "passes"), [(Squares, True), (Divides, False)])
+def test_activations_that_only_grow_too_large_are_told_and_pass(attention, passes):
+    model = nn.Sequential(*(Remembers() for _ in range(9)))
+    before = reference_outputs(model, INPUTS, seed=0)
+    edits = modify(model, attention, size=SIZE, start="paper")
+    checks = prove_all(model, INPUTS, before, calls={e.path: e.site.calls for e in edits}, identity=False)
+    outputs = next(check for check in checks if check.name == "outputs")
+    assert outputs.passed is passes
+    assert ("grow to" in outputs.detail) is passes
+
+
 def test_norms_that_the_model_keeps_in_evaluation_stay_so():
     class Keeps(nn.Sequential):
         def train(self, mode=True):
