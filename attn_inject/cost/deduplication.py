@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from attn_inject.cost.elementwise import Tally
 from attn_inject.cost.shapes_only import ShapesOnly
-from attn_inject.cost.tracing import unrecorded
+from attn_inject.models.tracing_state import unrecorded
 
 _TABLES = frozenset(vars(nn.Module()))  # of parameters, children and hooks, most of them empty
 # Blocks often differ only in a probability that is read in training.

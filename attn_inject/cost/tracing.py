@@ -11,8 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attn_inject.models.thread_patch import replaced_here
-
-_C: Any = torch._C  # the switches of the tracer have no types
+from attn_inject.models.tracing_state import unrecorded
 
 
 @contextmanager
@@ -48,14 +47,3 @@ def _closed(cls: Any) -> Any:
             return forward(*args, **kwargs)
 
     return type(cls.__name__, (cls,), {"forward": staticmethod(closed_forward), "__module__": cls.__module__})
-
-
-@contextmanager
-def unrecorded() -> Iterator[None]:
-    """Nothing within is recorded; sizes are numbers again."""
-    state = _C._get_tracing_state()
-    _C._set_tracing_state(None)
-    try:
-        yield
-    finally:
-        _C._set_tracing_state(state)

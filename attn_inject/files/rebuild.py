@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from attn_inject import models
+from attn_inject.attention.factory import UnknownOptionError
 from attn_inject.errors import AttnInjectError, FileError
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import first_difference, structure
@@ -67,12 +68,16 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
     """
     try:
         apply_edits(model, recipe.edits)
+    except UnknownOptionError as error:
+        raise _unfitting(path, error, recipe) from error
     except AttnInjectError:
         raise
     except Exception as error:  # a recipe may name anything
-        raise FileError(
-            f"{path} does not fit the architecture built now: {error}", hint=versions_hint(recipe)
-        ) from error
+        raise _unfitting(path, error, recipe) from error
+
+
+def _unfitting(path: str, error: Exception, recipe: Recipe) -> FileError:
+    return FileError(f"{path} does not fit the architecture built now: {error}", hint=versions_hint(recipe))
 
 
 def require_base(model: nn.Module, kept: Mapping[str, str], recipe: Recipe, path: str) -> None:

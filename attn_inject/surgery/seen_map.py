@@ -6,12 +6,15 @@ hook, which notes the size for the modules that were inserted behind it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
+from attn_inject.attention import parts
 from attn_inject.errors import FitError, ModelError
+from attn_inject.models.tracing_state import unrecorded
 from attn_inject.sites.site import MapSource
 
 Size = tuple[int, int]
@@ -39,7 +42,9 @@ class SeenMap:
         values = (*args, *last.values()) if self.of_input else (last,)
         for value in values:
             if isinstance(value, torch.Tensor) and value.ndim == 4:
-                self.size = value.shape[2], value.shape[3]
+                # In a trace sizes are tensors, whose arithmetic would be counted as work.
+                with unrecorded() if parts.is_jit_tracing() else nullcontext():
+                    self.size = value.shape[2], value.shape[3]
                 break
         if not torch.compiler.is_compiling() and torch.is_grad_enabled() and self.size is not None:
             if self._is_read:

@@ -19,7 +19,6 @@ import attn_inject
 from attn_inject.cost.handles import activation_handles, flop_handles
 from attn_inject.errors import (
     CheckFailedError,
-    FitError,
     ModelError,
     NoSiteError,
     UnknownNameError,
@@ -224,7 +223,7 @@ def test_options_that_do_not_divide_are_adapted_and_reported():
         ({"placement": "behind"}, UnknownNameError, "behind"),
         ({"attention": "layer9.*=se"}, NoSiteError, "layer9"),
         ({"attention": ["se", "eca"]}, UsageError, "eca is used at no site"),
-        ({"attention": "se:reduction=0"}, FitError, "reduction"),
+        ({"attention": "se:reduction=0"}, UsageError, "reduction"),
         ({"model": "vgg11"}, NoSiteError, "--at"),
         ({"model": "resnet5"}, UnknownNameError, "resnet50"),
     ],
