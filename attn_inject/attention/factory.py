@@ -45,10 +45,6 @@ class Resolved:
         return str(AttentionSpec(name=self.entry.name, options=self.changed))
 
 
-class UnknownOptionError(UnknownNameError):
-    """An attention module has no such option."""
-
-
 def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
     """Find a spec's module and the options that fit `channels`.
 
@@ -154,7 +150,7 @@ def _check_names(entry: registry.Entry, given: Mapping[str, Option], own: Mappin
         if name not in own:
             takes = f"its options are {_listed(list(own))}" if own else "it takes no options"
             close = difflib.get_close_matches(name, own, n=1)
-            raise UnknownOptionError(
+            raise UnknownNameError(
                 f"{entry.name} has no option {name!r}; {takes}.",
                 hint=f"Did you mean {close[0]}?" if close else f"Leave {name!r} out.",
             )

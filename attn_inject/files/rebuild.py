@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from attn_inject import models
-from attn_inject.attention.factory import UnknownOptionError
-from attn_inject.errors import AttnInjectError, FileError
+from attn_inject.attention.registry import find
+from attn_inject.errors import AttnInjectError, FileError, UnknownNameError
 from attn_inject.files.recipe import Recipe
 from attn_inject.files.structure_digest import first_difference, structure
 from attn_inject.models.clone import clone_with
@@ -68,7 +68,9 @@ def repeat(model: nn.Module, recipe: Recipe, path: str) -> None:
     """
     try:
         apply_edits(model, recipe.edits)
-    except UnknownOptionError as error:
+    except UnknownNameError as error:
+        for edit in recipe.edits:
+            find(edit.attention)  # raises for a module that is not installed; else it is an option
         raise _unfitting(path, error, recipe) from error
     except AttnInjectError:
         raise
