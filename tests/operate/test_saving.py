@@ -250,3 +250,22 @@ def test_no_warning_for_a_model_as_it_was_built(tmp_path, modified):
     with warnings.catch_warnings():
         warnings.simplefilter("error", OriginWarning)
         assert attn_inject.save(modified, tmp_path / "model.pt").is_file()
+
+
+def test_a_reopened_file_that_differs_is_not_saved(tmp_path, monkeypatch):
+    from attn_inject.errors import CheckFailedError
+    from attn_inject.operate import saving
+
+    load = saving.loading.load
+
+    def another(*args, **kwargs):
+        model = load(*args, **kwargs)
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+        return model
+
+    monkeypatch.setattr(saving.loading, "load", another)
+    path = tmp_path / "model.pt"
+    with pytest.raises(CheckFailedError, match="file: differs"):
+        attn_inject.inject("test_resnet", "se", out=path)
+    assert not list(tmp_path.iterdir())
