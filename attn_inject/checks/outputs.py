@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,19 +43,11 @@ def first_not_finite(trial: Trial) -> tuple[str, torch.Tensor] | None:
     """The first inserted module that makes of a finite input an output that is not finite, and that input."""
     found: list[tuple[str, torch.Tensor]] = []
 
-    def look(name: str) -> Any:
-        def hook(_: object, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            if not found and torch.isfinite(given[0]).all() and not torch.isfinite(output).all():
-                found.append((name, given[0].detach()))
+    def look(name: str, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if not found and torch.isfinite(given[0]).all() and not torch.isfinite(output).all():
+            found.append((name, given[0].detach()))
 
-        return hook
-
-    handles = [m.register_forward_hook(look(name)) for name, m in inserted_modules(trial.model).items()]
-    try:
-        trial.run(training=False)
-    finally:
-        for handle in handles:
-            handle.remove()
+    _run_watched(trial, look, training=False)
     return found[0] if found else None
 
 
@@ -120,17 +112,23 @@ def run_and_count(trial: Trial, *, training: bool) -> tuple[Tensors, Calls]:
     counts: Counter[str] = Counter()
     without_graph: set[str] = set()
 
-    def count(name: str) -> Any:
-        def hook(*_: object) -> None:
-            counts[name] += 1
-            if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
-                without_graph.add(name)
+    def count(name: str, *_: object) -> None:
+        counts[name] += 1
+        if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+            without_graph.add(name)
 
-        return hook
+    return _run_watched(trial, count, training=training), Calls(counts, frozenset(without_graph))
 
-    handles = [m.register_forward_hook(count(name)) for name, m in inserted_modules(trial.model).items()]
+
+def _run_watched(trial: Trial, watch: Callable[[str, Any, Any], None], *, training: bool) -> Tensors:
+    """The output of one forward; `watch` gets name, arguments and output of each inserted module's call."""
+
+    def hook_of(name: str) -> Any:
+        return lambda _, given, output: watch(name, given, output)
+
+    handles = [m.register_forward_hook(hook_of(name)) for name, m in inserted_modules(trial.model).items()]
     try:
-        return trial.run(training=training), Calls(counts, frozenset(without_graph))
+        return trial.run(training=training)
     finally:
         for handle in handles:
             handle.remove()
