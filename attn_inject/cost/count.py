@@ -24,7 +24,7 @@ from attn_inject.cost.tracing import countable_operations
 from attn_inject.cost.zero_storage import zero_storage_copy
 from attn_inject.errors import ModelError, text_of
 from attn_inject.models.clone import uncollected
-from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec
+from attn_inject.models.inputs import ANOTHER_INPUT, Arguments, InputSpec, on_one_sample
 
 # fvcore has no rule for these either, but they only move numbers, so nothing is missed.
 _MOVES = frozenset(
@@ -99,12 +99,7 @@ def count(model: nn.Module, inputs: InputSpec) -> Counted:
     Raises:
         ModelError: The model does not run on this input.
     """
-    if inputs.batch in (None, 1):
-        return _count(model, inputs.make(batch_size=1))
-    try:
-        return _count(model, inputs.make(batch_size=1))
-    except ModelError:  # it may need the batch of its example
-        return _count(model, dataclasses.replace(inputs, whole=True).make(batch_size=1))
+    return on_one_sample(lambda one: _count(model, one.make(batch_size=1)), inputs)
 
 
 def count_call(module: nn.Module, shape: tuple[int, ...]) -> Counted:

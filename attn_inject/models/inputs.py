@@ -5,16 +5,18 @@ Legend: N batch, C channels, H rows, W columns, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from attn_inject.errors import UsageError
+from attn_inject.errors import ModelError, UsageError
 
+_Result = TypeVar("_Result")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 # What to do about a model that refuses its input.
 ANOTHER_INPUT = (
@@ -112,6 +114,20 @@ def _copied(tensor: torch.Tensor, device: str) -> torch.Tensor:
     moved = tensor.detach().to(device)
     copy = moved.clone() if moved.data_ptr() == tensor.data_ptr() else moved
     return copy.requires_grad_(tensor.requires_grad)
+
+
+def on_one_sample(use: Callable[[InputSpec], _Result], inputs: InputSpec) -> _Result:
+    """What `use` makes of inputs of one sample, or of the whole example if the model needs its batch.
+
+    Raises:
+        ModelError: Neither runs.
+    """
+    if inputs.batch in (None, 1):
+        return use(inputs)
+    try:
+        return use(inputs)
+    except ModelError:
+        return use(dataclasses.replace(inputs, whole=True))
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:

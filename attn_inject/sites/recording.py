@@ -8,7 +8,6 @@ children it came through. Control flow of any kind has been executed by then.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from attn_inject.errors import ModelError
 from attn_inject.models.clone import clone_with, to_meta, uncollected
-from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
+from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of, on_one_sample
 from attn_inject.sites.grids import NONE, Grids, Source, carried, of_map, of_samples, of_unfolded
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
@@ -67,12 +66,7 @@ def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -
         ModelError: The model cannot be copied or refuses the input.
     """
     with uncollected():
-        if inputs.batch in (None, 1):
-            return _recorded(model, inputs, keep)
-        try:
-            return _recorded(model, inputs, keep)
-        except ModelError:  # it may need the batch of its example
-            return _recorded(model, dataclasses.replace(inputs, whole=True), keep)
+        return on_one_sample(lambda one: _recorded(model, one, keep), inputs)
 
 
 def _recorded(model: nn.Module, inputs: InputSpec, keep: tuple[str, ...]) -> Recording:
