@@ -14,6 +14,7 @@ from attn_inject.checks.gradients import Gradients, check_base_gradients, gradie
 from attn_inject.checks.learning import check_learning
 from attn_inject.checks.modes import modes_of
 from attn_inject.checks.outputs import (
+    Calls,
     check_calls,
     check_finite,
     check_growth,
@@ -88,17 +89,20 @@ def prove_all(
     with generic_position(model, seed) as state:
         trial = Trial(model, inputs, state, seed)
         outputs: dict[bool, Tensors] = {}
+        ran: dict[bool, Calls] = {}
         found = Gradients()
         for training in (False, True):
-            outputs[training], ran = run_and_count(trial, training=training)
-            if not training:
-                finite = _check_output(outputs[False], before, detects=trial.learns_in_training)
-                checks.append(check_calls(ran.counts, calls))
+            outputs[training], ran[training] = run_and_count(trial, training=training)
             if training is trial.learns_in_training:
                 found = gradients_of(outputs[training], model)
-                checks.append(check_learning(model, found, before.gradients, ran.without_graph, seed=seed))
                 outputs[training] = tuple(tensor.detach() for tensor in outputs[training])
-        checks.insert(-2, finite if finite.passed or identity else check_growth(finite, trial))
+        finite = _check_output(outputs[False], before, detects=trial.learns_in_training)
+        cut_off = ran[trial.learns_in_training].without_graph
+        checks += (
+            finite if finite.passed or identity else check_growth(finite, trial),
+            check_calls(ran[False].counts, calls),
+            check_learning(model, found, before.gradients, cut_off, seed=seed),
+        )
         if identity:
             checks += check_identity(trial, outputs, found, before)
         elif not any(map(stands_for_another, named_modules(model, calls).values())):
