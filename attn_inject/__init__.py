@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from attn_inject.errors import AttnInjectError
     from attn_inject.files.describe import describe
     from attn_inject.files.restore import restore
+    from attn_inject.insight.statistics import AttentionStatistics, attention_statistics
     from attn_inject.operate.compare import compare
     from attn_inject.operate.edits import Edits
     from attn_inject.operate.export import export
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttentionModule",
     "AttentionSpec",
+    "AttentionStatistics",
     "AttnInjectError",
     "Cost",
     "Edits",
@@ -56,6 +58,7 @@ __all__ = [
     "Sites",
     "__version__",
     "attention_parameters",
+    "attention_statistics",
     "compare",
     "create_attention",
     "describe",
@@ -85,10 +88,12 @@ _HOMES = {
     "Plan": "attn_inject.request",
     "AttentionModule": "attn_inject.attention.contract",
     "AttentionSpec": "attn_inject.request",
+    "AttentionStatistics": "attn_inject.insight.statistics",
     "AttnInjectError": "attn_inject.errors",
     "Injected": "attn_inject.operate.injected",
     "ModelRequest": "attn_inject.request",
     "attention_parameters": "attn_inject.operate.training",
+    "attention_statistics": "attn_inject.insight.statistics",
     "compare": "attn_inject.operate.compare",
     "create_attention": "attn_inject.attention.factory",
     "describe": "attn_inject.files.describe",

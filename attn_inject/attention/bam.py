@@ -73,7 +73,7 @@ class BAM(AttentionModule):
         m_c = self.channel(x.mean((2, 3), keepdim=True))  # (N, C, 1, 1)
         m_s = self.spatial(x)  # (N, 1, H, W)
         m = m_c + m_s if self.literal else m_c * m_s  # (N, C, H, W)
-        return x + x * torch.sigmoid(m).to(x.dtype)
+        return x + x * self.gated("positions", torch.sigmoid(m)).to(x.dtype)
 
 
 def _normed_in_between(layers: list[nn.Conv2d]) -> Iterator[nn.Module]:

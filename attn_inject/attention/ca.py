@@ -55,4 +55,4 @@ class CA(AttentionModule):
         rows = x.shape[2]
         a_h = torch.sigmoid(self.conv_h(f[:, :, :rows]))  # (N, C, H)
         a_w = torch.sigmoid(self.conv_w(f[:, :, rows:]))  # (N, C, W)
-        return parts.strip_gate(x, a_h, a_w)
+        return parts.strip_gate(x, self.gated("rows", a_h), self.gated("columns", a_w))

@@ -64,6 +64,6 @@ class CBAM(AttentionModule):
         parts.check_map(x, "CBAM", self.channels)
         mean = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         peak = parts.peak(x.flatten(2), 2).unsqueeze(3)  # (N, C, 1, 1)
-        x = x * torch.sigmoid(self.mlp(mean) + self.mlp(peak))
+        x = x * self.gated("channels", torch.sigmoid(self.mlp(mean) + self.mlp(peak)))
         pooled = torch.cat([parts.peak(x, 1), x.mean(1, keepdim=True)], dim=1)  # (N, 2, H, W)
-        return x * torch.sigmoid(self.bn(self.conv(pooled)))
+        return x * self.gated("positions", torch.sigmoid(self.bn(self.conv(pooled))))

@@ -6,13 +6,16 @@ Legend: N batch, C channels, H rows, W columns.
 - `forward` takes (N, C, H, W) and returns the same shape, for any N, H, W unless `needs_size` is set.
 - A module that gates channels only (`acts_on == "channel"`) has `gate(x)`: (N, C, H, W) -> (N, C, 1, 1),
   and its `forward` is `x * gate(x)`; adapters use it to gate class tokens with the map's own gate.
+- A module that multiplies its map by something else calls `self.gated("rows", gate)` on each of its gates,
+  which returns the gate and shows it to whoever watches the module; see `watched`.
 - An option that does not fit the number of channels raises ValueError in the constructor; `adapt` returns a
   value that fits, so that surgery can use it and report it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +23,9 @@ from torch import nn
 
 from attn_inject.attention.registry import option_parameters
 from attn_inject.request import Option
+
+# Receives the name of a gate and the gate, whose first axis is that of the samples.
+Watcher = Callable[[str, torch.Tensor], None]
 
 
 class AttentionModule(nn.Module):
@@ -45,6 +51,8 @@ class AttentionModule(nn.Module):
     acts_on: str = "spatial"
     needs_size: bool = False
     fewest_positions: int = 1
+    # Not a hook on a child: a child for each gate would change the structure that saved files keep.
+    watcher: Watcher | None = None
 
     def __init__(self, channels: int | None = None, **options: Any) -> None:
         super().__init__()
@@ -61,6 +69,19 @@ class AttentionModule(nn.Module):
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """What multiplies the map, (N, C, H, W) -> (N, C, 1, 1); channel modules only."""
         raise NotImplementedError(f"{type(self).__name__} has no channel gate")
+
+    def gated(self, name: str, gate: torch.Tensor) -> torch.Tensor:
+        """The gate itself, after it was shown to whoever watches this module.
+
+        Args:
+            name: `channels`, `rows`, `columns`, `positions` or another word.
+            gate: What multiplies the map, (N, c, h, w): c is C, 1 or a number of groups, h and w are H and W,
+                1 or those of a coarser map. It may have several axes for c; `rows` may be (N, c, H) and
+                `columns` (N, c, W).
+        """
+        if self.watcher is not None:
+            self.watcher(name, gate)
+        return gate
 
     def extra_repr(self) -> str:
         """`64, reduction=16, bias=True`."""
@@ -84,3 +105,74 @@ def is_channel_gate(module: nn.Module) -> bool:
 def needs_size(module: Callable[..., nn.Module]) -> bool:
     """Whether the constructor takes the map's size, `size=(H, W)`."""
     return bool(getattr(module, "needs_size", False))
+
+
+@contextmanager
+def watched(module: nn.Module, watcher: Watcher) -> Iterator[None]:
+    """Within the context `watcher` receives every gate of a module and of the modules inside it.
+
+    What `gate(x)` returns is a gate, called `channels`, or `positions` if the module is not a channel gate.
+    Others are those passed to `gated`. In a module that is not of this contract they are the outputs of its
+    children called `gate` and of its sigmoids. Nothing is computed twice, so batch norms and random numbers
+    advance as without it. Every gate arrives as (N, c, h, w).
+    """
+
+    def tell(name: str, gate: torch.Tensor) -> None:
+        watcher(name, _as_map(name, gate.detach()))
+
+    undo: list[Callable[[], object]] = []
+    try:
+        for name, part in module.named_modules():
+            if is_channel_gate(part) or _has_own_gate(part):
+                undo.append(_watch_method(part, tell))
+            elif isinstance(part, AttentionModule):
+                part.watcher = tell
+                undo.append(_forget(part))
+            elif _is_foreign_gate(name, part, module):
+                undo.append(part.register_forward_hook(_telling(name, tell)).remove)
+        yield
+    finally:
+        for step in undo:
+            step()
+
+
+def _watch_method(module: nn.Module, watcher: Watcher) -> Callable[[], object]:
+    own: Callable[[torch.Tensor], torch.Tensor] = module.gate  # type: ignore[assignment]
+    name = "channels" if is_channel_gate(module) else "positions"
+
+    def gate(x: torch.Tensor) -> torch.Tensor:
+        found = own(x)
+        watcher(name, found)
+        return found
+
+    vars(module)["gate"] = gate
+    return lambda: vars(module).pop("gate")
+
+
+def _forget(module: AttentionModule) -> Callable[[], object]:
+    return lambda: vars(module).pop("watcher", None)
+
+
+def _has_own_gate(module: nn.Module) -> bool:
+    return isinstance(module, AttentionModule) and type(module).gate is not AttentionModule.gate
+
+
+def _as_map(name: str, gate: torch.Tensor) -> torch.Tensor:
+    """(N, c, h, w) of a gate with fewer axes, or more."""
+    if gate.ndim == 3 and name in ("rows", "columns"):
+        return gate.unsqueeze(3 if name == "rows" else 2)
+    if gate.ndim > 4:
+        return gate.flatten(1, -3)
+    return gate if gate.ndim == 4 else gate.flatten(1)[:, :, None, None]
+
+
+def _is_foreign_gate(name: str, part: nn.Module, module: nn.Module) -> bool:
+    """Whether a child of a module that is not of the contract makes a gate, as timm's modules do."""
+    if isinstance(module, AttentionModule) or is_channel_gate(module):
+        return False
+    kind = type(part).__name__.lower()
+    return name.rpartition(".")[2] == "gate" or ("sigmoid" in kind and not list(part.children()))
+
+
+def _telling(name: str, watcher: Watcher) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+    return lambda module, given, output: watcher(name, output)

@@ -77,5 +77,6 @@ class CoT(AttentionModule):
         dynamic = F.silu(self.bn(dynamic.flatten(1, 2)))  # (N, C, H, W)
         mean = (static + dynamic).mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         scores = self.fc2(F.relu(self.fc_bn(self.fc1(mean))))  # (N, 2 C, 1, 1)
-        a = torch.softmax(torch.unflatten(scores, 1, (-1, 2)), dim=2).to(dynamic.dtype)  # (N, C, 2, 1, 1)
+        a = torch.softmax(torch.unflatten(scores, 1, (-1, 2)), dim=2)  # (N, C, 2, 1, 1)
+        a = self.gated("branches", a).to(dynamic.dtype)
         return parts.laid_out(dynamic * a.select(2, 0) + static * a.select(2, 1), x)

@@ -90,4 +90,4 @@ class ELA(AttentionModule):
         z_h, z_w = parts.strip_means(x)  # (N, C, H), (N, C, W)
         a_h = torch.sigmoid(self.axes[0](z_h))
         a_w = torch.sigmoid(self.axes[-1](z_w))
-        return parts.strip_gate(x, a_h, a_w)
+        return parts.strip_gate(x, self.gated("rows", a_h), self.gated("columns", a_w))

@@ -67,8 +67,8 @@ class EMA(AttentionModule):
         p = self.norm(parts.strip_gate(part, a_h, a_w))  # (M, K, H, W)
         q = self.conv(part)  # (M, K, H, W)
         a = mixed(self.norm.bias.unsqueeze(0), q) + mixed(q.mean((2, 3)), p)  # (M, H, W)
-        gate = torch.sigmoid(a).to(x.dtype).unsqueeze(1)  # (M, 1, H, W)
-        return (grouped * torch.unflatten(gate, 0, (-1, self.groups))).flatten(1, 2)
+        gate = torch.unflatten(torch.sigmoid(a).to(x.dtype).unsqueeze(1), 0, (-1, self.groups))
+        return (grouped * self.gated("positions", gate)).flatten(1, 2)  # (N, G, K, H, W) * (N, G, 1, H, W)
 
 
 def mixed(scores: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

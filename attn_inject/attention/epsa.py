@@ -86,6 +86,7 @@ class EPSA(AttentionModule):
         parts.check_map(x, "EPSA", self.channels)
         maps = [conv(x) for conv in self.convs]  # 4 times (N, p, H, W)
         gates = [torch.sigmoid(self.fc2(F.relu(self.fc1(u.mean((2, 3), keepdim=True))))) for u in maps]
-        a = torch.softmax(torch.stack(gates, dim=1), dim=1).to(maps[0].dtype)  # (N, 4, p, 1, 1)
+        a = torch.softmax(torch.stack(gates, dim=1), dim=1)  # (N, 4, p, 1, 1)
+        a = self.gated("branches", a).to(maps[0].dtype)
         weighed = [u * a.select(1, at) for at, u in enumerate(maps)]
         return parts.laid_out(torch.cat(weighed[::-1], dim=1), x)

@@ -76,8 +76,8 @@ class GAM(AttentionModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Gate the map by channel, then by position, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "GAM", self.channels)
-        x = x * torch.sigmoid(self.fc2(F.relu(self.fc1(x))))
+        x = x * self.gated("channels", torch.sigmoid(self.fc2(F.relu(self.fc1(x)))))
         hidden = F.relu(self.bn1(self.conv1(x)))  # (N, h, H, W)
         if self.groups > 1:
             hidden = F.channel_shuffle(hidden, self.groups)
-        return x * torch.sigmoid(self.bn2(self.conv2(hidden)))
+        return x * self.gated("positions", torch.sigmoid(self.bn2(self.conv2(hidden))))

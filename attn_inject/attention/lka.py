@@ -46,4 +46,4 @@ class LKA(AttentionModule):
         """Gate each position by a wide neighbourhood, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "LKA", self.channels)
         a: torch.Tensor = self.mix(self.far(self.near(x)))  # (N, C, H, W)
-        return x * a.to(x.dtype)
+        return x * self.gated("positions", a).to(x.dtype)

@@ -46,7 +46,7 @@ class NAMChannel(AttentionModule):
         """Gate the map, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "NAMChannel", self.channels)
         weight = share(self.bn.weight).to(x.dtype).view(-1, 1, 1)  # (C, 1, 1)
-        return x * torch.sigmoid(self.bn(x) * weight)
+        return x * self.gated("channels", torch.sigmoid(self.bn(x) * weight))
 
 
 class NAMSpatial(AttentionModule):
@@ -76,7 +76,8 @@ class NAMSpatial(AttentionModule):
         parts.check_map(x, "NAMSpatial", self.channels, self.size)
         weight = share(self.bn.weight).to(x.dtype)  # (P,)
         normed = self.bn(x.flatten(2).transpose(1, 2)).transpose(1, 2)  # (N, C, P)
-        return x * torch.unflatten(torch.sigmoid(normed * weight), 2, self.size)
+        gate = torch.unflatten(torch.sigmoid(normed * weight), 2, self.size)  # (N, C, H, W)
+        return x * self.gated("positions", gate)
 
 
 class NAM(AttentionModule):

@@ -68,8 +68,8 @@ class SA(AttentionModule):
         parts.check_map(x, "SA", self.channels)
         halves = torch.unflatten(x, 1, (self.groups, 2, -1))  # (N, G, 2, K, H, W)
         x0, x1 = halves.select(2, 0), halves.select(2, 1)  # (N, G, K, H, W)
-        y0 = x0 * self.channel_gate(x0).to(x.dtype)
-        y1 = x1 * self.spatial_gate(x1).to(x.dtype)
+        y0 = x0 * self.gated("channels", self.channel_gate(x0)).to(x.dtype)
+        y1 = x1 * self.gated("positions", self.spatial_gate(x1)).to(x.dtype)
         y = torch.stack([y0, y1], dim=2).flatten(1, 3)  # (N, C, H, W)
         return shuffle(y, x)
 

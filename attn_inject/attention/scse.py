@@ -52,6 +52,6 @@ class ScSE(AttentionModule):
         """Gate the map by channel and by position, (N, C, H, W) -> (N, C, H, W)."""
         parts.check_map(x, "ScSE", self.channels)
         hidden = F.relu(self.fc1(x.mean((2, 3), keepdim=True)))  # (N, h, 1, 1)
-        s = torch.sigmoid(self.fc2(hidden))  # (N, C, 1, 1)
-        q = torch.sigmoid(self.position(x))  # (N, 1, H, W)
+        s = self.gated("channels", torch.sigmoid(self.fc2(hidden)))  # (N, C, 1, 1)
+        q = self.gated("positions", torch.sigmoid(self.position(x)))  # (N, 1, H, W)
         return x * (s + q).to(x.dtype)

@@ -65,5 +65,5 @@ class SGE(AttentionModule):
         z = grouped.mean((3, 4), keepdim=True)  # (N, G, K, 1, 1)
         a = (grouped * z).sum(2)  # (N, G, H, W)
         t = parts.standardise(a) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)  # (N, G, H, W)
-        gate = torch.sigmoid(t).to(x.dtype).unsqueeze(2)  # (N, G, 1, H, W)
+        gate = self.gated("positions", torch.sigmoid(t)).to(x.dtype).unsqueeze(2)  # (N, G, 1, H, W)
         return (grouped * gate).flatten(1, 2)

@@ -46,4 +46,4 @@ class SimAM(AttentionModule):
         parts.check_map(x, "SimAM", self.channels)
         d = (x - x.mean((2, 3), keepdim=True)).square()  # (N, C, H, W)
         v = parts.spread(d)  # (N, C, 1, 1)
-        return x * torch.sigmoid(d * (0.25 / (v + self.regularization)) + 0.5)
+        return x * self.gated("positions", torch.sigmoid(d * (0.25 / (v + self.regularization)) + 0.5))

@@ -77,6 +77,6 @@ class SK(AttentionModule):
         mean = u1.mean((2, 3), keepdim=True) + u2.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         z = F.relu(self.bn(self.fc(mean)))  # (N, d, 1, 1)
         scores = torch.unflatten(self.select(z), 1, (2, -1))  # (N, 2, C, 1, 1)
-        a = torch.softmax(scores, dim=1).to(u1.dtype)  # (N, 2, C, 1, 1)
+        a = self.gated("branches", torch.softmax(scores, dim=1)).to(u1.dtype)  # (N, 2, C, 1, 1)
         y: torch.Tensor = u1 * a.select(1, 0) + u2 * a.select(1, 1)  # (N, C, H, W)
         return y.to(x.dtype)

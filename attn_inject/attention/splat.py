@@ -68,7 +68,7 @@ class SplitAttention(AttentionModule):
         mean = u.mean((3, 4), keepdim=True).sum(1)  # (N, C, 1, 1)
         z = F.relu(self.bn1(self.fc1(mean)))  # (N, d, 1, 1)
         scores = torch.unflatten(self.fc2(z), 1, (self.radix, -1))  # (N, R, C, 1, 1)
-        a = torch.softmax(scores, dim=1).to(u.dtype)
+        a = self.gated("branches", torch.softmax(scores, dim=1)).to(u.dtype)
         y = u.select(1, 0) * a.select(1, 0)  # (N, C, H, W)
         for at in range(1, self.radix):
             y = y + u.select(1, at) * a.select(1, at)

@@ -53,4 +53,4 @@ class SPM(AttentionModule):
         parts.check_map(x, "SPM", self.channels)
         z_h, z_w = parts.strip_means(x)  # (N, C, H), (N, C, W)
         u = self.rows(z_h).unsqueeze(3) + self.columns(z_w).unsqueeze(2)  # (N, C, H, W)
-        return x * torch.sigmoid(self.mix(F.relu(u))).to(x.dtype)
+        return x * self.gated("positions", torch.sigmoid(self.mix(F.relu(u)))).to(x.dtype)

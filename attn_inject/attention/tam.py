@@ -54,7 +54,7 @@ class TAM(AttentionModule):
         a_h = self.over_rows(pooled(x, 2)).transpose(1, 2)  # (N, C, 1, W)
         a_w = self.over_columns(pooled(x, 3)).squeeze(1).unsqueeze(3)  # (N, C, H, 1)
         gate = torch.sigmoid(a_h) + torch.sigmoid(a_w) + torch.sigmoid(a_c)  # (N, C, H, W)
-        return x * (gate / 3).to(x.dtype)
+        return x * self.gated("positions", gate / 3).to(x.dtype)
 
 
 def pooled(x: torch.Tensor, dim: int) -> torch.Tensor:

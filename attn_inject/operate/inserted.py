@@ -13,7 +13,7 @@ from attn_inject.results import InsertedStatus
 from attn_inject.shown import Shown
 from attn_inject.surgery.apply import spec_label
 from attn_inject.surgery.bypass import bypassed
-from attn_inject.surgery.inserted import AttnInject, inserted_modules
+from attn_inject.surgery.inserted import AttnInject, inserted_by_site
 from attn_inject.surgery.removal import remove
 
 
@@ -26,11 +26,7 @@ class InsertedModules(Mapping[str, AttnInject], Shown):
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._modules: dict[str, AttnInject] = {}
-        for path, module in inserted_modules(model).items():
-            site, _, child = path.rpartition(".")
-            number = child.removeprefix("attn_inject").removeprefix("_")
-            self._modules[f"{site}#{number}" if number else site] = module
+        self._modules = inserted_by_site(model)
 
     def __getitem__(self, site: str) -> AttnInject:
         return self._modules[site]

@@ -142,6 +142,16 @@ def inserted_modules(model: nn.Module) -> dict[str, AttnInject]:
     return {name: module for name, module in model.named_modules() if isinstance(module, AttnInject)}
 
 
+def inserted_by_site(model: nn.Module) -> dict[str, AttnInject]:
+    """Every inserted module by the block that holds it, `layer1.0`; a block's second one is `layer1.0#1`."""
+    found = {}
+    for path, module in inserted_modules(model).items():
+        site, _, child = path.rpartition(".")
+        number = child.removeprefix("attn_inject").removeprefix("_")
+        found[f"{site}#{number}" if number else site] = module
+    return found
+
+
 def recorded_edits(model: nn.Module) -> tuple[Edit, ...]:
     """The edits of a model in the order of their modifications, under their names in `model`."""
     sources = {id(seen): name for name, module in model.named_modules() if (seen := seen_by(module))}

@@ -1,0 +1,1 @@
+"""What attention does in a model: gates, contributions, class maps, pruning."""
