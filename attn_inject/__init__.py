@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attn_inject.files.restore import restore
     from attn_inject.insight.statistics import AttentionStatistics, attention_statistics
     from attn_inject.operate.compare import compare
+    from attn_inject.operate.diff import diff
     from attn_inject.operate.edits import Edits
     from attn_inject.operate.export import export
     from attn_inject.operate.fit import fit
@@ -62,6 +63,7 @@ __all__ = [
     "compare",
     "create_attention",
     "describe",
+    "diff",
     "export",
     "find_sites",
     "fit",
@@ -97,6 +99,7 @@ _HOMES = {
     "compare": "attn_inject.operate.compare",
     "create_attention": "attn_inject.attention.factory",
     "describe": "attn_inject.files.describe",
+    "diff": "attn_inject.operate.diff",
     "export": "attn_inject.operate.export",
     "find_sites": "attn_inject.operate.inject",
     "fit": "attn_inject.operate.fit",

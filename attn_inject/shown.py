@@ -15,6 +15,12 @@ def text_of(result: object) -> str:
     return repr(result)
 
 
+@singledispatch
+def html_of(result: object) -> str:
+    """What a notebook shows of a result: its page as text, where nothing better is registered."""
+    return f"<pre>{escape(text_of(result))}</pre>"
+
+
 class Shown:
     """A result with `__str__` and a notebook's `_repr_html_`."""
 
@@ -22,4 +28,4 @@ class Shown:
         return text_of(self).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(text_of(self))}</pre>"
+        return html_of(self)

@@ -23,12 +23,13 @@ _Site = tuple[str, Inserted | None, Inserted | None]
 def comparison_page(comparison: Comparison) -> list[Part]:
     """The page that `stats --compare` prints: the models row by row, then their modules site by site."""
     a, b = comparison.a, comparison.b
-    page: list[Part] = [f"A is {a.model} ({a.source}), B is {b.model} ({b.source})", _totals(comparison)]
+    page: list[Part] = [f"A is {a.model} ({a.source}), B is {b.model} ({b.source})", totals_grid(comparison)]
     sites = comparison.sites()
     return [*page, _sites(sites)] if sites else page
 
 
-def _totals(comparison: Comparison) -> Table:
+def totals_grid(comparison: Comparison) -> Table:
+    """What both models cost and the difference, one row per quantity."""
     rows = []
     for name in QUANTITIES:
         before, after = getattr(comparison.a.figures, name), getattr(comparison.b.figures, name)

@@ -31,21 +31,27 @@ def compare(a: Model, b: Model) -> Comparison:
         ModelError: A model cannot be built or run.
         FileError: A saved file is unreadable or untrusted.
     """
-    return Comparison(a=_side(a), b=_side(b), versions=versions())
+    return Comparison(a=loaded_side(a)[1], b=loaded_side(b)[1], versions=versions())
 
 
-def _side(model: Model) -> Side:
+def loaded_side(model: Model) -> tuple[nn.Module, Side]:
+    """A model without values, where those are not in a file, and what it costs.
+
+    Raises:
+        UsageError: A glob or list names several models.
+    """
     wanted = expand(model)
     if len(wanted) != 1:
         raise UsageError(f"{len(wanted)} models are named.", hint="Name two models to compare.")
     loaded = load_model(wanted[0].model, shapes_only=True)
     counted = count(loaded.model, loaded.inputs)
-    return Side(
+    side = Side(
         model=wanted[0].name,
         source=loaded.provenance.source,
         figures=counted.cost,
         inserted=tuple(_inserted(loaded.model, counted)),
     )
+    return loaded.model, side
 
 
 def _inserted(model: nn.Module, counted: Counted) -> Iterator[Inserted]:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from torch import nn
 
 from attn_inject.cost.cost import Cost
+from attn_inject.difference import Difference
+from attn_inject.models.clone import to_meta
 from attn_inject.models.loaded import LoadedModel
+from attn_inject.operate.diff import difference_made
 from attn_inject.request import Plan
 from attn_inject.results import Report
 from attn_inject.shown import Shown
 from attn_inject.sites.site import Rejection, Site
+from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.inserted import recorded_edits
 from attn_inject.surgery.origin import origin_of
@@ -57,6 +61,14 @@ class Injected(Shown):
     def rejected(self) -> tuple[Rejection, ...]:
         """Candidates that are not sites, and sites that were skipped, with reasons."""
         return self.report.rejected
+
+    def diff(self) -> Difference:
+        """What was changed, or after a dry run would be: code, keys and costs; see `attn_inject.diff`."""
+        model = self.model
+        if not self.is_modified:
+            model = to_meta(model)
+            apply_edits(model, self.edits)
+        return difference_made(model, self.edits, self.report)
 
     @property
     def cost(self) -> Cost:

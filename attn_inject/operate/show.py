@@ -5,8 +5,11 @@ from __future__ import annotations
 from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison
 from attn_inject.cost.figures import Stats
+from attn_inject.difference import Difference
 from attn_inject.display.columns import ColumnLayout
 from attn_inject.display.comparison_page import comparison_page
+from attn_inject.display.diff_html import diff_fragment
+from attn_inject.display.diff_page import diff_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
 from attn_inject.display.inserted_page import inserted_page
@@ -18,7 +21,7 @@ from attn_inject.operate.injected import Injected
 from attn_inject.operate.inserted import InsertedModules
 from attn_inject.operate.sites import Sites
 from attn_inject.results import Report
-from attn_inject.shown import text_of
+from attn_inject.shown import html_of, text_of
 
 
 @text_of.register
@@ -59,3 +62,13 @@ def _(fit: Fit) -> str:
 @text_of.register
 def _(comparison: Comparison) -> str:
     return for_pipe(comparison_page(comparison))
+
+
+@text_of.register
+def _(difference: Difference) -> str:
+    return for_pipe(diff_page(difference))
+
+
+@html_of.register
+def _(difference: Difference) -> str:
+    return diff_fragment(difference)

@@ -13,6 +13,7 @@ import pytest
 import attn_inject
 from attn_inject.cli.main import main
 from tests.display.samples import (
+    differing,
     exported_content,
     fitted,
     resnet_report,
@@ -85,6 +86,10 @@ class FakeApi:
     def compare(self, *args: Any, **kwargs: Any) -> Any:
         self._note("compare", *args, **kwargs)
         return two_sides()
+
+    def diff(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("diff", *args, **kwargs)
+        return differing()
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         self._note("fit", *args, **kwargs)

@@ -9,6 +9,7 @@ from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.cost import Cost
 from attn_inject.cost.figures import SiteCost, Stats, StatsRow, Timing
+from attn_inject.difference import BlockState, ChangedBlock, Difference, InsertedHere, Reshaped
 from attn_inject.request import Plan, as_specs, to_dict
 from attn_inject.results import Check, Insertion, Report
 from attn_inject.sites.site import Rejection, RejectionCode, Site
@@ -246,6 +247,33 @@ def two_sides() -> Comparison:
         ),
         b=Side(model="b.pt", source="timm", figures=b, inserted=(inserted(sites[-1], "eca"),)),
         versions=VERSIONS,
+    )
+
+
+def differing() -> Difference:
+    """ECA before the addition in two blocks, another class in a third, a head of another size."""
+    lines = ("def forward(self, x):", "    conv = self.conv(x)", "    add = {} + x", "    return add")
+    call = "    attn_inject = self.attn_inject(conv)"
+    here = InsertedHere(module="attn_inject", attention="eca", placement="before-add", start="identity")
+    untouched = BlockState(
+        block="Bottleneck", forward="\n".join(lines).format("conv"), base_forward="", inserted=()
+    )
+    modified = BlockState(
+        block="Bottleneck",
+        forward="\n".join([*lines[:2], call, *lines[2:]]).format("attn_inject"),
+        base_forward="<b>.forward",
+        inserted=(here,),
+    )
+    keys = {name: f"{name}.attn_inject.attention.conv.weight" for name in ("layer1.0", "layer1.1")}
+    blocks = [ChangedBlock(name=n, a=untouched, b=modified, added=(key,)) for n, key in keys.items()]
+    other = BlockState(block="[red]", forward="", base_forward="")
+    blocks.append(ChangedBlock(name="head", a=None, b=other, removed=("head.<script>",)))
+    return Difference(
+        costs=two_sides(),
+        blocks=tuple(blocks),
+        added=tuple(keys.values()),
+        removed=("head.<script>", "old"),
+        reshaped=(Reshaped(key="fc.weight", a=(10, 64), b=(3, 64)),),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import io
 import json
@@ -11,6 +12,10 @@ import tomllib
 
 import pytest
 
+from attn_inject.cost.comparison import Comparison, Side
+from attn_inject.cost.cost import Cost
+from attn_inject.difference import BlockState, ChangedBlock, Difference, Reshaped
+from attn_inject.display.diff_html import diff_html
 from attn_inject.display.escaping import csv_cell, html_json, html_text, markdown_cell, printable
 from attn_inject.display.grid import Table
 from attn_inject.files.request_toml import recipe_text
@@ -87,6 +92,24 @@ def test_a_zoos_page_and_card_hold_no_markup_of_a_model(text):
     card = card_text([failed(text)], document["outputs"], {})
     assert is_quiet(card)
     assert not re.search(r"(?<!\\)(<script|<img|!\[|\]\()", card)
+
+
+@nasty
+def test_a_page_of_differences_holds_no_markup_of_a_model(text):
+    state = BlockState(block=text, forward=f"def {text}", base_forward=text)
+    other = dataclasses.replace(state, forward=f"other {text}")
+    block = ChangedBlock(name=text, a=state, b=other, added=(text,), removed=(text,))
+    shaped = (Reshaped(key=text, a=(1,), b=(2,)),)
+    side = Side(model=text, source=text, figures=Cost(), inserted=())
+    costs = Comparison(a=side, b=side)
+    page = diff_html(
+        Difference(costs=costs, blocks=(block,), added=(text,), removed=(text,), reshaped=shaped)
+    )
+    assert is_quiet(page)
+    tags = re.findall(r"<[^>]*>", page.partition("</style>")[2])
+    plain = r"</?(div|h1|h2|p|br|table|tr|th|td|span|ul|li|details|summary|body|html)( [^<>]*)?>"
+    assert [tag for tag in tags if not re.fullmatch(plain, tag)] == []
+    assert "onerror=" not in "".join(tags)
 
 
 @nasty

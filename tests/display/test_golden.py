@@ -12,6 +12,7 @@ import pytest
 from attn_inject.attention import registry
 from attn_inject.display.columns import ColumnLayout
 from attn_inject.display.comparison_page import comparison_page
+from attn_inject.display.diff_page import diff_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
 from attn_inject.display.listing import attention_grid, words_grid
@@ -33,6 +34,7 @@ PAGES: dict[str, Callable[[], list[Part]]] = {
         ColumnLayout(names=("attention", "delta_params", "relative_latency"), relative=True),
     ),
     "comparison": lambda: comparison_page(samples.two_sides()),
+    "diff": lambda: diff_page(samples.differing()),
     "fit": lambda: fit_page(samples.fitted(), "attn-inject resnet50 --attn se --where '[x]'"),
     "saved": lambda: saved_page(samples.saved_content()),
     "attention": lambda: [attention_grid(samples.ENTRIES)],

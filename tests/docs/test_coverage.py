@@ -15,6 +15,7 @@ from attn_inject.cost import figures
 from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.cost import Cost
+from attn_inject.difference import BlockState, ChangedBlock, Difference, InsertedHere, Reshaped
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.sites.site import RejectionCode
 from attn_inject.zoo.dry_run import DryRun, Planned
@@ -34,7 +35,7 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    others = "list|show|sites|stats|fit|export|restore|zoo|doctor"
+    others = "list|show|diff|sites|stats|fit|export|restore|zoo|doctor"
     typed = rf"^(\$ )?attn-inject {f'(?!{others})' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 
@@ -106,6 +107,12 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
     inserted = Inserted(module="", attention="", placement="", figures=Cost())
     side = Side(model="", source="", figures=Cost(), inserted=(inserted,))
     compared = Comparison(a=side, b=side).to_json()
+    here = InsertedHere(module="", attention="", placement="", start="")
+    state = BlockState(block="", forward="", base_forward="", inserted=(here,))
+    block = ChangedBlock(name="", a=state, b=None)
+    shaped = (Reshaped(key="", a=(), b=()),)
+    costs = Comparison(a=side, b=side)
+    differs = Difference(costs=costs, blocks=(block,), added=(), removed=(), reshaped=shaped)
     fit = Fit(
         model="",
         source="",
@@ -122,6 +129,7 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         report.to_json(),
         stats,
         compared,
+        differs.to_json(),
         fit,
         {"command": ""},
         dataclasses.asdict(site),

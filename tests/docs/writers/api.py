@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import attn_inject
-from attn_inject import results
+from attn_inject import difference, results
 from attn_inject.cost import budget, comparison, cost, figures
 from attn_inject.operate import edits, sites
 from attn_inject.sites import site
@@ -23,6 +23,7 @@ VALUES = {
     figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
     budget: ("Budget", "Fit"),
     comparison: ("Comparison", "Side", "Inserted"),
+    difference: ("Difference", "ChangedBlock", "BlockState", "InsertedHere", "Reshaped"),
 }
 
 
