@@ -18,7 +18,7 @@ from attn_inject.results import Report
 from attn_inject.surgery.apply import spec_label
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.forward_code import called_base, forward_code, original_code
-from attn_inject.surgery.generated import BASE_FORWARD, is_generated, own_class
+from attn_inject.surgery.generated import BASE_FORWARD, PREFIX, is_generated, own_class
 from attn_inject.surgery.inserted import AttnInject
 from attn_inject.surgery.removal import undo
 from attn_inject.versions import versions
@@ -94,12 +94,20 @@ class _Seen:
         block, theirs = self.modules.get(name), other.modules.get(name)
         if block is None:
             return None
-        kind = own_class(type(block))
         if is_generated(type(block)):
             return _state(block, forward_code(block), _inserted_in(block))
-        if theirs is None or own_class(type(theirs)) is not kind:
+        if theirs is None or _kind(block) != _kind(theirs):
             return None
         return _state(theirs, original_code(theirs), ())
+
+
+def _kind(block: nn.Module) -> tuple[type[nn.Module], list[str]]:
+    """A block's own class and children, by which two blocks compute the same."""
+    children = dict(block.named_children())
+    for child in block.children():
+        if isinstance(child, AttnInject) and child.replaced is not None:
+            children |= {name: part for name, part in child.replaced.modules.items() if part is not None}
+    return own_class(type(block)), sorted(name for name in children if not name.startswith(PREFIX))
 
 
 def _state(block: nn.Module, code: str, inserted: Iterable[InsertedHere]) -> BlockState:

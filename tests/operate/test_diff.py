@@ -79,6 +79,15 @@ def test_two_files_with_other_attention(files):
     assert (same.blocks, same.added, same.removed) == ((), (), ())
 
 
+def test_a_block_of_another_kind_has_no_counterpart(files):
+    blocks = attn_inject.diff("resnet18", files["inner"]).blocks
+    assert [block.name for block in blocks if block.a is None] == ["layer3.0"]  # a bottleneck there
+    modified = attn_inject.inject(build("resnet18"), "eca", placement="before-add", stage=1, check="off")
+    narrow = build("resnet18", channels=(32, 128, 256, 512))
+    blocks = attn_inject.diff(narrow, modified.model).blocks
+    assert [(block.name, block.a is None) for block in blocks] == [("layer1.0", True), ("layer1.1", False)]
+
+
 def test_another_head_is_a_reshaped_tensor():
     small = attn_inject.ModelRequest(name="test_resnet", num_classes=3)
     difference = attn_inject.diff("test_resnet", small)
