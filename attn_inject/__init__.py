@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from attn_inject.operate.inject import find_sites, inject
     from attn_inject.operate.injected import Injected
     from attn_inject.operate.inserted import inserted
+    from attn_inject.operate.look import look
     from attn_inject.operate.saving import load, save
     from attn_inject.operate.sites import Sites
     from attn_inject.operate.stats import stats
@@ -72,6 +73,7 @@ __all__ = [
     "inject",
     "inserted",
     "load",
+    "look",
     "parameter_groups",
     "remove",
     "restore",
@@ -108,6 +110,7 @@ _HOMES = {
     "inject": "attn_inject.operate.inject",
     "inserted": "attn_inject.operate.inserted",
     "load": "attn_inject.operate.saving",
+    "look": "attn_inject.operate.look",
     "parameter_groups": "attn_inject.operate.training",
     "remove": "attn_inject.surgery.removal",
     "restore": "attn_inject.files.restore",
