@@ -9,7 +9,21 @@ import typer
 from rich.markup import escape
 
 import attn_inject
-from attn_inject.cli import diff, doctor, export, fit, inject, list, options, restore, show, sites, stats, zoo
+from attn_inject.cli import (
+    diff,
+    doctor,
+    export,
+    fit,
+    inject,
+    list,
+    look,
+    options,
+    restore,
+    show,
+    sites,
+    stats,
+    zoo,
+)
 from attn_inject.cli.boundary import EXIT_CODES, Command, run
 from attn_inject.cli.group import InjectByDefault
 from attn_inject.cli.requested import EXAMPLE
@@ -58,6 +72,7 @@ app.command("show", cls=Command, epilog=show.EPILOG)(show.show)
 app.command("diff", cls=Command, epilog=diff.EPILOG)(diff.diff)
 app.command("export", cls=Command, epilog=export.EPILOG)(export.export)
 app.command("restore", cls=Command, epilog=restore.EPILOG)(restore.restore)
+app.command("look", cls=Command, epilog=look.EPILOG)(look.look)
 app.command("zoo", cls=zoo.ZooCommand, epilog=zoo.EPILOG)(zoo.zoo)
 app.command("doctor", cls=Command, epilog=doctor.EPILOG)(doctor.doctor)
 

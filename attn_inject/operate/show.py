@@ -13,9 +13,11 @@ from attn_inject.display.diff_page import diff_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
 from attn_inject.display.inserted_page import inserted_page
+from attn_inject.display.look_page import look_page
 from attn_inject.display.page import for_pipe
 from attn_inject.display.sites_page import sites_page
 from attn_inject.display.stats_page import stats_page
+from attn_inject.insight.seen import Look
 from attn_inject.operate.edits import Edits
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.inserted import InsertedModules
@@ -72,3 +74,8 @@ def _(difference: Difference) -> str:
 @html_of.register
 def _(difference: Difference) -> str:
     return diff_fragment(difference)
+
+
+@text_of.register
+def _(look: Look) -> str:
+    return for_pipe(look_page(look))
