@@ -40,9 +40,10 @@ def _idle(sites: Sequence[SiteSeen]) -> Iterator[str]:
     idle = [site for site in tried if is_idle(site)]
     if idle:
         largest = max(site.divergence or 0.0 for site in idle)
+        moved = f"moves the probabilities by at most {largest:.2g} nats" if largest else "every probability"
         yield (
             f"{len(idle)} of {len(tried)} sites do nothing here ({_names(idle)}): bypassed one by one, each "
-            f"keeps every class and changes the probabilities by at most {largest:.2g} nats."
+            f"keeps every class and {moved}."
         )
     elif tried:
         yield f"Each of the {len(tried)} sites changes the output by more than {IDLE:g} nats or a class."

@@ -12,6 +12,7 @@ import pytest
 
 import attn_inject
 from attn_inject.cli.main import main
+from tests.display.look_sample import looked
 from tests.display.samples import (
     differing,
     exported_content,
@@ -90,6 +91,10 @@ class FakeApi:
     def diff(self, *args: Any, **kwargs: Any) -> Any:
         self._note("diff", *args, **kwargs)
         return differing()
+
+    def look(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("look", *args, **kwargs)
+        return looked()
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         self._note("fit", *args, **kwargs)

@@ -26,6 +26,7 @@ SHARED = {
     "options",
     "requested",
     "table_options",
+    "image_options",
     "working",
     "zoo_display",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tomllib
 
@@ -16,6 +17,7 @@ from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.cost import Cost
 from attn_inject.difference import BlockState, ChangedBlock, Difference, InsertedHere, Reshaped
+from attn_inject.insight import seen
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.sites.site import RejectionCode
 from attn_inject.zoo.dry_run import DryRun, Planned
@@ -35,7 +37,7 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    others = "list|show|diff|sites|stats|fit|export|restore|zoo|doctor"
+    others = "list|show|diff|sites|stats|fit|export|restore|look|zoo|doctor"
     typed = rf"^(\$ )?attn-inject {f'(?!{others})' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 
@@ -80,6 +82,17 @@ def zoo_documents() -> list[object]:
     dry_run = DryRun(outputs=planned, to_do=planned, nodes=(Node("", 1, 1),), disk_free=None)
     index = {**index_document([record]), "versions": {}}
     return [index, dry_run.to_json(), record.to_json()]
+
+
+def look_document() -> object:
+    figures = {"mean": 0.0, "std": 0.0, "near_0": 0.0, "near_1": 0.0, "constant": None, "class_spread": None}
+    gate = seen.GateSeen(name="", **figures, by_class={}, histogram=())
+    where = {"site": "", "module": "", "attention": "", "placement": ""}
+    site = seen.SiteSeen(**where, alpha=None, change=None, contribution=None, gates=(gate,))
+    about = {"model": "", "images": 1, "classes": (), "preprocessing": "", "base": "", "verdict": ()}
+    seconds = dict.fromkeys(("plain", "watched", "base", "bypassed"), 0.0)
+    shares = {"agreement": None, "divergence": None}
+    return json.loads(json.dumps(seen.Look(**about, **shares, sites=(site,), seconds=seconds).to_json()))
 
 
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
@@ -130,6 +143,7 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         stats,
         compared,
         differs.to_json(),
+        look_document(),
         fit,
         {"command": ""},
         dataclasses.asdict(site),
