@@ -6,7 +6,7 @@ saved file may come from anywhere, so code that it names runs only with `--trust
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +70,50 @@ def require_trust(names: Iterable[GivenName], *, trust: bool) -> None:
             )
 
 
-def refuse_own_trust(where: str) -> FileError:
-    """The error for a file that sets `trust` itself.
+# What only the user may allow, and why a file may not.
+_TYPED_ONLY = {
+    "trust": ("a file cannot declare itself trusted", "if you trust the file's origin, pass --trust"),
+    "force": ("a file cannot allow that your files are replaced", "if you want that, pass --force"),
+    "ray": (
+        "a file cannot choose the cluster, whose answers run code here",
+        "if it is your cluster, pass --ray ADDRESS",
+    ),
+}
+
+
+def refuse_typed_only(names: Iterable[str], tell: Callable[[str], str]) -> None:
+    """Refuse options in a file that only the user may give.
 
     Args:
-        where: The file, with its line and key.
+        names: The options in the file.
+        tell: From an option's name to its file, line and key.
+
+    Raises:
+        FileError: One of them is `trust`, `force` or `ray`.
     """
-    return FileError(
-        f"{where} is refused: a file cannot declare itself trusted.",
-        hint="Remove the line; if you trust the file's origin, pass --trust.",
-    )
+    for name in names:
+        if name in _TYPED_ONLY:
+            reason, wish = _TYPED_ONLY[name]
+            raise FileError(f"{tell(name)} is refused: {reason}.", hint=f"Remove the line; {wish}.")
+
+
+_STORES = ("abfs", "abfss", "adl", "az", "file", "gcs", "gs", "hf", "memory", "s3", "s3a")
+
+
+def require_known_store(url: str, where: str, *, trust: bool) -> None:
+    """Refuse an output folder in a file that is reached by other means than the usual stores.
+
+    Some of fsspec's protocols connect to programs whose answers run code, or read other files first.
+
+    Raises:
+        FileError: The URL is of another kind, and the user did not type `--trust`.
+    """
+    protocol, found, _ = url.partition("://")
+    if found and protocol not in _STORES and not trust:
+        raise FileError(
+            f"{where} is refused: a file may name a folder, or one of {', '.join(_STORES)}.",
+            hint="Name the folder with --out-dir; or if you trust the file's origin, pass --trust.",
+        )
 
 
 def names_in(path: Path) -> list[GivenName]:

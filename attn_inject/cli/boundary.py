@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,19 @@ def run(command: Any, arguments: Sequence[str] | None) -> int:
             raise
         _discard_output()
         return 0
+    if _is_held_up():
+        sys.stderr.flush()
+        os._exit(code)
     return code
+
+
+def _is_held_up() -> bool:
+    """Whether a thread that other people's code left running would keep the program from ending."""
+    if threading.active_count() == 1:
+        return False
+    from attn_inject.operate.left_threads import is_held_up
+
+    return is_held_up()
 
 
 def _run(command: Any, arguments: Sequence[str] | None) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 from attn_inject.errors import UsageError, nearest
 from attn_inject.files.toml_file import line_of, read_toml_file
 from attn_inject.request import AttentionSpec
-from attn_inject.trust import GivenName, refuse_own_trust, require_trust
+from attn_inject.trust import GivenName, refuse_typed_only, require_trust
 
 THEN = "then"
 
@@ -158,8 +158,7 @@ def _options(plan: Mapping[str, Any]) -> dict[str, Any]:
 def _check(table: Mapping[str, Any], known: Mapping[str, str], text: str, path: Any) -> None:
     for key, value in table.items():
         where = f"{path}{line_of(key, text)}"
-        if key == "trust":
-            raise refuse_own_trust(f"{where}: {key}")
+        refuse_typed_only([key], lambda key, where=where: f"{where}: {key}")  # type: ignore[misc]
         if key not in known:
             close = nearest(key, [*known, THEN], count=1)[0]
             raise UsageError(f"{where}: there is no option {key!r:.80}.", hint=f"Did you mean {close}?")

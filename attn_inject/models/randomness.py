@@ -15,7 +15,19 @@ _NUMPY_SEEDS = 2**32
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed`; then all generators continue as before.
+    """Random numbers from `seed`; then all generators continue as before."""
+    with undisturbed():
+        torch.manual_seed(seed)
+        random.seed(seed)
+        numbers = _numpy_random()
+        if numbers:
+            numbers.seed(seed % _NUMPY_SEEDS)
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A block after which all generators continue as before.
 
     torch's on the CPU and on every GPU in use, Python's `random`, and numpy's where it is loaded.
     """
@@ -25,10 +37,6 @@ def seeded(seed: int) -> Iterator[None]:
     python, numpy = random.getstate(), numbers.get_state() if numbers else None
     try:
         with torch.random.fork_rng(devices=list(in_use)):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            if numbers:
-                numbers.seed(seed % _NUMPY_SEEDS)
             yield
     finally:
         random.setstate(python)

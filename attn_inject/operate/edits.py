@@ -21,6 +21,7 @@ from attn_inject.cost.site_cost import module_count, with_sites
 from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UsageError
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.models.randomness import seeded
+from attn_inject.operate.containment import contained
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.progress import ProgressCallback, log, logged
 from attn_inject.operate.searched import SearchedModel
@@ -129,6 +130,7 @@ class Edits(Shown):
         kept = tuple(edit for edit in self if keep(edit))
         return dataclasses.replace(self, decision=dataclasses.replace(self.decision, edits=kept))
 
+    @contained()
     def fit(self, budget: Budget | None = None, **limits: str) -> Edits:
         """As many edits as a budget allows, the last block first; one that would exceed it is passed over.
 
@@ -201,6 +203,7 @@ class Edits(Shown):
             notes=(*searched.loaded.notes, *notes),
         )
 
+    @contained()
     def apply(
         self,
         *,
@@ -248,13 +251,14 @@ class Edits(Shown):
             proof = self._proof(loaded, plan)
         progress("inserting attention modules")
         try:
-            with seeded(plan.seed):
-                apply_edits(model, self.decision.edits)
-            if proof is None:
-                return ()
-            progress("checking")
-            checks = proof()
-            require(checks)
+            with contained():
+                with seeded(plan.seed):
+                    apply_edits(model, self.decision.edits)
+                if proof is None:
+                    return ()
+                progress("checking")
+                checks = proof()
+                require(checks)
         except BaseException:
             undo(model, [edit for edit in self if _is_inserted(model, edit)])
             raise

@@ -86,6 +86,7 @@ def inject(
     return save_checked(result, out, only=only, keep_replaced=keep_replaced, force=force)
 
 
+@contained()
 def _edits(name: str, loaded: LoadedModel, plan: Plan, say: ProgressCallback) -> Edits:
     """The edits of a plan for a model object that is edited in place."""
     say("finding residual blocks")

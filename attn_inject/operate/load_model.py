@@ -18,10 +18,12 @@ from attn_inject.models.clone import deep_copy
 from attn_inject.models.inputs import InputSpec, as_size
 from attn_inject.models.loaded import LoadedModel
 from attn_inject.models.randomness import seeded
+from attn_inject.operate.containment import contained
 from attn_inject.request import ModelRequest
 from attn_inject.surgery.origin import origin_of
 
 
+@contained()
 def load_model(
     model: nn.Module | str | ModelRequest,
     *,
@@ -115,6 +117,7 @@ def _reopened(request: ModelRequest) -> LoadedModel:
     )
 
 
+@contained()
 def copied(loaded: LoadedModel) -> LoadedModel:
     """The same with a deep copy of the model.
 

@@ -134,6 +134,7 @@ def save_checked(
     checks: list[Check] = []
     output = _output(result.model, result) if result.plan.check == "full" else None
 
+    @contained()
     def reopen(written: Path) -> None:
         if output is None:
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypedDict, Unpack, overload
 
 from attn_inject.errors import NoSiteError, UsageError, nearest
+from attn_inject.operate.containment import contained
 from attn_inject.operate.edits import Edits, plan_edits
 from attn_inject.operate.searched import SearchedModel
 from attn_inject.request import Attention, Plan
@@ -134,6 +135,7 @@ class Sites(Sequence[Site], Shown):
     def __sub__(self, other: Sites) -> Sites:
         return self._combined(other, lambda site: site in self._sites and site not in other._sites)
 
+    @contained()
     def insert(self, attention: Attention, **options: Unpack[InsertOptions]) -> Edits:
         """Decide what is inserted at these sites; nothing is changed until `apply` of the result is called.
 

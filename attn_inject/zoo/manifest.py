@@ -16,7 +16,7 @@ from typing import Any
 from attn_inject.attention import registry
 from attn_inject.errors import AttnInjectError, UsageError, nearest, unknown_name
 from attn_inject.request import AttentionSpec, ModelRequest, Plan, as_specs, check_kept
-from attn_inject.trust import GivenName, names_in, refuse_own_trust, require_trust
+from attn_inject.trust import GivenName, names_in, refuse_typed_only, require_known_store, require_trust
 from attn_inject.zoo import values
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template
 
@@ -149,10 +149,10 @@ class Options:
 
         Raises:
             UsageError: One has the wrong kind of value.
-            FileError: A file declares itself trusted.
+            FileError: A file gives what only the user may give.
         """
-        if "trust" in self.given and not self.is_typed:
-            raise refuse_own_trust(self.tell("trust"))
+        if not self.is_typed:
+            refuse_typed_only(self.given, self.tell)
         found: dict[str, Any] = {}
         for name, kind in kinds.items():
             if name in self.given:
@@ -191,8 +191,8 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
     Raises:
         UsageError: An unknown option, a value of the wrong kind, nothing to do, or no output folder.
         UnknownNameError: No such attention module, placement, check, start or format.
-        FileError: A list of models cannot be read; a file names code, or declares itself
-            trusted.
+        FileError: A list of models cannot be read; a file names code, or gives what only the user may
+            give.
     """
     common: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -200,6 +200,7 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
         options.refuse_unknown([*ENTRY_KEYS, *RUN_KEYS])
         common = _overlaid(common, options.read(ENTRY_KEYS))
         settings |= options.read(RUN_KEYS)
+    _check_folder(top, trust=common.get("trust", False))
     made = [_entry(common, _teller_of("models", top))] if common.get("models") else []
     shared = {name: value for name, value in common.items() if name != "models"}
     for options in entries:
@@ -208,6 +209,12 @@ def make_zoo(top: Sequence[Options], entries: Sequence[Options] = ()) -> Zoo:
     if not made:
         raise UsageError("No model is named.", hint="For example: attn-inject zoo 'resnet1*' --attn ela-l.")
     return Zoo(entries=tuple(made), settings=_settings(settings))
+
+
+def _check_folder(top: Sequence[Options], *, trust: bool) -> None:
+    giving = [options for options in top if "out_dir" in options.given]
+    if giving and not giving[-1].is_typed:
+        require_known_store(giving[-1].given["out_dir"], giving[-1].tell("out_dir"), trust=trust)
 
 
 def _teller_of(name: str, top: Sequence[Options]) -> str:

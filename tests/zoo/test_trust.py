@@ -52,11 +52,36 @@ def test_code_that_a_list_names_needs_trust(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("text", "line"), [("", 4), ("[[entry]]\nmodels = 'b'\n", 6)])
-@pytest.mark.parametrize("flags", [{}, {"trust": True}])
-def test_a_file_does_not_vouch_for_itself(tmp_path, text, line, flags):
-    with pytest.raises(FileError, match=rf"zoo.toml, line {line}: trust is refused"):
-        from_toml(tmp_path, COMPLETE + text + "trust = true", **flags)
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("", 4, "trust = true"),
+        ("[[entry]]\nmodels = 'b'\n", 6, "trust = true"),
+        ("", 4, "force = true"),
+        ("", 4, "ray = 'evil.example:6379'"),
+    ],
+)
+@pytest.mark.parametrize("flags", [{}, {"trust": True, "force": True, "ray": "auto"}])
+def test_a_file_does_not_give_what_only_the_user_may(tmp_path, text, line, flags, key):
+    with pytest.raises(FileError, match=rf"zoo.toml, line {line}: {key.partition(' ')[0]} is refused"):
+        from_toml(tmp_path, COMPLETE + text + key, **flags)
+
+
+@pytest.mark.parametrize("url", ["dask://zoo", "simplecache::s3://a/b", "reference://x", "ssh://host/zoo"])
+def test_a_folder_that_a_file_names_is_in_a_usual_store(tmp_path, url):
+    path = tmp_path / "zoo.toml"
+    path.write_text(COMPLETE.replace('"zoo"', f'"{url}"'))
+    top, _ = read_toml(path)
+    with pytest.raises(FileError, match=r"zoo.toml, line 3: out-dir is refused"):
+        make_zoo([top])
+    assert make_zoo([top, Options({"trust": True})]).settings.out_dir == url
+    assert make_zoo([top, Options({"out_dir": "mine"})]).settings.out_dir == "mine"
+
+
+def test_a_file_may_name_a_bucket(tmp_path):
+    path = tmp_path / "zoo.toml"
+    path.write_text(COMPLETE.replace('"zoo"', '"s3://bucket/zoo"'))
+    assert make_zoo([read_toml(path)[0]]).settings.out_dir == "s3://bucket/zoo"
 
 
 def test_what_the_user_types_is_the_users_wish(tmp_path):
