@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attn_inject.display.grid import Table
 from attn_inject.display.numbers import plural
 from attn_inject.display.page import Part
@@ -17,16 +19,25 @@ LEGEND = (
 
 def look_page(look: Look) -> list[Part]:
     """The page that `look` prints: the sites, then the verdict."""
-    titles = f"{look.model} on {plural(look.images, 'image')}"
-    if look.classes:
-        titles += f" of {plural(len(look.classes), 'class').replace('classs', 'classes')}"
     return [
-        f"{titles}\n{look.preprocessing}",
-        Table.of(TITLES, [_row(site) for site in look.sites]).without_empty_columns(),
+        headline(look),
+        sites_table(look.sites),
         LEGEND,
         "\n".join(look.verdict),
-        "\n".join([*look.notes, _times(look)]),
+        "\n".join([*look.notes, times(look)]),
     ]
+
+
+def headline(look: Look) -> str:
+    """What was run on how many images, and how they became inputs."""
+    count = len(look.classes)
+    classes = f" of {count} classes" if count > 1 else ""
+    return f"{look.model} on {plural(look.images, 'image')}{classes}\n{look.preprocessing}"
+
+
+def sites_table(sites: Sequence[SiteSeen]) -> Table:
+    """One row per site."""
+    return Table.of(TITLES, [_row(site) for site in sites]).without_empty_columns()
 
 
 def _row(site: SiteSeen) -> tuple[str, ...]:
@@ -63,7 +74,8 @@ def _percent(share: float | None) -> str:
     return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{100 * share:.2g}%"
 
 
-def _times(look: Look) -> str:
+def times(look: Look) -> str:
+    """How long it took, beside plain inference."""
     seconds = look.seconds
     plain = max(seconds["plain"], 1e-9)
     told = f"The watched run took {seconds['watched'] / plain:.1f} times plain inference ({plain:.2g} s)"

@@ -13,6 +13,7 @@ from attn_inject.display.diff_page import diff_page
 from attn_inject.display.fit_page import fit_page
 from attn_inject.display.injection_page import injection_page
 from attn_inject.display.inserted_page import inserted_page
+from attn_inject.display.look_html import look_frame
 from attn_inject.display.look_page import look_page
 from attn_inject.display.page import for_pipe
 from attn_inject.display.sites_page import sites_page
@@ -79,3 +80,8 @@ def _(difference: Difference) -> str:
 @text_of.register
 def _(look: Look) -> str:
     return for_pipe(look_page(look))
+
+
+@html_of.register
+def _(look: Look) -> str:
+    return look_frame(look)

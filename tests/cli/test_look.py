@@ -42,6 +42,18 @@ def test_json_is_the_documented_document(program, api):
     assert not {"pictures", "scales"} & outcome.document.keys()
 
 
+def test_the_page_is_written_and_nothing_replaced(program, api, tmp_path):
+    page = tmp_path / "look.html"
+    given = ("look", "m.pt", "--images", "photos", "--out", str(page))
+    outcome = program(*given)
+    assert (outcome.code, outcome.err) == (0, f"note: saved {page}\n")
+    assert page.read_text().startswith("<!doctype html>")
+    assert api.calls.pop()[2]["class_maps"]
+    assert (program(*given).code, api.calls) == (9, [])
+    program(*given, "--force", "--no-class-maps")
+    assert not api.calls.pop()[2]["class_maps"]
+
+
 def test_quiet_prints_nothing(program, api):
     assert program("look", "m.pt", "--images", "photos", "--quiet")[:2] == (0, "")
 
@@ -52,6 +64,7 @@ def test_quiet_prints_nothing(program, api):
         ((), "--images FOLDER"),
         (("--images", "photos", "--mean", "a,b"), "three numbers"),
         (("--images", "photos", "--batch-size", "0"), "whole number from 1"),
+        (("--images", "photos", "--out", "look.pdf"), "--out look.html"),
     ],
 )
 def test_refused_before_the_work(program, api, arguments, told):
