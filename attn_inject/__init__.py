@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attn_inject.operate.injected import Injected
     from attn_inject.operate.inserted import inserted
     from attn_inject.operate.look import look
+    from attn_inject.operate.prune import Pruned, prune
     from attn_inject.operate.saving import load, save
     from attn_inject.operate.sites import Sites
     from attn_inject.operate.stats import stats
@@ -54,6 +55,7 @@ __all__ = [
     "Injected",
     "ModelRequest",
     "Plan",
+    "Pruned",
     "Rejection",
     "Report",
     "Site",
@@ -75,6 +77,7 @@ __all__ = [
     "load",
     "look",
     "parameter_groups",
+    "prune",
     "remove",
     "restore",
     "save",
@@ -89,6 +92,7 @@ _HOMES = {
     "Site": "attn_inject.sites.site",
     "Sites": "attn_inject.operate.sites",
     "Edits": "attn_inject.operate.edits",
+    "Pruned": "attn_inject.operate.prune",
     "Plan": "attn_inject.request",
     "AttentionModule": "attn_inject.attention.contract",
     "AttentionSpec": "attn_inject.request",
@@ -112,6 +116,7 @@ _HOMES = {
     "load": "attn_inject.operate.saving",
     "look": "attn_inject.operate.look",
     "parameter_groups": "attn_inject.operate.training",
+    "prune": "attn_inject.operate.prune",
     "remove": "attn_inject.surgery.removal",
     "restore": "attn_inject.files.restore",
     "save": "attn_inject.operate.saving",

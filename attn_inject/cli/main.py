@@ -18,6 +18,7 @@ from attn_inject.cli import (
     list,
     look,
     options,
+    prune,
     restore,
     show,
     sites,
@@ -73,6 +74,7 @@ app.command("diff", cls=Command, epilog=diff.EPILOG)(diff.diff)
 app.command("export", cls=Command, epilog=export.EPILOG)(export.export)
 app.command("restore", cls=Command, epilog=restore.EPILOG)(restore.restore)
 app.command("look", cls=Command, epilog=look.EPILOG)(look.look)
+app.command("prune", cls=Command, epilog=prune.EPILOG)(prune.prune)
 app.command("zoo", cls=zoo.ZooCommand, epilog=zoo.EPILOG)(zoo.zoo)
 app.command("doctor", cls=Command, epilog=doctor.EPILOG)(doctor.doctor)
 

@@ -45,8 +45,8 @@ def _row(site: SiteSeen) -> tuple[str, ...]:
         site.site,
         "" if site.alpha is None else f"{site.alpha:.3g}",
         *_gates(site.gates),
-        _percent(site.contribution),
-        _percent(site.agreement),
+        percent(site.contribution),
+        percent(site.agreement),
         "" if site.divergence is None else f"{site.divergence:.2g}",
     )
 
@@ -59,8 +59,8 @@ def _gates(gates: tuple[GateSeen, ...]) -> tuple[str, ...]:
     return (
         f"{_mean([gate.mean for gate in gates]):.2f}",
         f"{_mean([gate.std for gate in gates]):.2f}",
-        _percent(_mean([gate.near_0 + gate.near_1 for gate in gates])),
-        _percent(_mean(constant) if constant else None),
+        percent(_mean([gate.near_0 + gate.near_1 for gate in gates])),
+        percent(_mean(constant) if constant else None),
     )
 
 
@@ -68,7 +68,8 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """`67%`, or two digits below a tenth; nothing for None."""
     if share is None:
         return ""
     return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{100 * share:.2g}%"

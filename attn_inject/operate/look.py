@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from attn_inject.errors import NoSiteError, UsageError
+from attn_inject.cost.latency import Conditions
+from attn_inject.errors import NoSiteError
 from attn_inject.insight import looking
 from attn_inject.insight.class_maps import Pair, require_torchcam
 from attn_inject.insight.images import image_files
@@ -70,7 +71,8 @@ def look(
     """
     if class_maps:
         require_torchcam()
-    loaded, device = load_modified(model), checked_device(device)
+    Conditions(device=device, batch_size=batch_size).check()
+    loaded = load_modified(model)
     files, every = image_files([images] if isinstance(images, str | Path) else images, limit)
     prepared = preprocessing(loaded, size=size, mean=mean, std=std)
     with looking.evaluated(loaded.model), torch.random.fork_rng(devices=[]):
@@ -152,20 +154,6 @@ def load_modified(model: Model) -> LoadedModel:
             hint="Insert some first: `attn-inject MODEL --attn SPEC --out FILE`; then look at FILE.",
         )
     return loaded
-
-
-def checked_device(device: str) -> str:
-    """The device, if torch has it.
-
-    Raises:
-        UsageError: It does not.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"The device {device!r} is not available: {reason}", hint="Use cpu.") from None
-    return device
 
 
 def _against(loaded: LoadedModel, base: Model | None, device: str) -> looking.Compared | None:

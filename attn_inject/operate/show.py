@@ -16,12 +16,15 @@ from attn_inject.display.inserted_page import inserted_page
 from attn_inject.display.look_html import look_frame
 from attn_inject.display.look_page import look_page
 from attn_inject.display.page import for_pipe
+from attn_inject.display.prune_page import prune_page
 from attn_inject.display.sites_page import sites_page
 from attn_inject.display.stats_page import stats_page
+from attn_inject.insight.pruned import PruneReport
 from attn_inject.insight.seen import Look
 from attn_inject.operate.edits import Edits
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.inserted import InsertedModules
+from attn_inject.operate.prune import Pruned
 from attn_inject.operate.sites import Sites
 from attn_inject.results import Report
 from attn_inject.shown import html_of, text_of
@@ -85,3 +88,13 @@ def _(look: Look) -> str:
 @html_of.register
 def _(look: Look) -> str:
     return look_frame(look)
+
+
+@text_of.register
+def _(report: PruneReport) -> str:
+    return for_pipe(prune_page(report))
+
+
+@text_of.register
+def _(result: Pruned) -> str:
+    return for_pipe(prune_page(result.report))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch import nn
 
 from attn_inject.errors import FitError
+from attn_inject.surgery.apply import apply_edits
 from attn_inject.surgery.edit import Edit
 from attn_inject.surgery.generated import PREFIX, base_of, is_generated
 from attn_inject.surgery.inserted import AttnInject, inserted_modules
@@ -55,3 +56,37 @@ def _undo_last(block: nn.Module) -> None:
         block._parameters.update(inserted.replaced.parameters)
         block._buffers.update(inserted.replaced.buffers)
         block._modules.update(inserted.replaced.modules)
+
+
+def take_out(model: nn.Module, names: Collection[str]) -> None:
+    """Remove some inserted modules, in place; the others stay with their tensors.
+
+    Args:
+        model: A modified model.
+        names: Of the inserted modules, `layer1.0.attn_inject`.
+
+    Raises:
+        FitError: One of them replaces a layer, or a later modification of its block needs it. Then blocks may
+            be half done: pass a copy.
+    """
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in names)
+    for owner in owners:
+        block = model.get_submodule(owner)
+        later: list[tuple[str, AttnInject]] = []
+        while any(f"{owner}.{child}" in names for child in block._modules):
+            child, inserted = [(n, m) for n, m in block.named_children() if n.startswith(PREFIX)][-1]
+            if not isinstance(inserted, AttnInject) or inserted.edit is None or inserted.edit.replaces:
+                raise FitError(
+                    f"{owner}.{child} replaces a layer, so it cannot be taken out.",
+                    hint="restore takes everything out, with the weights of the base.",
+                )
+            _undo_last(block)
+            if f"{owner}.{child}" not in names:
+                later.append((child, inserted))
+        for child, inserted in reversed(later):
+            edit = inserted.edit
+            assert edit is not None
+            apply_edits(model, [edit.at(owner)])
+            block._modules[child] = inserted
+    grids = (module.grid for module in inserted_modules(model).values())
+    forget(model, {id(grid.seen) for grid in grids if grid is not None})

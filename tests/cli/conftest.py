@@ -12,7 +12,7 @@ import pytest
 
 import attn_inject
 from attn_inject.cli.main import main
-from tests.display.look_sample import looked
+from tests.display.look_sample import looked, pruned
 from tests.display.samples import (
     differing,
     exported_content,
@@ -95,6 +95,10 @@ class FakeApi:
     def look(self, *args: Any, **kwargs: Any) -> Any:
         self._note("look", *args, **kwargs)
         return looked()
+
+    def prune(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("prune", *args, **kwargs)
+        return SimpleNamespace(report=pruned(), model="the model")
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         self._note("fit", *args, **kwargs)

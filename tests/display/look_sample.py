@@ -3,6 +3,9 @@
 import base64
 from typing import Any
 
+from attn_inject.cost.cost import Cost
+from attn_inject.cost.figures import Timing
+from attn_inject.insight.pruned import PruneReport, Step
 from attn_inject.insight.seen import GateSeen, Look, Picture, SiteSeen
 from attn_inject.insight.verdict import verdict
 
@@ -96,4 +99,30 @@ def looked() -> Look:
         notes=("3 of 9 images were taken, evenly; --limit N takes more.",),
         pictures=pictures,
         scales={"layer1.0": (0.1, 0.9), "layer2.0": (0.0, 1.0)},
+    )
+
+
+def pruned() -> PruneReport:
+    """Two of three sites taken out."""
+    steps = [
+        Step(site=name, module=f"{name}.attn_inject", contribution=share, divergence=moved, agreement=same)
+        for name, share, moved, same in (
+            ("layer2.0", 0.0, 0.0, 1.0),
+            ("layer[1].0", 0.0123, 0.004, 1.0),
+            ("layer3.0", 0.4, 0.31, 2 / 3),
+        )
+    ]
+    before, after = (Timing(median=s, low=s, high=s, repetitions=9) for s in (0.0123, 0.0118))
+    return PruneReport(
+        model="model[1].pt",
+        bound="--max-change 0.01",
+        images=3,
+        preprocessing="bicubic, center crop of 0.875 to 224x224; timm's configuration of resnet18",
+        steps=tuple(steps[:2]),
+        kept=("layer3.0",),
+        next=steps[2],
+        before=Cost(params=11_700_000, flops=1_800_000_000, activations=2_480_000),
+        after=Cost(params=11_690_000, flops=1_799_990_000, activations=2_480_000),
+        latency=(before, after),
+        file="pruned.pt",
     )

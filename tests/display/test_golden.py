@@ -18,11 +18,12 @@ from attn_inject.display.injection_page import injection_page
 from attn_inject.display.listing import attention_grid, words_grid
 from attn_inject.display.look_page import look_page
 from attn_inject.display.page import Part, for_pipe, for_terminal
+from attn_inject.display.prune_page import prune_page
 from attn_inject.display.saved_page import saved_page
 from attn_inject.display.sites_page import sites_page
 from attn_inject.display.stats_page import stats_page, stats_text
 from tests.display import samples
-from tests.display.look_sample import looked
+from tests.display.look_sample import looked, pruned
 
 GOLDEN = Path(__file__).parent / "golden"
 PAGES: dict[str, Callable[[], list[Part]]] = {
@@ -38,6 +39,7 @@ PAGES: dict[str, Callable[[], list[Part]]] = {
     "comparison": lambda: comparison_page(samples.two_sides()),
     "diff": lambda: diff_page(samples.differing()),
     "look": lambda: look_page(looked()),
+    "prune": lambda: prune_page(pruned()),
     "fit": lambda: fit_page(samples.fitted(), "attn-inject resnet50 --attn se --where '[x]'"),
     "saved": lambda: saved_page(samples.saved_content()),
     "attention": lambda: [attention_grid(samples.ENTRIES)],

@@ -17,7 +17,7 @@ from attn_inject.cost.budget import Fit
 from attn_inject.cost.comparison import Comparison, Inserted, Side
 from attn_inject.cost.cost import Cost
 from attn_inject.difference import BlockState, ChangedBlock, Difference, InsertedHere, Reshaped
-from attn_inject.insight import seen
+from attn_inject.insight import pruned, seen
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.sites.site import RejectionCode
 from attn_inject.zoo.dry_run import DryRun, Planned
@@ -37,7 +37,7 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    others = "list|show|diff|sites|stats|fit|export|restore|look|zoo|doctor"
+    others = "list|show|diff|sites|stats|fit|export|restore|look|prune|zoo|doctor"
     typed = rf"^(\$ )?attn-inject {f'(?!{others})' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 
@@ -95,6 +95,13 @@ def look_document() -> object:
     return json.loads(json.dumps(seen.Look(**about, **shares, sites=(site,), seconds=seconds).to_json()))
 
 
+def prune_document() -> object:
+    step = pruned.Step(site="", module="", contribution=None, divergence=None, agreement=None)
+    about = {"model": "", "bound": "", "images": 0, "preprocessing": "", "kept": (), "next": step}
+    report = pruned.PruneReport(**about, steps=(step,), before=Cost(), after=Cost())
+    return json.loads(json.dumps(report.to_json()))
+
+
 def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
     page = (MANUAL / "reference" / "json.md").read_text(encoding="utf-8")
     site = results.Site(name="", block="", layout="", channels=1, height=1, width=1)
@@ -144,6 +151,7 @@ def test_every_key_of_the_documents_of_inject_sites_and_stats_is_explained():
         compared,
         differs.to_json(),
         look_document(),
+        prune_document(),
         fit,
         {"command": ""},
         dataclasses.asdict(site),

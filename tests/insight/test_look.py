@@ -138,7 +138,7 @@ def test_what_cannot_be_looked_at_is_an_error(photos, tmp_path):
         attn_inject.look(model, tmp_path)
     with pytest.raises(UsageError, match="three numbers"):
         attn_inject.look(model, photos, mean=(0.5,))
-    with pytest.raises(UsageError, match="not available"):
+    with pytest.raises(UsageError, match="no device"):
         attn_inject.look(model, photos, device="cuda:99")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

@@ -10,7 +10,7 @@ from typing import Any
 import attn_inject
 from attn_inject import difference, results
 from attn_inject.cost import budget, comparison, cost, figures
-from attn_inject.insight import seen
+from attn_inject.insight import pruned, seen
 from attn_inject.operate import edits, sites
 from attn_inject.sites import site
 from tests.docs.writers.markdown import docstring
@@ -23,6 +23,7 @@ VALUES = {
     cost: ("Cost",),
     figures: ("Stats", "StatsRow", "SiteCost", "Timing"),
     budget: ("Budget", "Fit"),
+    pruned: ("PruneReport", "Step"),
     seen: ("Look", "SiteSeen", "GateSeen", "Picture"),
     comparison: ("Comparison", "Side", "Inserted"),
     difference: ("Difference", "ChangedBlock", "BlockState", "InsertedHere", "Reshaped"),
