@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attn_inject.operate.injected import Injected
     from attn_inject.operate.inserted import inserted
     from attn_inject.operate.look import look
+    from attn_inject.operate.pictures import draw_placements
     from attn_inject.operate.prune import Pruned, prune
     from attn_inject.operate.saving import load, save
     from attn_inject.operate.sites import Sites
@@ -67,6 +68,7 @@ __all__ = [
     "create_attention",
     "describe",
     "diff",
+    "draw_placements",
     "export",
     "find_sites",
     "fit",
@@ -106,6 +108,7 @@ _HOMES = {
     "create_attention": "attn_inject.attention.factory",
     "describe": "attn_inject.files.describe",
     "diff": "attn_inject.operate.diff",
+    "draw_placements": "attn_inject.operate.pictures",
     "export": "attn_inject.operate.export",
     "find_sites": "attn_inject.operate.inject",
     "fit": "attn_inject.operate.fit",

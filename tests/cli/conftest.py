@@ -88,6 +88,10 @@ class FakeApi:
         self._note("compare", *args, **kwargs)
         return two_sides()
 
+    def draw_placements(self, *args: Any, **kwargs: Any) -> Any:
+        self._note("draw_placements", *args, **kwargs)
+        return "<svg/>"
+
     def diff(self, *args: Any, **kwargs: Any) -> Any:
         self._note("diff", *args, **kwargs)
         return differing()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from attn_inject.request import ModelRequest
 
 
@@ -30,3 +32,18 @@ def test_the_document(program, api):
         "source": None,
     }
     assert set(document["rejected"][0]) == {"name", "code", "reason"}
+
+
+def test_a_picture_is_written_instead(program, api, tmp_path):
+    file = tmp_path / "p.svg"
+    outcome = program("sites", "resnet50", "--svg", str(file), "--blocks", "outer")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", f"note: saved {file}\n")
+    assert file.read_text() == "<svg/>"
+    assert api.calls == [("draw_placements", (ModelRequest(name="resnet50"),), {"blocks": "outer"})]
+    assert program("sites", "resnet50", "--svg", str(file)).code == 9
+
+
+@pytest.mark.parametrize("more", [("--svg", "p.png"), ("--svg", "p.svg", "--at", "x")])
+def test_a_picture_that_cannot_be_is_refused(program, api, more):
+    outcome = program("sites", "resnet50", *more)
+    assert (outcome.code, api.calls) == (2, [])

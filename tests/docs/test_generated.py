@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs.figures import FIGURES, draw
-from tests.docs.generate import ATTENTION_PAGES, FIGURE_FILES, WRITERS, renewed
+from tests.docs.figures import FIGURES
+from tests.docs.generate import ATTENTION_PAGES, FIGURE_FILES, GUIDE_FIGURES, WRITERS, renewed
 from tests.docs.pages import name_of, pages, regions, with_regions
 from tests.docs.writers.attention import FILES
 
@@ -33,7 +33,19 @@ def test_a_region_is_written_between_its_marks():
 
 @pytest.mark.parametrize("file", FIGURE_FILES, ids=lambda file: file.stem)
 def test_no_figure_is_stale(file):
-    assert file.read_text(encoding="utf-8") == draw(FIGURE_FILES[file]), "run `python -m tests.docs.generate`"
+    assert file.read_text(encoding="utf-8") == FIGURE_FILES[file](), "run `python -m tests.docs.generate`"
+
+
+@pytest.mark.parametrize("file", FIGURE_FILES, ids=lambda file: file.stem)
+def test_a_figure_is_small_and_names_every_colour_twice(file):
+    """Those of the placements are legible on light and on dark paper."""
+    text = file.read_text(encoding="utf-8")
+    assert len(text) < 15_000
+    if file.parent == GUIDE_FIGURES:
+        light, dark = text.partition("</style>")[0].split("@media(prefers-color-scheme:dark)")
+        for part in ("text", ".p", ".layer", ".sum", ".attention", ".l", ".h"):
+            assert f"{part}{{" in light
+            assert f"{part}{{" in dark
 
 
 def test_every_attention_module_has_a_page_and_a_figure():

@@ -15,6 +15,7 @@ from attn_inject.cli.list import FORMATS
 from attn_inject.errors import AttnInjectError
 from attn_inject.models.state_dict import select
 from attn_inject.models.weights_file import read_weights
+from attn_inject.operate.pictures import DRAWN
 from attn_inject.sites.site import RejectionCode
 from tests.docs.writers.markdown import code, table
 from tests.models.checkpoints import CHECKPOINTS
@@ -23,6 +24,16 @@ from tests.models.nets import net
 
 def placements() -> str:
     return _meanings("placement", request.PLACEMENTS)
+
+
+def placement_pictures() -> str:
+    """A picture of each, before and after, and what it means."""
+    parts = [
+        f"**`{name}`**: {request.PLACEMENTS[name]}\n\n![A block without attention, and with it: {name}]"
+        f"(figures/placement-{name}.svg)"
+        for name in DRAWN
+    ]
+    return "\n\n".join(parts)
 
 
 def starts() -> str:
