@@ -9,7 +9,7 @@ from attn_inject.models.loaded import LoadedModel
 
 def class_names(loaded: LoadedModel, count: int) -> Sequence[str]:
     """One name for each of `count` outputs: ImageNet's for 1000 of a library's model, else numbers."""
-    if count == 1000 and loaded.provenance.source == "timm":
+    if count == 1000 and (loaded.provenance.source == "timm" or hasattr(loaded.model, "pretrained_cfg")):
         from timm.data import ImageNetInfo
 
         info = ImageNetInfo("imagenet-1k")

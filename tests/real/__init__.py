@@ -1,0 +1,1 @@
+"""Trained weights and photographs that come with Python packages, since the tests reach no hub."""
