@@ -14,6 +14,7 @@ import argparse
 import fnmatch
 import json
 import multiprocessing
+import random
 import re
 import time
 import warnings
@@ -56,6 +57,7 @@ def main() -> None:
         for placement in PLACEMENTS
     ]
     todo = [case for case in cases if case not in done]
+    random.Random(0).shuffle(todo)  # whatever has run when it is stopped is a fair sample
     context = multiprocessing.get_context("spawn")
     with arguments.out.open("a") as file, context.Pool(arguments.jobs, maxtasksperchild=60) as pool:
         for line in pool.imap_unordered(tried, todo):
