@@ -14,7 +14,6 @@ from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of
 from attn_inject.models.randomness import seeded
 
 Tensors = tuple[torch.Tensor, ...]
-BATCH_SIZE = 2  # batch norms in training mode refuse a single value per channel
 
 
 def run(
@@ -24,7 +23,7 @@ def run(
     seed: int,
     forward_seed: int | None = None,
     training: bool = False,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int,
     grad: bool = False,
 ) -> Tensors:
     """The floating-point tensors of one forward.

@@ -55,5 +55,10 @@ class Trial:
             seed=self.seed,
             forward_seed=forward_seed,
             training=training,
+            batch_size=self._batch_size(training),
             grad=training is self.learns_in_training,
         )
+
+    def _batch_size(self, training: bool) -> int:
+        """One sample costs half, but batch norms in training refuse it, and an example stays as it is."""
+        return 2 if training or self.inputs.example is not None else 1

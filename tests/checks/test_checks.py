@@ -14,6 +14,7 @@ from attn_inject.checks.reference import reference_outputs, reference_shapes
 from attn_inject.checks.runner import prove_all, prove_structure
 from attn_inject.errors import ModelError
 from attn_inject.models.inputs import InputSpec
+from attn_inject.request import AttentionSpec
 from attn_inject.sites.recording import record
 from attn_inject.surgery.generated import own_class
 from attn_inject.surgery.inserted import inserted_modules
@@ -329,7 +330,7 @@ class Wrapped(nn.Module):
 
 def test_an_output_in_an_object_is_compared():
     model = Wrapped(lambda y: SimpleNamespace(logits=y, name="a"))
-    assert [t.shape for t in reference_outputs(model, INPUTS, seed=0).evaluation.tensors] == [(2, 1000)]
+    assert [t.shape for t in reference_outputs(model, INPUTS, seed=0).evaluation.tensors] == [(1, 1000)]
     assert reference_shapes(model, record(model, INPUTS)).shapes == ((1, 1000),)
 
 
@@ -372,10 +373,6 @@ def double_gradients(model):
     model.layer1[0].conv1.register_full_backward_hook(lambda module, into, out: (2 * into[0],))
 
 
-def freeze_alpha(model):
-    first_inserted(model).alpha.requires_grad_(False)
-
-
 @pytest.mark.parametrize("spoil", [stop_in_the_block, double_gradients])
 def test_gradients_that_change_are_found(spoil):
     _, failed = outcome(spoil)
@@ -395,3 +392,21 @@ def test_a_module_left_in_another_mode_is_found(spoil):
     _, failed = outcome(spoil)
     assert set(failed) == {"modes"}
     assert "as given" in failed["modes"].detail
+
+
+class LearnsNothing(nn.Module):
+    """The output depends on the weight in the graph, but never in its value."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.weight * 0)
+
+
+@pytest.mark.parametrize("start", ["identity", "paper"])
+def test_a_module_that_cannot_learn_is_found(start):
+    _, failed = outcome(attention=AttentionSpec.of(LearnsNothing), start=start)
+    assert set(failed) == {"gradients"}
+    assert "even alone on bounded input" in failed["gradients"].detail

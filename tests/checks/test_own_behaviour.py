@@ -97,10 +97,22 @@ class WithoutGraph(AsksItsType):
             return x + self.conv(x)
 
 
-def proven(model, start, attention="se:reduction=1"):
+class NegativeZeros(AsksItsType):
+    """The gradient of its first position is -0, which the identity of an inserted module makes 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.rand(1, 3, 64, 64))
+        self.register_buffer("scale", torch.tensor([-0.0, 1.0, 1.0]).reshape(1, 3, 1, 1))
+
+    def forward(self, x):
+        return (x + (self.conv(x) + self.position)) * self.scale
+
+
+def proven(model, start, attention="se:reduction=1", **options):
     """The checks of a model of small blocks, by name."""
     before = reference_outputs(model, INPUTS, seed=0)
-    edits = modify(model, attention, size=SIZE, start=start)
+    edits = modify(model, attention, size=SIZE, start=start, **options)
     calls = {edit.path: edit.site.calls for edit in edits}
     return {
         check.name: check
@@ -129,6 +141,12 @@ def test_what_a_base_does_by_itself_is_no_fault(block, start):
     assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items() if key in state)
     for name, before in attributes.items():
         assert not {key for key in vars(model.get_submodule(name)) if key == "last"} - before
+
+
+def test_zeros_of_either_sign_are_the_same_gradient():
+    checks = proven(nn.Sequential(NegativeZeros()), "identity", placement="before-add")
+    assert [check for check in checks.values() if not check.passed] == []
+    assert "bit-equal" in checks["base gradients"].detail
 
 
 def test_a_module_that_the_base_runs_without_a_graph_is_named():
