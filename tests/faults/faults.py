@@ -141,9 +141,9 @@ FAULTS = (
     ),
     Fault(
         "a block's ambient modes are not compared",
-        "surgery/same_body.py",
-        "if seen.own_ambient:",
-        "if False:",
+        "surgery/observed.py",
+        "self._seen.own_ambient = difference(self._outside, now)",
+        "pass",
         "tests/surgery/test_same_body.py",
     ),
     Fault(
