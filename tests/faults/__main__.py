@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.faults import FAULTS, Fault
@@ -27,12 +29,7 @@ def main() -> int:
     words = sys.argv[1:]
     chosen = [fault for fault in FAULTS if not words or any(word in fault.what for word in words)]
     survivors = 0
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
-        copy.mkdir()
-        for name in COPIED:
-            source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    with copied() as copy:
         for fault in chosen:
             began = time.perf_counter()
             found = is_found(fault, copy)
@@ -41,6 +38,18 @@ def main() -> int:
             print(f"{'found   ' if found else 'SURVIVED'} {seconds:5.0f} s  {fault.what}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} found")
     return survivors
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the code and its tests, which may be spoiled."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+        yield copy
 
 
 def is_found(fault: Fault, copy: Path) -> bool:
@@ -53,11 +62,17 @@ def is_found(fault: Fault, copy: Path) -> bool:
     text = file.read_text()
     if text.count(fault.before) != 1:
         raise ValueError(f"{fault.file} has {text.count(fault.before)} times: {fault.before}")
-    file.write_text(text.replace(fault.before, fault.after))
+    return fails_with(text.replace(fault.before, fault.after), file, fault.tests, copy)
+
+
+def fails_with(text: str, file: Path, tests: str, copy: Path) -> bool:
+    """Whether some tests fail while a file of the copy has another text."""
+    own = file.read_text()
+    file.write_text(text)
     try:
-        return tests_fail(fault.tests, copy)
+        return tests_fail(tests, copy)
     finally:
-        file.write_text(text)
+        file.write_text(own)
 
 
 def tests_fail(tests: str, copy: Path) -> bool:
