@@ -69,6 +69,13 @@ FAULTS = (
         ADAPTERS,
     ),
     Fault(
+        "rows and columns of NDHWC swapped",
+        "surgery/adapters.py",
+        "x.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)",
+        "x.permute(0, 4, 1, 3, 2)).permute(0, 2, 4, 3, 1)",
+        ADAPTERS,
+    ),
+    Fault(
         "frames of videos mixed",
         "surgery/adapters.py",
         "x.transpose(1, 2).reshape(n * t, c, h, w)",

@@ -14,8 +14,9 @@ from attn_inject.surgery.inserted import AttnInject
 C, H, W = 8, 4, 6
 
 
-@pytest.fixture(params=["se:reduction=2", "sa:groups=2"])
+@pytest.fixture(params=["se:reduction=2", "sa:groups=2", "ca:reduction=2"])
 def attention(request):
+    """A channel gate, a spatial one, and one that does not treat rows as it treats columns."""
     torch.manual_seed(0)
     module = create_attention(request.param, channels=C).eval()
     for parameter in module.parameters():
@@ -35,6 +36,8 @@ def test_ncdhw_works_on_each_frame(attention):
     x = torch.randn(2, C, 3, H, W)
     expected = torch.stack([attention(x[:, :, t]) for t in range(3)], dim=2)
     assert torch.allclose(in_layout("NCDHW", attention, x, None), expected, atol=1e-6)
+    last = in_layout("NDHWC", attention, x.permute(0, 2, 3, 4, 1), None)
+    assert torch.allclose(last, expected.permute(0, 2, 3, 4, 1), atol=1e-6)
 
 
 @torch.no_grad()
