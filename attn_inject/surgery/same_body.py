@@ -71,10 +71,14 @@ def _difference(
         order = [bound.arguments[node.target] for node in graph.nodes if node.op == "placeholder"]
         return fx.Interpreter(copy, graph=graph).run(*order)
 
-    for training in (False, True):
-        for own, rewritten in _pairs(block, args, kwargs, body, training=training):
-            if reason := _lost(own, rewritten):
-                return reason
+    try:
+        for training in (False, True):
+            for own, rewritten in _pairs(block, args, kwargs, body, training=training):
+                if reason := _lost(own, rewritten):
+                    return reason
+    except Exception as error:  # of the body: where the block's own forward fails, nothing is compared
+        line = (str(error).strip().splitlines() or [""])[0]
+        return f"its traced body does not run ({type(error).__name__}: {line})"
     return None
 
 

@@ -114,7 +114,7 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             return "its forward creates a tensor, which a rewritten body would keep as a constant"
         for name in list(specialized):
             fewer = {key: value for key, value in specialized.items() if key != name}
-            if _is_free(block, reference, name, fewer):
+            if _is_free(block, reference, name, specialized[name], fewer):
                 specialized = fewer
         body = Body(trace(block, specialized), specialized)
         if not _same_in_training(block, body):
@@ -143,10 +143,12 @@ def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     return dict(bound.arguments)
 
 
-def _is_free(block: nn.Module, reference: fx.Graph, name: str, specialized: Mapping[str, Any]) -> bool:
-    """Whether the graph stays the same when the argument `name` is a proxy."""
+def _is_free(
+    block: nn.Module, reference: fx.Graph, name: str, value: Any, specialized: Mapping[str, Any]
+) -> bool:
+    """Whether the argument `name` as a proxy only stands where its value stands in the graph."""
     try:
-        return _shape_of(trace(block, specialized)) == _shape_of(reference)
+        return _calls(trace(block, specialized), {name: value}) == _calls(reference, {})
     except Exception:
         return False
 
@@ -161,13 +163,20 @@ def _same_in_training(block: nn.Module, body: Body) -> bool:
     return str(other) == str(body.graph)
 
 
-def _shape_of(graph: fx.Graph) -> list[tuple[Any, ...]]:
-    """What a graph calls, with the number of arguments but not their values."""
-    return [
-        (node.op, str(node.target), len(node.args), sorted(node.kwargs))
-        for node in graph.nodes
-        if node.op != "placeholder"
-    ]
+def _calls(graph: fx.Graph, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """What a graph calls and with what; a result by its place, an argument by its value or else its name."""
+    known: dict[fx.Node, Any] = {}
+    calls = []
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            known[node] = values.get(node.target, f"argument {node.target}")
+        else:
+            args, kwargs = fx.node.map_aggregate(
+                (node.args, node.kwargs), lambda item: known[item] if isinstance(item, fx.Node) else item
+            )
+            calls.append((node.op, str(node.target), args, kwargs))
+            known[node] = f"result {len(calls)}"
+    return calls
 
 
 def changing_attribute(cls: type[nn.Module]) -> str | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from attn_inject import inject
+from attn_inject import inject, inserted
 from attn_inject.errors import AttnInjectError, FitError
 
 INNER = ("before-add", "before-block", "on-shortcut", "after-conv")
@@ -191,7 +191,9 @@ def test_what_a_body_would_lose_is_refused_with_its_reason(block: type[nn.Module
 
 @pytest.mark.parametrize("block", LOST, ids=lambda block: block.__name__)
 def test_after_takes_them_all(block: type[nn.Module]) -> None:
-    modified(block, "after")(IMAGE)
+    model = modified(block, "after")
+    assert [*inserted(model)] == ["blocks.0", "blocks.1"]
+    assert model(IMAGE).isfinite().all()
 
 
 @pytest.mark.parametrize("placement", INNER)
@@ -242,5 +244,36 @@ def test_a_number_that_became_a_constant_may_not_change(block, change, named: st
 
 def test_a_number_that_the_body_does_not_use_may_change() -> None:
     model = modified(Plain, "before-add").eval()
+    before = model(IMAGE)
     model.blocks[0].scale = 7.0
-    model(IMAGE)
+    assert torch.equal(model(IMAGE), before)
+
+
+class TakesAShortcut(Plain):
+    def forward(self, x, shortcut=None):
+        if shortcut is None:
+            shortcut = x
+        return shortcut + self.branch(x)
+
+
+class Unpacks(Plain):
+    def forward(self, x):
+        if not isinstance(x, Tensor):
+            x = x.tensors
+        return x + self.branch(x)
+
+
+@pytest.mark.parametrize("placement", INNER)
+def test_an_argument_that_a_body_asks_for_is_part_of_the_body(placement: str) -> None:
+    torch.manual_seed(0)
+    base = Net(TakesAShortcut).eval()
+    model = inject(base, "se:reduction=1", placement=placement, example_input=IMAGE, start="identity").model
+    assert torch.equal(model.eval()(IMAGE), base(IMAGE))
+    with pytest.raises(FitError, match="shortcut"):
+        model.blocks[0](IMAGE, IMAGE)
+
+
+@pytest.mark.parametrize("placement", INNER)
+def test_a_body_that_does_not_run_is_refused(placement: str) -> None:
+    with pytest.raises(FitError, match=r"its traced body does not run \(AttributeError"):
+        modified(Unpacks, placement)

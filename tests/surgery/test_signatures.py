@@ -92,4 +92,5 @@ def test_after_takes_the_signature_and_keeps_it(block: type[nn.Module]) -> None:
 
 def test_what_a_decorator_takes_is_taken() -> None:
     modified = inject(Net(Wrapped), "se:reduction=1", example_input=IMAGE).model
-    modified.blocks[0](IMAGE, extra=True)
+    block = modified.eval().blocks[0]
+    assert torch.equal(block(IMAGE, extra=True), block(IMAGE))
