@@ -45,8 +45,12 @@ class Resolved:
         return str(AttentionSpec(name=self.entry.name, options=self.changed))
 
 
-def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
+def resolve(spec: str | AttentionSpec, channels: int | None) -> Resolved:
     """Find a spec's module and the options that fit `channels`.
+
+    Args:
+        spec: A module's name with options.
+        channels: C of the maps; None keeps the options as they are, as those of a built module are.
 
     Raises:
         FitError: The module does not accept an option's value.
@@ -68,7 +72,7 @@ def resolve(spec: str | AttentionSpec, channels: int) -> Resolved:
             f"{entry.name} needs {_listed(missing)}.", hint=f"Write {entry.name}:{missing[0]}=VALUE."
         )
     options = asked
-    if hasattr(module, "adapt"):
+    if channels is not None and hasattr(module, "adapt"):
         with _fitting(entry, str(spec), channels):
             options = module.adapt(channels, asked)
     return Resolved(
@@ -201,7 +205,7 @@ def _is_missing(value: Any) -> bool:
     return value is inspect.Parameter.empty
 
 
-def _note(channels: int, asked: Mapping[str, Option], used: Mapping[str, Option]) -> str:
+def _note(channels: int | None, asked: Mapping[str, Option], used: Mapping[str, Option]) -> str:
     sentences = [
         f"{name}={asked[name]} does not fit {channels} channels: {name}={value} used"
         for name, value in used.items()

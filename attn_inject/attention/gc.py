@@ -9,10 +9,15 @@ Parameters: 2 C h + 2 C + 1 + 3 h with h = max(1, C // r).
 Deviations: none. As in the authors' code all three layers have biases and W2 starts at zero, so that y = x
 at first. A softmax cancels b: it is kept only to match the published counts, and does not learn.
 
+A LayerNorm removes the mean and the scale of its h values, so of one or two hidden channels nothing is left
+that could learn; for C < 3 r the reduction is adapted to C // 3.
+
 Legend: N batch, C channels, H rows, W columns, h hidden channels, L = H W positions.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +25,7 @@ from torch import nn
 
 from attn_inject.attention import parts
 from attn_inject.attention.contract import AttentionModule
+from attn_inject.request import Option
 
 
 class GC(AttentionModule):
@@ -50,6 +56,14 @@ class GC(AttentionModule):
         nn.init.zeros_(self.fc2.weight)
         parts.zero_bias_(self.fc2)
         parts.freeze_bias_(self.mask)
+
+    @classmethod
+    def adapt(cls, channels: int, options: Mapping[str, Option]) -> dict[str, Option]:
+        """The largest reduction, at most the one asked for, that leaves three hidden channels."""
+        asked = options["reduction"]
+        if not parts.is_count(asked):
+            return dict(options)
+        return {**options, "reduction": min(int(asked), max(1, channels // 3))}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add one vector to every position, (N, C, H, W) -> (N, C, H, W)."""

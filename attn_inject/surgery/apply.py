@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from attn_inject.attention.factory import create_attention, resolve
+from attn_inject.attention.factory import build, resolve
 from attn_inject.attention.registry import find
 from attn_inject.errors import FitError
 from attn_inject.models.clone import deep_copy, to_meta
@@ -126,8 +126,8 @@ def build_inserted(edit: Edit) -> AttnInject:
     """The module that an edit inserts."""
     if edit.placement in (STEM, POOL):
         return AttnInject(build_stem(edit))
-    site, spec = edit.site, _spec(edit)
-    attention = create_attention(spec, channels=site.channels, size=site.map_size)
+    site = edit.site
+    attention = build(resolve(_spec(edit), None), channels=site.channels, size=site.map_size)
     size = (site.height, site.width, site.prefix, site.suffix)
     grid = TokenGrid(*size, source=site.source) if site.layout == "NLC" else None
     identity = edit.start == "identity"
@@ -138,7 +138,7 @@ def spec_label(edit: Edit) -> str:
     """The shortest spec of the module that an edit inserts, `sa:groups=32`."""
     if edit.placement in (STEM, POOL):
         return f"{edit.attention} {edit.placement}"
-    return str(resolve(_spec(edit), edit.site.channels))
+    return str(resolve(_spec(edit), None))
 
 
 def _spec(edit: Edit) -> AttentionSpec:

@@ -74,6 +74,16 @@ def test_the_loaded_model_computes_what_the_saved_one_did(tmp_path, name, reques
     assert state_digest(loaded.state_dict()) == contents.digest
 
 
+def test_a_file_has_its_options_whatever_would_be_chosen_today(tmp_path):
+    place = edit("layers.8.1", channels=16, block="_InvertedResidual", start="paper")
+    options = {"reduction": 16}  # of 16 channels it leaves one hidden channel, and is adapted in a new model
+    place = dataclasses.replace(place, attention="gc", options=options)
+    model, contents = modified("torchvision/mnasnet0_5", [place])
+    assert model.layers[8][1].attn_inject.attention.options == options
+    loaded = load(saved(tmp_path / "model.pt", contents))
+    assert torch.equal(output(loaded, IMAGE), output(model, IMAGE))
+
+
 @pytest.mark.parametrize("verify", [True, False])
 def test_training_changes_the_model_and_not_the_file(tmp_path, verify):
     _, contents = modified()

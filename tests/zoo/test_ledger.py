@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -37,6 +38,8 @@ def test_what_is_noted_is_read_again(place):
         ledger.add(FAILED)
         ledger.add(record(digest="new"))
     again = read_ledger(place)
+    assert (ledger.records, ledger.planned) == (again.records, again.planned)
+    assert (ledger.scratch, ledger.summaries) == (again.scratch, again.summaries)
     assert again.records == {"a.pt": record(digest="new"), "b.pt": FAILED}
     assert again.planned == {"a.pt", "b.pt"}
     assert again.scratch == {".attn-inject-scratch-0"}
@@ -69,6 +72,16 @@ def test_each_line_is_on_disk_at_once_and_nothing_is_rewritten(tmp_path):
             assert now.startswith(before)
             assert json.loads(now.splitlines()[-1])["file"] == f"{number}.pt"
             before = now
+
+
+def test_a_line_is_forced_onto_the_disk_before_the_run_goes_on(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(os.pread(file, 10**6, 0)))
+    with open_ledger(LocalPlace(str(tmp_path))) as ledger:
+        for number in range(3):
+            ledger.add(record(f"{number}.pt"))
+            assert synced[-1].count(b"\n") == number + 1
+            assert json.loads(synced[-1].splitlines()[-1])["file"] == f"{number}.pt"
 
 
 def test_two_runs_do_not_write_to_one_place(tmp_path):

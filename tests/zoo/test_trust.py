@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from attn_inject.errors import FileError
+from attn_inject.trust import GivenName
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.run import NullWatcher, preview
 from attn_inject.zoo.zoo_file import read_toml
@@ -28,6 +29,15 @@ def from_toml(tmp_path, text, **flags):
     path.write_text(text)
     top, entries = read_toml(path)
     return make_zoo([top, Options({"out_dir": str(tmp_path / "zoo"), **flags})], entries)
+
+
+@pytest.mark.parametrize(
+    "name", ["evil:Gate", "timmy:Gate", "timm_extra.gates:Gate", "timm/evil.py:Gate", "timm.x:Y"]
+)
+def test_a_class_is_code_however_much_like_timms_it_is_called(name):
+    assert GivenName(name, "zoo.toml", "attention").is_code
+    assert not GivenName("timm:se", "zoo.toml", "attention").is_code
+    assert not GivenName("TIMM:se", "zoo.toml", "attention").is_code
 
 
 @pytest.mark.parametrize("case", NAMING)
