@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attn_inject.operate.edits import Edits
     from attn_inject.operate.export import export
     from attn_inject.operate.fit import fit
+    from attn_inject.operate.hub import push
     from attn_inject.operate.inject import find_sites, inject
     from attn_inject.operate.injected import Injected
     from attn_inject.operate.inserted import inserted
@@ -80,6 +81,7 @@ __all__ = [
     "look",
     "parameter_groups",
     "prune",
+    "push",
     "remove",
     "restore",
     "save",
@@ -120,6 +122,7 @@ _HOMES = {
     "look": "attn_inject.operate.look",
     "parameter_groups": "attn_inject.operate.training",
     "prune": "attn_inject.operate.prune",
+    "push": "attn_inject.operate.hub",
     "remove": "attn_inject.surgery.removal",
     "restore": "attn_inject.files.restore",
     "save": "attn_inject.operate.saving",

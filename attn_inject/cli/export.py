@@ -1,4 +1,4 @@
-"""`attn-inject export FILE --out model.onnx`: the model in a format that runs without attn-inject."""
+"""`attn-inject export FILE --out model.onnx`: the model in a format that other programs take."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ EPILOG = options.examples(
     "attn-inject export model.pt --out model.onnx",
     "attn-inject export model.pt --out model.pt2 --batch-size 1",
     "attn-inject export model.pt --out model.safetensors",
+    "attn-inject export model.pt --out folder --format hub",
 )
 BatchSize = Annotated[
     int | None,
@@ -31,11 +32,22 @@ BatchSize = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="hub",
+        help="Write a folder for the Hugging Face Hub, which timm loads, too; else the suffix decides.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 
 
 def export(
     file: options.SavedFile,
     out: options.Out = None,
+    format: Format = "",
     batch_size: BatchSize = None,
     input_size: options.InputSize = "",
     trust: options.Trust = False,
@@ -43,13 +55,13 @@ def export(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Export a saved model as .pt2 or .onnx, compared with the model, or save it as .pt or .safetensors."""
+    """Export a saved model as .pt2 or .onnx, compared with the model, or save it in another form."""
     if out is None:
         raise UsageError("Nothing would be saved.", hint="Add --out FILE, for example --out model.onnx.")
     size = options.parse_input_size(input_size) if input_size else None
     with working(f"exporting {file}", quiet=quiet):
         content = attn_inject.export(
-            file, out, batch_size=batch_size, input_size=size, trust=trust, force=force
+            file, out, format=format, batch_size=batch_size, input_size=size, trust=trust, force=force
         )
     if as_json:
         sys.stdout.write(json_text(content))

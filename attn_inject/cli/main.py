@@ -19,6 +19,7 @@ from attn_inject.cli import (
     look,
     options,
     prune,
+    push,
     restore,
     show,
     sites,
@@ -72,6 +73,7 @@ app.command("list", cls=Command, epilog=list.EPILOG)(list.list_names)
 app.command("show", cls=Command, epilog=show.EPILOG)(show.show)
 app.command("diff", cls=Command, epilog=diff.EPILOG)(diff.diff)
 app.command("export", cls=Command, epilog=export.EPILOG)(export.export)
+app.command("push", cls=Command, epilog=push.EPILOG)(push.push)
 app.command("restore", cls=Command, epilog=restore.EPILOG)(restore.restore)
 app.command("look", cls=Command, epilog=look.EPILOG)(look.look)
 app.command("prune", cls=Command, epilog=prune.EPILOG)(prune.prune)

@@ -35,6 +35,8 @@ def applied_page(file: str, content: Mapping[str, Any]) -> list[Part]:
 def exported_page(file: str, content: Mapping[str, Any]) -> list[Part]:
     """The page that `export` prints, from what `attn_inject.export` returns."""
     ending = f"saved {content['file']}, {storage(content['bytes'])}"
+    if content["format"] == "hub":
+        return [f"wrote {file} as a folder for the Hugging Face Hub, with a card", ending]
     if content["samples"] is None:
         return [f"wrote {file} as {content['format']}, tensors and recipe", ending]
     batch = "any batch size" if content["batch_size"] is None else f"a batch of {content['batch_size']}"
@@ -47,6 +49,12 @@ def exported_page(file: str, content: Mapping[str, Any]) -> list[Part]:
     if content["top1"] is not None:
         lines.append(f"top-1 agreement {content['top1']} of {content['samples']}")
     return ["\n".join(lines), ending]
+
+
+def pushed_page(file: str, content: Mapping[str, Any]) -> list[Part]:
+    """The page that `push` prints, from what `attn_inject.push` returns."""
+    files = ", ".join(content["files"])
+    return [f"uploaded {file} to {content['repository']}: {files}", content["url"]]
 
 
 def restored_page(content: Mapping[str, Any]) -> list[Part]:

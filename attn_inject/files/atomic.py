@@ -57,7 +57,7 @@ def atomic_write(
         _discard(hidden, file)
         # torch.save turns errors of a write, even Ctrl-C, into a RuntimeError without a cause.
         if isinstance(writer.failure, OSError):
-            raise _unwritable(target, writer.failure) from error
+            raise unwritable(target, writer.failure) from error
         if writer.failure is not None and writer.failure is not error:
             raise writer.failure from error
         raise
@@ -90,13 +90,22 @@ def check_writable(path: _Path, *, force: bool = False) -> Path:
             raise FileError(f"{path} is a folder.", hint="Name a file in it, for example model.pt.")
         if target.exists() and not target.is_file():
             raise FileError(f"{path} is not a regular file.", hint="Name another file.")
-        _check_folder(target.parent, path)
+        check_parent(target.parent, path)
         if target.exists() and not force:
-            raise _exists(target)
+            raise already_there(target)
     return target
 
 
-def _check_folder(folder: Path, path: _Path) -> None:
+def check_parent(folder: Path, path: _Path) -> None:
+    """Find out whether something can be made in a folder.
+
+    Args:
+        folder: Where `path` will be.
+        path: The target, as the user calls it.
+
+    Raises:
+        FileError: The folder does not exist, is a file or may not be written to.
+    """
     for above in (folder, *folder.parents):
         if above.exists() and not above.is_dir():
             raise FileError(f"{path} cannot be written: {above} is a file.", hint="Name another folder.")
@@ -135,27 +144,27 @@ class _Remembering:
             raise
 
 
-def _prefix(target: Path) -> str:
-    """Of the hidden files for one target; a digest, since a long name leaves no room for more."""
+def hidden_prefix(target: Path) -> str:
+    """Of the names of hidden files for one target; a digest, since a long name leaves no room for more."""
     return f".attn-inject-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 def _create(target: Path) -> tuple[Path, BinaryIO]:
     """A new hidden file, locked."""
     while True:
-        hidden = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+        hidden = target.with_name(f"{hidden_prefix(target)}{secrets.token_hex(8)}.tmp")
         # os.open respects the umask, unlike tempfile.
         file = os.fdopen(os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "wb")
         # Before it was locked, another run may have removed the file as a leftover.
         with contextlib.suppress(BlockingIOError):
-            _lock(file)
+            lock(file)
             if hidden.exists():
                 return hidden, file
         file.close()
 
 
-def _lock(file: IO[bytes]) -> bool:
-    """Lock a file until it is closed or the process ends; False if files cannot be locked.
+def lock(file: IO[bytes] | int) -> bool:
+    """Lock an open file or folder until it is closed or the process ends; False if files cannot be locked.
 
     Raises:
         BlockingIOError: Another process has locked it.
@@ -163,7 +172,7 @@ def _lock(file: IO[bytes]) -> bool:
     if fcntl is None:
         return False
     try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
@@ -173,9 +182,9 @@ def _lock(file: IO[bytes]) -> bool:
 
 def _sweep(target: Path) -> None:
     """Remove what killed runs left behind for this target."""
-    for hidden in target.parent.glob(f"{_prefix(target)}*.tmp"):
+    for hidden in target.parent.glob(f"{hidden_prefix(target)}*.tmp"):
         with contextlib.suppress(OSError), open(hidden, "r+b") as file:
-            if _lock(file):
+            if lock(file):
                 hidden.unlink()
 
 
@@ -200,10 +209,10 @@ def publish(hidden: Path, target: Path, *, force: bool) -> None:
         # Unlike a rename, a link never replaces what another run wrote in the meantime.
         os.link(hidden, target)
     except FileExistsError:
-        raise _exists(target) from None
+        raise already_there(target) from None
     except OSError:  # a disk without links
         if target.exists():
-            raise _exists(target) from None
+            raise already_there(target) from None
         hidden.replace(target)
 
 
@@ -230,10 +239,11 @@ def _reporting(target: _Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
 
 
-def _unwritable(target: _Path, error: OSError) -> FileError:
+def unwritable(target: _Path, error: OSError) -> FileError:
+    """For a target that the system refuses."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         hint = "Free some space or name another folder; no partial file is left."
@@ -242,5 +252,6 @@ def _unwritable(target: _Path, error: OSError) -> FileError:
     return FileError(f"{target} cannot be written: {reason}.", hint=hint)
 
 
-def _exists(target: _Path) -> FileError:
+def already_there(target: _Path) -> FileError:
+    """For a target that exists."""
     return FileError(f"{target} exists already.", hint="Use --force to replace it, or name another file.")

@@ -34,7 +34,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     inserted = [key for edit in contents.recipe.edits for key in _keys(edit, contents)]
     return {
         "file": str(path),
-        "bytes": Path(path).stat().st_size,
+        "bytes": Path(formats.located(path)).stat().st_size,
         "model": recipe["provenance"]["name"],
         "source": recipe["provenance"]["source"],
         "arguments": recipe["provenance"]["arguments"],

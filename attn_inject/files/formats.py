@@ -11,11 +11,14 @@ from attn_inject.errors import FileError, UsageError
 from attn_inject.files import pt, safetensors
 from attn_inject.files.archive import MAGIC
 from attn_inject.files.contents import Contents
+from attn_inject.files.hub_folder import MODEL, is_hub_folder
 from attn_inject.files.reading import reading
+from attn_inject.models.remote import fetched
 
 SUFFIXES = (".pt", ".safetensors")
 _WRITTEN = (*SUFFIXES, ".pth", ".bin", ".ckpt", "")
 _EXPORTED = (".pt2", ".onnx")
+_REPOSITORY = "hf-hub:"
 
 _Path = str | os.PathLike[str]
 
@@ -58,8 +61,21 @@ def write_state(path: _Path, state: Mapping[str, Any], *, force: bool = False) -
     writer.write_state(path, state, force=force)
 
 
+def located(path: _Path) -> _Path:
+    """The file with the tensors: that of a folder or repository (`hf-hub:ORG/NAME`), else the path itself.
+
+    Raises:
+        FileError: The repository cannot be fetched.
+    """
+    if is_hub_folder(path):
+        return Path(path) / MODEL
+    text = os.fspath(path)
+    return fetched(text) if text.startswith(_REPOSITORY) else path
+
+
 def read(path: _Path, *, mmap: bool = True) -> Contents:
-    """Read a modified model of either format; see `pt.read`."""
+    """Read a modified model of either format, or the folder or repository that holds it; see `pt.read`."""
+    path = located(path)
     with reading(path) as file:
         first = file.read(9)
     named = str(path).endswith(".safetensors")

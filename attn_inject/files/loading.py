@@ -49,12 +49,10 @@ def load(
     if verify:
         check_digest(contents, path)
     if contents.whole is None:
-        model = _rebuilt(contents, path, base, trust)
-    else:
-        model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
+        return rebuilt(contents, path, base=base, trust=trust)
+    model = _put_on(contents, path, base if inplace else copy.deepcopy(base), verify)
     attach_origin(model, Origin(contents.recipe.provenance, contents.recipe.plans))
-    # A model built from a name is in eval mode; a given base may need its values for the switch.
-    return model if base is None else model.eval()
+    return model.eval()
 
 
 def check_digest(contents: Contents, path: _Path) -> None:
@@ -79,7 +77,21 @@ def check_trust(recipe: Recipe, path: _Path, trust: bool) -> None:
     require_trust((GivenName(edit.attention, str(path), "attention") for edit in recipe.edits), trust=trust)
 
 
-def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: bool) -> nn.Module:
+def rebuilt(
+    contents: Contents, path: _Path, *, base: nn.Module | None = None, trust: bool = False
+) -> nn.Module:
+    """The model of contents that are whole, with their tensors, not copies of them.
+
+    Args:
+        contents: What a file holds; their digest is not compared here.
+        path: The file, for errors.
+        base: The untouched architecture, if it has no name.
+        trust: Whether code that the contents name may run.
+
+    Raises:
+        AttnInjectError: As `load`.
+    """
+    check_trust(contents.recipe, path, trust)
     model = rebuild(
         contents.recipe,
         str(path),
@@ -90,7 +102,9 @@ def _rebuilt(contents: Contents, path: _Path, base: nn.Module | None, trust: boo
     )
     _assign(model, contents.state_dict, path)
     _give_back(model, contents.replaced)
-    return model
+    attach_origin(model, Origin(contents.recipe.provenance, contents.recipe.plans))
+    # A model built from a name is in eval mode; a given base may need its values for the switch.
+    return model if base is None else model.eval()
 
 
 def _put_on(contents: Contents, path: _Path, model: nn.Module | None, verify: bool) -> nn.Module:

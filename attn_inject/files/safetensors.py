@@ -57,11 +57,20 @@ def write(
     *,
     force: bool = False,
     before_publishing: Callable[[Path], None] | None = None,
+    share: bool = True,
 ) -> None:
-    """Write a modified model; arguments and errors as those of `pt.write`."""
+    """Write a modified model; arguments and errors as those of `pt.write`.
+
+    Args:
+        path: The target.
+        contents: The model.
+        force: Whether an existing file may be replaced.
+        before_publishing: Called with the complete hidden file.
+        share: Whether a tensor with several names is written once, under the first, or once for each.
+    """
     payload = to_payload(contents)
     replaced = payload.pop("replaced")
-    tensors, names = _divided(payload.pop("state_dict") | replaced)
+    tensors, names = _divided(payload.pop("state_dict") | replaced, share=share)
     names["replaced"] = list(replaced)
     payload["witness"] = _as_text(payload["witness"])
     text = json.dumps(payload | names, separators=(",", ":"))
@@ -113,8 +122,10 @@ def _rank(name: str, tensor: torch.Tensor) -> tuple[bool, int, str]:
     return tensor.nbytes % ALIGNMENT != 0, -tensor.element_size(), name
 
 
-def _divided(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors to store, once each, and what restores the whole state dict."""
+def _divided(
+    state: Mapping[str, Any], *, share: bool = True
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors to store, once each if they may be shared, and what restores the whole state dict."""
     tensors: dict[str, torch.Tensor] = {}
     first: dict[tuple[Any, ...], str] = {}
     shared, values = {}, {}
@@ -124,7 +135,11 @@ def _divided(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[st
             continue
         if value.dtype not in _DTYPES:
             raise FileError(f"{name} is of type {value.dtype}, which .safetensors does not support.")
-        key = (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else (name,)
+        key = (
+            (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            if share and value.numel()
+            else (name,)
+        )
         if (other := first.setdefault(key, name)) != name:
             shared[name] = other
         else:

@@ -13,6 +13,7 @@ from attn_inject.request import ModelRequest
 from attn_inject.weights import WeightsOrigin
 
 PREFIXES = ("hf-hub:", "local-dir:")
+MODIFIED = "attn_inject_saved"  # the architecture of a folder that `export --format hub` wrote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,12 @@ def read_folder(name: str) -> TimmFolder:
                 config, architecture, arguments = timm.models.load_model_config_from_hf(place)
     except Exception as error:
         raise _unreadable(name, kind, place, error) from error
+    if architecture == MODIFIED:
+        loads = place if kind == "local-dir" else f"attn_inject.load({name!r})"
+        raise FileError(
+            f"{name} holds a model that attn-inject has modified, not weights of a plain architecture.",
+            hint=f"Name it as a saved file: {loads}.",
+        )
     return TimmFolder(name, architecture, config, arguments or {})
 
 

@@ -49,12 +49,18 @@ def loaded_side(model: Model) -> tuple[nn.Module, Side]:
         model=wanted[0].name,
         source=loaded.provenance.source,
         figures=counted.cost,
-        inserted=tuple(_inserted(loaded.model, counted)),
+        inserted=tuple(inserted_of(loaded.model, counted)),
     )
     return loaded.model, side
 
 
-def _inserted(model: nn.Module, counted: Counted) -> Iterator[Inserted]:
+def inserted_of(model: nn.Module, counted: Counted) -> Iterator[Inserted]:
+    """The attention modules of a modified model, with what each costs.
+
+    Args:
+        model: It.
+        counted: What `count` returned for it.
+    """
     for name, module in inserted_modules(model).items():
         if module.edit is None:
             continue

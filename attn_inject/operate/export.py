@@ -8,20 +8,19 @@ from typing import Any
 
 from torch import nn
 
-from attn_inject import models
 from attn_inject.errors import UsageError
 from attn_inject.files import formats
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.exports import exporter, onnx
 from attn_inject.files.exports.agreement import Agreement
 from attn_inject.files.loading import check_digest
-from attn_inject.models.inputs import InputSpec
 from attn_inject.operate.containment import contained
+from attn_inject.operate.hub import Source, inputs_of, write_hub_folder
 from attn_inject.operate.injected import Injected
 from attn_inject.operate.saving import load, save, unwrapped
 from attn_inject.request import ModelRequest
-from attn_inject.surgery.origin import origin_of
 
+HUB = "hub"
 SUFFIXES = (*formats.SUFFIXES, *exporter.SUFFIXES)
 
 
@@ -30,6 +29,7 @@ def export(
     model: nn.Module | Injected | str | Path,
     out: str | Path,
     *,
+    format: str = "",
     batch_size: int | None = None,
     input_size: Sequence[int] | None = None,
     example_input: Any = None,
@@ -38,21 +38,23 @@ def export(
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write a model as `.pt2` (`torch.export`) or `.onnx`, or its file as `.pt` or `.safetensors`.
+    """Write a model as `.pt2` (`torch.export`), `.onnx` or a folder for a hub, or its file in another format.
 
     An exported model runs without attn-inject. It is run and compared with the model before it is saved.
 
     Args:
         model: A file that attn-inject wrote, what `inject` returned, or any module; it is exported in eval
             mode.
-        out: The file; its suffix determines the format.
+        out: The file; its suffix determines the format, `.pt`, `.safetensors`, `.pt2` or `.onnx`.
+        format: `hub` writes a folder for the Hugging Face Hub, which `load` and timm read: `config.json`,
+            `model.safetensors` and a card; "" goes by the suffix.
         batch_size: The only batch size that the exported model takes; None allows any.
         input_size: (C, H, W) in pixels, if the model does not state it.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; it fixes the batch.
         base: As for `load`.
         trust: As for `load`.
         seed: Of the images for the comparison.
-        force: Whether an existing file may be replaced.
+        force: Whether an existing file, or a folder that was written before, may be replaced.
 
     Returns:
         The document of `export --json`: `file`, `bytes`, `format`, `batch_size`, and, where the exported
@@ -60,12 +62,17 @@ def export(
         `top1` (samples whose largest class is the same, None without classes).
 
     Raises:
-        UsageError: The suffix is not of a known format.
+        UsageError: The format, or the suffix, is not a known one.
         ModelError: The model cannot be exported; the message says why.
         CheckFailedError: The exported model computes something else; no file is left.
         MissingExtraError: `.onnx` without the extra `onnx`.
         FileError: A file cannot be read or written.
     """
+    if format == HUB:
+        source = Source(model, base, trust, example_input, input_size)
+        return write_hub_folder(source, out, force=force)
+    if format:
+        raise UsageError(f"There is no format {format!r}.", hint=f"Write {HUB}, or leave it out.")
     suffix = _suffix(out)
     check_writable(out, force=force)
     agreement = None
@@ -73,7 +80,7 @@ def export(
         if suffix == ".onnx":
             onnx.require_extra()
         module = _module(model, base, trust)
-        inputs = _inputs(module, example_input, input_size)
+        inputs = inputs_of(module, example_input, input_size)
         agreement = exporter.export(module, out, inputs, batch_size=batch_size, seed=seed, force=force)
     elif isinstance(model, str | Path):
         contents = formats.read(model, mmap=False)
@@ -87,7 +94,10 @@ def export(
 def _suffix(out: str | Path) -> str:
     suffix = Path(out).suffix
     if suffix not in SUFFIXES:
-        raise UsageError(f"{out} has no suffix of a known format.", hint=f"Use one of {', '.join(SUFFIXES)}.")
+        raise UsageError(
+            f"{out} has no suffix of a known format.",
+            hint=f"Use one of {', '.join(SUFFIXES)}; for a folder: --format {HUB}.",
+        )
     return suffix
 
 
@@ -95,12 +105,6 @@ def _module(model: nn.Module | Injected | str | Path, base: Any, trust: bool) ->
     if isinstance(model, str | Path):
         return load(model, base=base, trust=trust)
     return unwrapped(model.model if isinstance(model, Injected) else model)
-
-
-def _inputs(module: nn.Module, example_input: Any, input_size: Sequence[int] | None) -> InputSpec:
-    origin = origin_of(module)
-    size = input_size if input_size is not None or origin is None else origin.provenance.input_size
-    return models.from_object(module, example_input=example_input, input_size=size).inputs
 
 
 def _document(

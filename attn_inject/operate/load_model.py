@@ -12,6 +12,7 @@ from torch import nn
 from attn_inject import models
 from attn_inject.errors import ModelError, UsageError
 from attn_inject.files import formats
+from attn_inject.files.hub_folder import is_hub_folder
 from attn_inject.files.loading import load
 from attn_inject.files.verified_origin import verified_origin
 from attn_inject.models.clone import deep_copy
@@ -91,8 +92,8 @@ def _in_hand(model: nn.Module, example_input: Any, input_size: Sequence[int] | N
 
 
 def is_saved_file(name: str) -> bool:
-    """Whether a model's name is the path of a file."""
-    return name.endswith(formats.SUFFIXES) and os.path.isfile(name)
+    """Whether a model's name is the path of a file, or of a folder with one that `export` wrote."""
+    return (name.endswith(formats.SUFFIXES) and os.path.isfile(name)) or is_hub_folder(name)
 
 
 def _reopened(request: ModelRequest) -> LoadedModel:

@@ -83,7 +83,7 @@ class Architecture:
         named = Provenance(
             source="timm",
             name=f"{self.base}.{tag}" if tag and isinstance(tag, str) else self.base,
-            arguments=_plain(arguments),
+            arguments=plain_arguments(arguments),
         )
         origin = earlier or Origin(named, ())
         start = resolve_start(self.plan, has_weights=True)
@@ -91,7 +91,7 @@ class Architecture:
         return Origin(origin.provenance, (*origin.plans, plan))
 
 
-def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a file can hold; the others are visible in the model's structure."""
     left_out = {*from_timm.RESERVED, "device", "dtype"}
     kept = {key: value for key, value in arguments.items() if key not in left_out}

@@ -19,7 +19,7 @@ from timm.models import _registry as theirs
 from attn_inject.attention import registry as attention_registry
 from attn_inject.errors import UsageError, unknown_name
 from attn_inject.request import Plan, as_specs
-from attn_inject.timm import modified, rule
+from attn_inject.timm import modified, rule, saved
 from attn_inject.timm.architecture import Architecture
 
 _known: dict[str, Architecture] = {}
@@ -88,6 +88,10 @@ def _serve(name: object) -> None:
     """Register `name` if the rule makes it and it is not taken."""
     architecture = str(name).partition(".")[0]
     if architecture in _known or _has(architecture):
+        return
+    if architecture == saved.MODIFIED and architecture not in _by_rule:
+        _by_rule.add(architecture)  # first, as below; so it is not listed, and no base
+        timm.models.register_model(saved.entrypoint())
         return
     if made := rule.split(architecture, _is_base):
         base, attention = made

@@ -11,7 +11,7 @@ def test_the_page(program, api):
     outcome = program(
         "export", "m.pt", "--out", "m.onnx", "--input-size", "96", "--batch-size", "4", "--trust"
     )
-    options = {"batch_size": 4, "input_size": (3, 96, 96), "trust": True, "force": False}
+    options = {"format": "", "batch_size": 4, "input_size": (3, 96, 96), "trust": True, "force": False}
     assert api.calls == [("export", (Path("m.pt"), Path("m.onnx")), options)]
     assert outcome.out == (
         "exported m.pt as onnx, for any batch size\n"
@@ -27,6 +27,14 @@ def test_the_page_without_figures_and_without_classes():
     fixed = for_pipe(exported_page("m.pt", exported_content(top1=None, batch_size=1)))
     assert "for a batch of 1" in fixed
     assert "top-1" not in fixed
+
+
+def test_a_folder_for_the_hub_has_its_own_page(program, api):
+    outcome = program("export", "m.pt", "--out", "f", "--format", "hub")
+    assert api.calls[0][2]["format"] == "hub"
+    assert outcome.code == 0
+    page = for_pipe(exported_page("m.pt", exported_content(format="hub", file="f", samples=None)))
+    assert page == "wrote m.pt as a folder for the Hugging Face Hub, with a card\n\nsaved f, 102.5 MB\n"
 
 
 def test_the_document_is_what_export_returns(program, api):

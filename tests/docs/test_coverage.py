@@ -37,7 +37,7 @@ def test_every_command_is_shown_at_work_and_has_help_and_examples(name):
     command = commands()[name]
     assert command.help
     assert f"attn-inject {'' if name == 'inject' else f'{name} '}" in examples(command)
-    others = "list|show|diff|sites|stats|fit|export|restore|look|prune|zoo|doctor"
+    others = "list|show|diff|sites|stats|fit|export|push|restore|look|prune|zoo|doctor"
     typed = rf"^(\$ )?attn-inject {f'(?!{others})' if name == 'inject' else name}"
     assert re.search(typed, WRITTEN_BY_HAND, re.MULTILINE), f"no page types attn-inject {name}"
 

@@ -177,14 +177,14 @@ def test_a_disk_that_fails_late_is_reported(tmp_path, monkeypatch, call):
 
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path):
     target = tmp_path / "model.pt"
-    dead = tmp_path / f"{atomic._prefix(target)}0123.tmp"
-    other = tmp_path / f"{atomic._prefix(tmp_path / 'other.pt')}0123.tmp"
+    dead = tmp_path / f"{atomic.hidden_prefix(target)}0123.tmp"
+    other = tmp_path / f"{atomic.hidden_prefix(tmp_path / 'other.pt')}0123.tmp"
     dead.write_bytes(b"half")
     other.write_bytes(b"half")
     with atomic_write(target, force=True) as outer:
         outer.write(b"outer")
         assert not dead.exists()
-        living = [name for name in names(tmp_path) if name.startswith(atomic._prefix(target))]
+        living = [name for name in names(tmp_path) if name.startswith(atomic.hidden_prefix(target))]
         write(target, b"inner", force=True)
         assert living[0] in names(tmp_path)
     assert target.read_bytes() == b"outer"
