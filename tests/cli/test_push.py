@@ -6,10 +6,13 @@ UPLOADED = {"repository": "org/name", "url": "https://hub/org/name/commit/1", "f
 
 
 def test_the_page_and_the_document(program, api, monkeypatch):
-    monkeypatch.setattr(
-        api, "push", lambda *given, **options: asked.append((given, options)) or UPLOADED, raising=False
-    )
     asked: list[object] = []
+
+    def push(*given, **options):
+        asked.append((given, options))
+        return UPLOADED
+
+    monkeypatch.setattr(api, "push", push, raising=False)
     outcome = program("push", "m.pt", "org/name", "--private", "--message", "New")
     assert outcome.out == "uploaded m.pt to org/name: a, b\n\nhttps://hub/org/name/commit/1\n"
     assert asked == [((Path("m.pt"), "org/name"), {"private": True, "message": "New", "trust": False})]
