@@ -4,8 +4,9 @@
 
 Each victim is a fork that runs the program itself: `inject`, `export` and `restore` of a tiny model, and
 `zoo`. It gets SIGINT, SIGTERM or SIGHUP, once or twice in a row, at a random part of the time that an
-undisturbed run takes. Then its exit code must be 130, 143 or 129 (0 if it was done), its target the old file or a whole
-new one, and all of its processes must be gone; one more, undisturbed run must leave nothing but its files.
+undisturbed run takes. Then its exit code must be 130, 143 or 129 (0 if it was done), its target the old
+file or a whole new one, and all of its processes must be gone; one more, undisturbed run must leave nothing
+but its files.
 """
 
 from __future__ import annotations
