@@ -40,6 +40,8 @@ class AttentionModule(nn.Module):
             whose options change its kind overrides it.
         needs_size: Whether the constructor takes `size=(H, W)`, the only size that it then accepts; an
             instance whose options make it accept any size overrides it.
+        mixes_positions: Whether the output at one position depends on others, as it does after pooling; False
+            lets the module act on tokens without a grid, and on ordered ones.
         fewest_positions: How many positions, H * W, a map must have for the module to do anything.
         channels: C of the map; 0 if the subclass did not pass it.
         options: Values by name, as the subclass gave them.
@@ -50,6 +52,7 @@ class AttentionModule(nn.Module):
 
     acts_on: str = "spatial"
     needs_size: bool = False
+    mixes_positions: bool = True
     fewest_positions: int = 1
     # Not a hook on a child: a child for each gate would change the structure that saved files keep.
     watcher: Watcher | None = None

@@ -68,6 +68,7 @@ def _broken(
     yield from _gradients(module, x)
     yield from _copies(module, _build(attention, channels, (h, w), options, seed=1), x)
     yield from _gate(module.eval(), x)
+    yield from _positions(module, x)
     with torch.device("meta"):
         if any(
             not parameter.is_meta for parameter in _new(attention, channels, (h, w), options).parameters()
@@ -125,6 +126,16 @@ def _gate(module: nn.Module, x: torch.Tensor) -> Iterator[str]:
         yield f"gate(x) has shape {tuple(gate.shape)}, but a channel gate is (N, C, 1, 1)"
     elif not torch.equal(module(x), x * gate):
         yield "acts_on is 'channel', but forward(x) is not x * gate(x)"
+
+
+@torch.no_grad()
+def _positions(module: nn.Module, x: torch.Tensor) -> Iterator[str]:
+    if getattr(module, "mixes_positions", True):
+        return
+    other = x.clone()
+    other[..., -1, -1] += 1
+    if not torch.equal(module(x)[..., 0, 0], module(other)[..., 0, 0]):
+        yield "mixes_positions is False, but the last position changes the first one's output"
 
 
 def _new(

@@ -294,6 +294,7 @@ def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Rec
         source=layout.source,
         calls=len(calls),
         element=place,
+        ordered=call.name in recording.ordered,
     )
     return FoundSite(
         site, call, shape, addition, layout.prefix == 0 or grid_is_read(call, place, layout.prefix)

@@ -23,6 +23,7 @@ from attn_inject.sites.grids import NONE, Grids, Source, carried, of_map, of_sam
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
 from attn_inject.sites.nodes import ModuleCall, Node
+from attn_inject.sites.order import Order
 from attn_inject.sites.sums import FOREACH, each, inner_sums, joined, operands, operands_of_call, written
 from attn_inject.sites.tensors import has_weight, is_torchs, on_meta, tensors_of
 
@@ -44,6 +45,7 @@ class Recording:
             returned it.
         image_size: (H, W) of the input in pixels, or None.
         uneven: Names of modules that made maps of several sizes.
+        ordered: Names of modules whose tokens attend only to those before them.
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class Recording:
     maps: dict[tuple[int, int], str]
     image_size: tuple[int, int] | None
     uneven: frozenset[str] = frozenset()
+    ordered: frozenset[str] = frozenset()
 
 
 def record(model: nn.Module, inputs: InputSpec, *, keep: tuple[str, ...] = ()) -> Recording:
@@ -90,6 +93,7 @@ def _record(
         raise ModelError(f"The model cannot be copied: {_first_line(error)}.") from error
     args, kwargs = inputs.make(1, device=device, dtype=dtype_of(model))
     recorder = _Recorder(is_meta=device == "meta")
+    recorder.order.keep(model, copy)
     handles = recorder.watch(copy, frozenset(keep))
     try:
         with torch.no_grad(), recorder:
@@ -106,7 +110,13 @@ def _record(
             handle.remove()
     ran = recorder.ran(copy)
     return Recording(
-        copy, tuple(recorder.calls), ran, recorder.maps, inputs.image_size, frozenset(recorder.uneven)
+        copy,
+        tuple(recorder.calls),
+        ran,
+        recorder.maps,
+        inputs.image_size,
+        frozenset(recorder.uneven),
+        frozenset(recorder.ordered),
     )
 
 
@@ -141,6 +151,9 @@ class _Recorder(TorchFunctionMode):
         self.calls: list[ModuleCall] = []
         self.maps: dict[tuple[int, int], str] = {}
         self.uneven: set[str] = set()
+        self.order = Order()
+        self.ordered: set[str] = set()
+        self._open_names: list[str] = []
         self._sources: dict[str, Source] = {}
         self._stack: list[ModuleCall | None] = []
         self._grids: dict[int, Grids] = {}
@@ -174,6 +187,7 @@ class _Recorder(TorchFunctionMode):
             # Our own reading of a shape is not one of the model's operations.
             with torch._C.DisableTorchFunction():
                 self._called.add(name)
+                self._open_names.append(name)
                 # What has no weights may add its inputs, or cut or reorder positions.
                 looked_into = not opaque or (not self._weighted[module] and not is_torchs(module))
                 call = self._open(name, module, args, kwargs) if looked_into else None
@@ -187,6 +201,9 @@ class _Recorder(TorchFunctionMode):
 
         def note_end(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             call = self._stack.pop()
+            self._open_names.pop()
+            if self.order.has_tokens(output):
+                self.ordered.add(name)
             if call is not None:
                 self._close(call, output)
             if self._stack and self._stack[-1] is not None:
@@ -312,9 +329,12 @@ class _Recorder(TorchFunctionMode):
                 elif not fill((args, kwargs)):
                     raise
                 output = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if self.order.note(name, args, kwargs, output):
+            self.ordered.update(self._open_names)
         call = self._stack[-1] if self._stack else None
         if call is not None and (output is None or not isinstance(output, _NO_TENSORS)):
-            self._note_operation(call, getattr(func, "__name__", ""), args, kwargs, output)
+            self._note_operation(call, name, args, kwargs, output)
         return output
 
     def _note_operation(

@@ -39,6 +39,7 @@ class Site:
             returns a tensor.
         suffix: Tokens after the grid (NLC only).
         source: What shows the rows and columns of the current call (NLC only); None if nothing does.
+        ordered: Whether its tokens attend only to those before them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Site:
     # Files of earlier versions lack these.
     suffix: int = field(default=0, metadata={"later": True})
     source: MapSource | None = field(default=None, metadata={"later": True})
+    ordered: bool = field(default=False, metadata={"later": True})
 
     @property
     def map_size(self) -> tuple[int, int] | None:
@@ -104,6 +106,7 @@ class RejectionCode(StrEnum):
     NO_LAYOUT = "no-layout", "its output is neither a map nor tokens"
     # What a module or a placement needs, and the site lacks.
     NO_GRID = "no-grid", "its tokens have no grid"
+    ORDERED = "ordered", "its tokens attend only to those before them"
     TOO_SMALL = "too-small", "its map has fewer positions than the attention module needs"
     UNREAD_GRID = "unread-grid", "nothing reads the tokens of its grid"
     CANNOT_BUILD = "cannot-build", "the attention module cannot be built for its size"

@@ -34,6 +34,11 @@ from attn_inject.surgery.placements.stem import Enlarged, decide_stem
 from attn_inject.surgery.placements.target import Target
 
 NO_GRID = Reason(RejectionCode.NO_GRID, "its tokens have no grid, and this module needs one")
+ORDERED = Reason(
+    RejectionCode.ORDERED,
+    "its tokens attend only to those before them, and this module mixes positions, so that they would see "
+    "those behind them",
+)
 UNREAD_GRID = Reason(
     RejectionCode.UNREAD_GRID,
     "nothing reads the tokens of its grid afterwards, so a spatial module would have no effect",
@@ -117,6 +122,7 @@ class _Tried:
 
     refusal: str = ""
     is_spatial: bool = True
+    mixes_positions: bool = True
     fewest_positions: int = 1
 
 
@@ -255,7 +261,9 @@ def _misfit(resolved: Resolved, site: Site, found: FoundSite) -> Reason | None:
     tried = _tried(resolved, site.channels, site.map_size)
     if tried.refusal:
         return Reason(RejectionCode.CANNOT_BUILD, tried.refusal)
-    if site.height is None and tried.is_spatial:
+    if site.ordered and tried.mixes_positions:
+        return ORDERED
+    if site.height is None and tried.is_spatial and tried.mixes_positions:
         return NO_GRID
     if site.map_size is not None and math.prod(site.map_size) < tried.fewest_positions:
         text = f"its map is {site.size}, and this module needs {tried.fewest_positions} positions or more"
@@ -278,7 +286,8 @@ def _tried(resolved: Resolved, channels: int, size: tuple[int, int] | None) -> _
             # The class does not determine this, since an option may turn a channel gate into a spatial one.
             is_spatial = getattr(module, "acts_on", "spatial") != "channel"
             fewest = getattr(module, "fewest_positions", 1)
-            _TRIED[key] = _Tried(is_spatial=is_spatial, fewest_positions=fewest)
+            mixes = getattr(module, "mixes_positions", True)
+            _TRIED[key] = _Tried(is_spatial=is_spatial, mixes_positions=mixes, fewest_positions=fewest)
     return _TRIED[key]
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from attn_inject import AttnInjectError, find_sites, inject, load, remove, save
 from tests.corpus import proof
 from tests.corpus.case import Case, Place, by_place
+from tests.corpus.per_position import PerPosition
 
 ATTENTION = "se"
 CHECK_FAILED = 8  # the exit code of a check that failed
@@ -54,7 +55,8 @@ def examine(case: Case, tell: Tell) -> None:
             sites = find_sites(model, example_input=proof.clone(example))
             _tell_sites(tell, model, sites, case.places(model))
         if sites.sites:
-            _prove(tell, model, plain, example, expected)
+            attention = PerPosition if all(site.ordered for site in sites.sites) else ATTENTION
+            _prove(tell, model, plain, (example, expected), attention)
     tell({"step": "done"})
 
 
@@ -81,7 +83,11 @@ def _tell_sites(tell: Tell, model: nn.Module, sites: Any, places: Sequence[Place
 
 
 def _prove(
-    tell: Tell, model: nn.Module, plain: nn.Module, example: Any, expected: list[torch.Tensor]
+    tell: Tell,
+    model: nn.Module,
+    plain: nn.Module,
+    run: tuple[Any, list[torch.Tensor]],
+    attention: str | type[nn.Module],
 ) -> None:
     """Insert with the identity start; every difference from the untouched model is told, "" for none.
 
@@ -89,17 +95,18 @@ def _prove(
         tell: Takes facts.
         model: The untouched model.
         plain: A copy of it that has run once in eval mode; some models write into themselves there.
-        example: Its input.
-        expected: What it gave.
+        run: Its input, and what it gave for that.
+        attention: What to insert.
     """
+    example, expected = run
     with _telling(tell, "insert"):
-        result = _inserted(model, example, tell)
+        result = _inserted(model, example, attention, tell)
         ours = proof.outputs(result.model, example, training=False)
         tell({"identity_eval": proof.difference(ours, expected)})
     with _telling(tell, "reload"), TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
         save(result, path)
-        reopened = load(path, base=copy.deepcopy(model))
+        reopened = load(path, base=copy.deepcopy(model), trust=True)
         ours = proof.outputs(reopened, example, training=False)
         tell({"reload": proof.difference(ours, expected)})
     with _telling(tell, "remove"):
@@ -114,16 +121,16 @@ def _prove(
         )
 
 
-def _inserted(model: nn.Module, example: Any, tell: Tell) -> Any:
+def _inserted(model: nn.Module, example: Any, attention: str | type[nn.Module], tell: Tell) -> Any:
     """Insert with all checks; where one fails, say so and insert without them, to see for ourselves."""
     how: dict[str, Any] = {"start": "identity", "example_input": proof.clone(example)}
     try:
-        return inject(model, ATTENTION, **how)
+        return inject(model, attention, **how)
     except AttnInjectError as error:
         if error.exit_code != CHECK_FAILED:
             raise
         tell({"checks": str(error)})
-        return inject(model, ATTENTION, check="off", **how)
+        return inject(model, attention, check="off", **how)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ configuration states, the sites that `find_sites` found, and the verdict. {verdi
 
 *Exact* means as many sites as stated blocks, all of them where the blocks are. *Explained* means that the
 configuration's number is not the number of blocks with a shortcut, for the reason given, which was read in
-the library's source. Into each model `se` was inserted with the identity start, the file was reopened, and
-the modules were removed again. *Proofs* counts where the outputs were the untouched model's, bit for bit: in
-eval mode, in train mode, after reopening and after removing. `-` means that there was nothing to insert.
+the library's source. Into each model `se` was inserted with the identity start (where all tokens are ordered,
+a module of each position by itself), the file was reopened, and the modules were removed again. *Proofs*
+counts where the outputs were the untouched model's, bit for bit: in eval mode, in train mode, after reopening
+and after removing. `-` means that there was nothing to insert.
 
 | library | version | model | blocks stated | sites | proofs | verdict | reasons |
 |---|---|---|---:|---:|---|---|---|
