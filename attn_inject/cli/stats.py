@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import attn_inject
 from attn_inject.cli import options, table_options
 from attn_inject.cli.requested import site_options
 from attn_inject.cli.working import print_notes, working
-from attn_inject.cost.budget import Budget
+from attn_inject.cost.budget import QUANTITIES, Budget
 from attn_inject.cost.figures import Stats
 from attn_inject.display.columns import ColumnLayout, parse_columns, require_column
 from attn_inject.display.comparison_page import comparison_page
@@ -32,6 +33,9 @@ EPILOG = options.examples(
     "attn-inject stats resnet50 --plot costs.svg",
     "attn-inject stats --compare before.pt after.pt",
 )
+
+
+_COUNTED = ("per_site", "latency", "memory", "device", "batch_size", "dtype", "compile", "strict")
 
 
 def stats(
@@ -81,32 +85,38 @@ def stats(
     _check_files(out, plot, force=force)
     names = models or ["resnet50"]
     options.refuse_listed_attention(names, attn)
-    built: dict[str, Any] = {"num_classes": num_classes, "input_size": input_size, "model_arg": model_arg}
-    requests = [options.model_request(name, **built, trust=trust) for name in names]
+    built = {name: ctx.params[name] for name in ("num_classes", "input_size", "model_arg", "trust")}
+    requests = [options.model_request(name, **built) for name in names]
     if compare:
         return _compare(requests, as_json=as_json, quiet=quiet)
-    specs = options.parse_attention(attn)
+    specs = [str(spec) for spec in options.parse_attention(attn)] or None
     layout = _layout(columns, sort, relative=relative, latency=latency or bool(max_latency), memory=memory)
     chosen = site_options(ctx)
     Plan.of("se", **chosen)  # refuses unknown values before torch is imported
-    if dtype not in DTYPES:
-        raise unknown_name("dtype", dtype, DTYPES)
-    measured = {"latency": latency, "memory": memory, "device": device, "batch_size": batch_size}
-    how: dict[str, Any] = {**measured, "dtype": dtype, "compile": compile, "strict": strict}
-    limits = {"params": max_params, "flops": max_flops, "activations": max_activations}
-    budget = Budget.parse(**limits, latency=max_latency)
+    how = _conditions(ctx.params)
+    budget = Budget.parse(**{quantity: ctx.params[f"max_{quantity}"] for quantity in QUANTITIES})
     with working(f"loading torch and counting {', '.join(names)}", quiet=quiet) as say:
-        texts = [str(spec) for spec in specs] or None
-        table = attn_inject.stats(
-            requests, texts, budget=budget, per_site=per_site, progress=say, **how, **chosen
-        )
-    table = arranged(table, sort=sort, top=top)
+        table = attn_inject.stats(requests, specs, budget=budget, progress=say, **how, **chosen)
+    _deliver(arranged(table, sort=sort, top=top), form, layout, ctx.params)
+
+
+def _conditions(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """How to count and to time; checked before torch is imported."""
+    if asked["dtype"] not in DTYPES:
+        raise unknown_name("dtype", asked["dtype"], DTYPES)
+    return {name: asked[name] for name in _COUNTED}
+
+
+def _deliver(table: Stats, form: str, layout: ColumnLayout, asked: Mapping[str, Any]) -> None:
+    """Write the plot and the table, or print it."""
+    plot, out, per_site = asked["plot"], asked["out"], asked["per_site"]
+    how = {"force": asked["force"], "quiet": asked["quiet"]}
     if plot is not None:
-        _write(plot, draw(table, plot.suffix, per_site=per_site), force=force, quiet=quiet)
+        _write(plot, draw(table, plot.suffix, per_site=per_site), **how)
     if out is not None:
-        _write(out, stats_text(table, form, layout, per_site=per_site).encode(), force=force, quiet=quiet)
-    if as_json or (out is None and not quiet):
-        _print(table, "json" if as_json else form, layout, per_site=per_site)
+        _write(out, stats_text(table, form, layout, per_site=per_site).encode(), **how)
+    if asked["as_json"] or (out is None and not asked["quiet"]):
+        _print(table, "json" if asked["as_json"] else form, layout, per_site=per_site)
 
 
 def _write(path: Path, content: bytes, *, force: bool, quiet: bool) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from attn_inject.checks.forward import equal, run
 from attn_inject.cost.count import count
+from attn_inject.cost.figures import Timing
 from attn_inject.cost.latency import Conditions, time_in_turn
 from attn_inject.errors import CheckFailedError, FitError, NoSiteError, UsageError, nearest
 from attn_inject.files.atomic import check_writable
@@ -90,10 +91,8 @@ def prune(
         below: Sites go while their contribution, |y - x| / |x|, is below this share.
         max_change: Sites go while the softmax of the pruned model is at most this far from that of the model,
             a mean Kullback-Leibler divergence in nats. Takes one run per site for each site that goes.
-        out: The file to write; `.safetensors` by that suffix, else `.pt`.
-        force: Whether an existing file may be replaced.
-        latency: Whether to time both models, in turn.
-        progress: Receives a sentence about each step.
+        out: The file to write, `.safetensors` by that suffix, else `.pt`; `force` may replace one.
+        latency: Whether to time both models, in turn; `progress` receives a sentence about each step.
         options: `limit`, `size`, `mean`, `std`, `batch_size` and `device`, as in `look`.
 
     Raises:
@@ -111,13 +110,7 @@ def prune(
     steps, stopped, facts = _chosen(loaded, paths, images, (below, max_change), say, options)
     kept = tuple(site for site in inserted_by_site(loaded.model) if site not in {s.site for s in steps})
     _require_something(steps, stopped, kept, bound, out)
-    say(f"taking {len(steps)} sites out")
-    pruned = _taken_out(loaded, steps)
-    timings = None
-    if latency:
-        conditions = Conditions()
-        both = conditions.place(loaded.model.cpu()), conditions.place(pruned.model)
-        timings = time_in_turn(*both, loaded.inputs, conditions)
+    pruned = _taken_out(loaded, steps, say)
     if out is not None:
         save(pruned.model, out, force=force)
     report = PruneReport(
@@ -128,11 +121,17 @@ def prune(
         next=stopped,
         before=count(loaded.model, loaded.inputs).cost,
         after=count(pruned.model, pruned.inputs).cost,
-        latency=timings,
+        latency=_timed(loaded, pruned) if latency else None,
         file=None if out is None else str(out),
         **facts,
     )
     return Pruned(model=pruned.model, report=report)
+
+
+def _timed(loaded: LoadedModel, pruned: LoadedModel) -> tuple[Timing, Timing]:
+    conditions = Conditions()
+    both = conditions.place(loaded.model.cpu()), conditions.place(pruned.model)
+    return time_in_turn(*both, loaded.inputs, conditions)
 
 
 def _bound(
@@ -223,8 +222,9 @@ def _require_something(
         )
 
 
-def _taken_out(loaded: LoadedModel, steps: Sequence[Step]) -> LoadedModel:
+def _taken_out(loaded: LoadedModel, steps: Sequence[Step], say: ProgressCallback) -> LoadedModel:
     """A copy without these sites, which computes the same as the model with them bypassed."""
+    say(f"taking {len(steps)} sites out")
     names = [step.module for step in steps]
     loaded.model.cpu()
     pruned = copied(loaded)

@@ -76,15 +76,11 @@ def stats(
         AttnInjectError: A name, limit or condition is unknown; a named model cannot be built; nothing is
             within the budget; an operation was not counted (`strict`).
     """
-    specs = as_specs(attention if attention is not None else list(registry.entries()))
-    for spec in specs:
-        registry.find(spec.name)
-    options.setdefault("start", "paper")
     limits = budget if isinstance(budget, Budget) else Budget.parse(**dict(budget or {}))
     conditions = Conditions(device=device, batch_size=batch_size, dtype=dtype, compile=compile)
     conditions.check()
     wanted = _Wanted(
-        plans=[Plan.of(spec, **options) for spec in specs],
+        plans=_plans(attention, options),
         per_site=per_site,
         latency=latency or limits.needs_latency,
         memory=memory,
@@ -100,6 +96,15 @@ def stats(
         uncounted=by_frequency(uncounted),
         versions=versions(),
     )
+
+
+def _plans(attention: Attention | None, options: SiteOptions) -> list[Plan]:
+    """One plan for each module; all known modules by default."""
+    specs = as_specs(attention if attention is not None else list(registry.entries()))
+    for spec in specs:
+        registry.find(spec.name)
+    options.setdefault("start", "paper")
+    return [Plan.of(spec, **options) for spec in specs]
 
 
 def _all_rows(

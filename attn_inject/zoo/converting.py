@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from attn_inject.request import PlanOptions
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.record import Record
 from attn_inject.zoo.run import NullWatcher, Watcher, run
@@ -17,17 +18,6 @@ def convert(
     out_dir: str | Path,
     attn: str | Sequence[str] = (),
     each_attn: str | Sequence[str] = (),
-    placement: str = "after",
-    where: str | Sequence[str] = (),
-    skip: str | Sequence[str] = (),
-    stage: int | Sequence[int] = (),
-    blocks: str = "residual",
-    at: str | Sequence[str] = (),
-    start: str = "auto",
-    stem: bool = False,
-    strict: bool = False,
-    check: str = "full",
-    seed: int = 0,
     pretrained: bool = False,
     weights: str | None = None,
     num_classes: int | None = None,
@@ -48,6 +38,7 @@ def convert(
     force: bool = False,
     ray: str | None = None,
     watcher: Watcher | None = None,
+    **options: Unpack[PlanOptions],
 ) -> Iterator[Record]:
     """Convert many models, one process each, and yield a record for each output when it ends.
 
@@ -58,12 +49,6 @@ def convert(
         models: Names, globs, saved files, or `@FILE` with one of these per line.
         out_dir: A folder, or a URL that fsspec supports, for example `s3://bucket/zoo`.
         attn: The modules of each output; `each_attn` makes one output per module instead.
-        placement: As in `attn_inject.inject`, like all options down to `seed`.
-        where: Globs of sites to keep; `skip` those to leave out, `stage` numbers to keep, from 1.
-        blocks: `residual` or `family`; `at` names modules by glob instead.
-        start: `identity`, `paper` or `auto`; `stem` also replaces the stem; `strict` makes a module that
-            does not fit an error.
-        check: `full`, `structure` or `off`; `seed` is of all random numbers.
         pretrained: Whether to fetch published weights; or `weights`, a file for all models.
         num_classes: Outputs of the classifier; `input_size` is (C, H, W) in pixels, `model_args` further
             arguments of the architecture, `trust` lets saved files run the code that they name.
@@ -77,15 +62,20 @@ def convert(
             failure.
         discard: Whether to remove each file once its digest is recorded.
         force: Whether to replace files that no zoo has made.
-        ray: Address of a Ray cluster, or `auto`.
-        watcher: Receives the progress of the run.
+        ray: Address of a Ray cluster, or `auto`; `watcher` receives the progress of the run.
+        options: Of each output, as in `attn_inject.inject`: `placement`, `where`, `skip`, `stage`, `blocks`,
+            `at`, `start`, `stem`, `strict`, `check` and `seed`.
 
     Raises:
         AttnInjectError: The request cannot be met at all; nothing was converted.
     """
-    # The parameters are the options of the command, under the same names.
-    options = {name: value for name, value in locals().items() if value is not None}
-    watcher = options.pop("watcher", None)
-    if model_args is not None:
-        options["model_arg"] = options.pop("model_args")
-    return run(make_zoo([Options(options, lambda name: f"{name}=")]), watcher or NullWatcher())
+    return run(make_zoo([_as_typed(**locals())]), watcher or NullWatcher())
+
+
+def _as_typed(
+    *, options: PlanOptions, model_args: Mapping[str, Any] | None, watcher: object, **others: Any
+) -> Options:
+    """The options of the command, which have the same names."""
+    given = {**others, **options, "model_arg": model_args}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Options(given, lambda name: f"{name}=")
