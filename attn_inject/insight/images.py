@@ -75,7 +75,7 @@ def opened(image: ImageFile) -> Any:
     """The image in RGB, as Pillow opens it.
 
     Raises:
-        FileError: It is no image, or damaged.
+        FileError: It is not an image, or damaged.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 

@@ -26,11 +26,11 @@ def record_line(record: Record) -> str:
     return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}"
 
 
-def aside_lines(prospect: DryRun) -> list[str]:
+def aside_lines(preview: DryRun) -> list[str]:
     """`kept    a.se.changed-fe5b4f19.pt  the former a.se.pt`, one line each."""
     return [
         f"kept    {planned.aside}  the former {planned.job.file}"
-        for planned in prospect.to_do
+        for planned in preview.to_do
         if planned.aside is not None
     ]
 
@@ -59,11 +59,11 @@ def failure_grid(failed: Iterable[Record]) -> Table:
     return Table.of("failed|>count|outputs|because", rows)
 
 
-def dry_run_page(prospect: DryRun) -> list[Part]:
+def dry_run_page(preview: DryRun) -> list[Part]:
     """What would run: every output with its state and needs, then the sums and the machines."""
-    rows = [_row(planned, is_to_do=planned in prospect.to_do) for planned in prospect.outputs]
+    rows = [_row(planned, is_to_do=planned in preview.to_do) for planned in preview.outputs]
     grid = Table.of("file|state|would|>params|>file, about|>memory, about", rows)
-    return [grid, _sums(prospect), _machines(prospect.nodes)]
+    return [grid, _sums(preview), _machines(preview.nodes)]
 
 
 def _row(planned: Planned, *, is_to_do: bool) -> tuple[str, ...]:
@@ -73,12 +73,12 @@ def _row(planned: Planned, *, is_to_do: bool) -> tuple[str, ...]:
     return (planned.job.file, planned.state, would, params, size, storage(planned.need))
 
 
-def _sums(prospect: DryRun) -> str:
-    needed = f"about {storage(prospect.disk_needed)} of disk"
-    free = "" if prospect.disk_free is None else f", {storage(prospect.disk_free)} free"
-    largest = max((planned.need for planned in prospect.to_do), default=0)
+def _sums(preview: DryRun) -> str:
+    needed = f"about {storage(preview.disk_needed)} of disk"
+    free = "" if preview.disk_free is None else f", {storage(preview.disk_free)} free"
+    largest = max((planned.need for planned in preview.to_do), default=0)
     memory = f"; the largest needs about {storage(largest)} of memory" if largest else ""
-    would = f"would run {len(prospect.to_do)} of {plural(len(prospect.outputs), 'output')}"
+    would = f"would run {len(preview.to_do)} of {plural(len(preview.outputs), 'output')}"
     return f"{would}: {needed}{free}{memory}"
 
 

@@ -116,7 +116,7 @@ def depth_anything(model: Any) -> list[Place]:
 
 
 def zoedepth(model: Any) -> list[Place]:
-    """A BEiT and a neck; the heads move bin centres, which is no block."""
+    """A BEiT and a neck; the heads move bin centres, which is not a block."""
     stack = layers("BeitLayer", model.config.backbone_config.num_hidden_layers)
     return fused(stack, model, "ZoeDepthPreActResidualLayer")
 
