@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
+from attn_inject.cli.stopping import Stopped, ending_by_signal
 from attn_inject.display.documents import error_document, json_text
 from attn_inject.display.escaping import printable
 from attn_inject.errors import AttnInjectError, InterruptedByUserError, MissingExtraError, UsageError
@@ -51,7 +52,7 @@ class Command(TyperCommand):
         """Run the command; every failure ends in `typer.Exit` with its code."""
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort, BrokenPipeError, Stopped):
             raise
         except KeyboardInterrupt:
             raise _told(InterruptedByUserError("Interrupted."), ctx) from None
@@ -69,7 +70,7 @@ def run(command: Any, arguments: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with ending_by_signal(), warnings.catch_warnings():
             _quieten_libraries()
             code = _run(command, arguments)
         sys.stdout.flush()

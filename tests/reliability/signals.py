@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,21 +97,28 @@ def victims(folder: Path) -> dict[str, Victim]:
     }
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """In a fork: signals act as at the start of a program, and nothing is printed."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    yield
+
+
 def start(command: Sequence[str]) -> int:
-    """Fork the program, in a process group of its own, silent; signals act as in a terminal."""
+    """Fork the program, in a process group of its own."""
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
         os.setpgid(0, 0)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (1, 2):
-            os.dup2(nowhere, stream)
-        code = program(command)
+        with silent():
+            code = program(command)
     except KeyboardInterrupt:
         code = 130
     finally:

@@ -1,0 +1,50 @@
+"""SIGTERM and SIGHUP stop a command as Ctrl-C does: it removes its unfinished files and ends its workers.
+
+Then the process ends by the signal itself, so that a shell sees 143 or 129. A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_NAMES = ("SIGTERM", "SIGHUP")
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was told to end."""
+
+
+@contextmanager
+def ending_by_signal() -> Iterator[None]:
+    """A block that the signals stop; one that was given another meaning before, as by `nohup`, keeps it."""
+    received: list[int] = []
+    taken = _taken() if threading.current_thread() is threading.main_thread() else []
+
+    def stop(number: int, _: Any) -> None:
+        received.append(number)
+        _leave_to_system(taken)
+        raise Stopped
+
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        _leave_to_system(taken)
+        if received:
+            os.kill(os.getpid(), received[0])
+
+
+def _taken() -> list[int]:
+    known = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
+
+
+def _leave_to_system(numbers: list[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
