@@ -30,6 +30,7 @@ class Finished:
         peak: Memory of the process meanwhile, in bytes, 0 if unknown.
         attempts: How many processes tried.
         node: Where the last one ran.
+        alone: Whether nothing else ran there, since an earlier one was killed for its memory.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Finished:
     peak: int = 0
     attempts: int = 1
     node: str = ""
+    alone: bool = False
 
 
 def drive(
@@ -79,6 +81,7 @@ class _Drive:
         self.load = Load()
         self.looked = clock()
         self.tried: dict[int, tuple[int, int]] = {}  # attempts and losses so far
+        self.alone: set[int] = set()
 
     def run(self) -> Iterator[Finished]:
         while self.waiting or self.running:
@@ -117,7 +120,7 @@ class _Drive:
         self.load.remove(running.node, running.task.need)
         if ended.lost and running.losses < _MOST_LOSSES:
             self._again(running, running.task.need, running.attempt - 1, running.losses + 1)
-        elif ended.died and not ended.lost and running.attempt <= self.retries:
+        elif self._may_succeed_again(ended) and running.attempt <= self.retries:
             self._again(running, self._need_after(ended), running.attempt, running.losses)
         else:
             yield Finished(
@@ -128,11 +131,18 @@ class _Drive:
                 peak=ended.peak,
                 attempts=running.attempt,
                 node=running.node,
+                alone=running.task.number in self.alone,
             )
 
+    def _may_succeed_again(self, ended: Ended) -> bool:
+        """Whether its process died, or lacked memory while others ran beside it."""
+        lacked = ended.failure is not None and ended.failure.code == "memory"
+        return (ended.died or (lacked and ended.task.number not in self.alone)) and not ended.lost
+
     def _need_after(self, ended: Ended) -> int:
-        """A process that was killed for its memory runs alone on a node the next time."""
+        """A process that was killed for its memory, or refused more, runs alone on a node the next time."""
         if ended.failure is not None and ended.failure.code == "memory":
+            self.alone.add(ended.task.number)
             return max((node.memory for node in self.engine.nodes()), default=ended.task.need)
         return ended.task.need
 

@@ -16,6 +16,7 @@ _KINDS: Mapping[str, Any] = {
     **dict.fromkeys(("size", "peak_memory", "need", "attempts"), int),
     "seconds": int | float,
     "discarded": bool,
+    "alone": bool,
     "versions": Mapping,
     "result": Mapping | None,
 }
@@ -38,6 +39,7 @@ class Record:
         seconds: Its duration; `peak_memory` is the process's peak memory in bytes.
         need: Bytes of memory that were set aside for it.
         attempts: How many processes tried; on which node the last one ran, and when it ended (UTC).
+        alone: Whether nothing else ran meanwhile, since its process had been killed for its memory.
         failure: Why it failed, or None.
         result: The document of `inject --json`; None if it failed.
         versions: Of the libraries.
@@ -59,6 +61,7 @@ class Record:
     attempts: int = 1
     node: str = ""
     ended: str = ""
+    alone: bool = False
     failure: Failure | None = None
     result: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=dict)

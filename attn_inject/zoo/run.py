@@ -187,6 +187,7 @@ def _record(finished: Finished, planned: Planned) -> Record:
         need=planned.need,
         attempts=finished.attempts,
         node=finished.node,
+        alone=finished.alone,
         ended=_now(),
         failure=failure,
         versions=versions(),

@@ -23,7 +23,8 @@ def record_line(record: Record) -> str:
         reason = " ".join(record.failure.message.split())
         return f"failed  {record.file}  {record.failure.code}: {reason}"
     discarded = "  discarded" if record.discarded else ""
-    return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}"
+    alone = "  alone, after memory ran out" if record.alone else ""
+    return f"done    {record.file}  {storage(record.size)}  {record.seconds:.1f} s{discarded}{alone}"
 
 
 def aside_lines(preview: DryRun) -> list[str]:
@@ -43,6 +44,9 @@ def ending_page(records: Sequence[Record], zoo: Zoo) -> list[Part]:
     size = storage(sum(record.size for record in (*made, *kept) if not record.discarded))
     counts = f"{len(made)} done, {len(kept)} done before and intact, {len(failed)} failed"
     page: list[Part] = [f"{plural(len(records), 'output')} in {zoo.settings.out_dir}: {counts}; {size}"]
+    alone = [record.label for record in made if record.alone]
+    if alone:
+        page.append(f"{name_some(alone, _NAMES_SHOWN)}: made alone, after memory ran out beside other models")
     return [*page, failure_grid(failed)] if failed else page
 
 

@@ -36,18 +36,41 @@ def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
     except AttnInjectError as error:
         bug = traceback.format_exc() if error.exit_code == AttnInjectError.exit_code else ""
         failure = Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
+        if _is_out_of_memory(error):
+            failure = _out_of_memory(error)
     except MemoryError as error:
-        failure = Failure(code="memory", message=f"Memory ran out: {error}.".replace(": .", "."))
+        failure = _out_of_memory(error)
     # A model's own code may raise anything, even SystemExit, and must not end the worker.
     except BaseException as error:
-        failure = Failure(
-            code=AttnInjectError.code,
-            message=f"{type(error).__name__}: {error}",
-            hint="This is a fault of attn-inject or of the model's own code; the ledger has the traceback.",
-            detail=traceback.format_exc(),
+        failure = (
+            _out_of_memory(error)
+            if _is_out_of_memory(error)
+            else Failure(
+                code=AttnInjectError.code,
+                message=f"{type(error).__name__}: {error}",
+                hint="This is a fault of attn-inject or of the model's own code; the ledger has the traceback.",
+                detail=traceback.format_exc(),
+            )
         )
     seconds = time.perf_counter() - began
     return Ended(task=task, answer=answer, failure=failure, seconds=seconds, peak=peak_memory())
+
+
+def _out_of_memory(error: BaseException) -> Failure:
+    return Failure(
+        code="memory",
+        message=f"Memory ran out: {error}.".replace(": .", "."),
+        hint="Use fewer --jobs, or less memory with --check off.",
+    )
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error comes from Python's or torch's allocator; torch raises a RuntimeError."""
+    while error is not None:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def find_models(

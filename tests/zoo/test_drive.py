@@ -96,7 +96,16 @@ def test_who_was_killed_for_memory_gets_the_machine_to_itself():
     engine, finished = go({"a": [{"failure": MEMORY, "died": True}, GOOD], "b": [GOOD] * 2}, retries=1)
     assert finished["a"].answer == "fine"
     assert engine.started[-1] == ("a", 100)
+    assert {label: item.alone for label, item in finished.items()} == {"a": True, "b": False}
     assert engine.most <= 100
+
+
+def test_who_was_refused_memory_is_tried_again_alone_and_then_no_more():
+    refused = {"failure": MEMORY}
+    _, finished = go({"a": [refused, GOOD], "b": [GOOD] * 2}, retries=1)
+    assert (finished["a"].answer, finished["a"].alone, finished["a"].attempts) == ("fine", True, 2)
+    _, finished = go({"a": [refused] * 9}, retries=5)
+    assert (finished["a"].failure, finished["a"].attempts) == (MEMORY, 2)
 
 
 def test_a_lost_node_is_no_attempt_but_not_for_ever():
