@@ -42,18 +42,18 @@ def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
         failure = _out_of_memory(error)
     # A model's own code may raise anything, even SystemExit, and must not end the worker.
     except BaseException as error:
-        failure = (
-            _out_of_memory(error)
-            if _is_out_of_memory(error)
-            else Failure(
-                code=AttnInjectError.code,
-                message=f"{type(error).__name__}: {error}",
-                hint="This is a fault of attn-inject or of the model's own code; the ledger has the traceback.",
-                detail=traceback.format_exc(),
-            )
-        )
+        failure = _out_of_memory(error) if _is_out_of_memory(error) else _foreign_fault(error)
     seconds = time.perf_counter() - began
     return Ended(task=task, answer=answer, failure=failure, seconds=seconds, peak=peak_memory())
+
+
+def _foreign_fault(error: BaseException) -> Failure:
+    return Failure(
+        code=AttnInjectError.code,
+        message=f"{type(error).__name__}: {error}",
+        hint="This is a fault of attn-inject or of the model's own code; the ledger has the traceback.",
+        detail=traceback.format_exc(),
+    )
 
 
 def _out_of_memory(error: BaseException) -> Failure:

@@ -27,18 +27,19 @@ from tests.zoo.factories import tiny
 
 HERE = "tests.zoo.memory:"
 _LARGE = 2**36  # bytes
+_WAIT = 30.0  # seconds
 
 
-def killed_beside_others(folder: str) -> nn.Module:
+def killed_beside_others(folder: str, wanted: int) -> nn.Module:
     """Killed if another model is being built at the same time."""
-    if _is_beside_another(folder):
+    if _is_beside_another(Path(folder), wanted):
         os.kill(os.getpid(), signal.SIGKILL)
     return tiny()
 
 
-def refused_beside_others(folder: str) -> nn.Module:
+def refused_beside_others(folder: str, wanted: int) -> nn.Module:
     """Gets no more memory if another model is being built at the same time."""
-    if _is_beside_another(folder):
+    if _is_beside_another(Path(folder), wanted):
         before = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (_LARGE // 4, before[1]))
         try:
@@ -48,14 +49,21 @@ def refused_beside_others(folder: str) -> nn.Module:
     return tiny()
 
 
-def _is_beside_another(folder: str) -> bool:
-    """Whether one of two places is taken; held while the model is built."""
-    with open(Path(folder) / "lock", "w") as lock:
+def _is_beside_another(folder: Path, wanted: int) -> bool:
+    """Whether another model is being built; the first one waits for it, until that happened often enough."""
+
+    def met() -> int:
+        return len([*folder.glob("met-*")])
+
+    with open(folder / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            (folder / f"met-{time.monotonic_ns()}").touch()
             return True
-        time.sleep(0.3)
+        before, late = met(), time.monotonic() + _WAIT
+        while before < wanted and met() == before and time.monotonic() < late:
+            time.sleep(0.02)
     return False
 
 
@@ -66,7 +74,7 @@ def run(folder: Path, modules: Sequence[str]) -> list[Record]:
         *convert(
             models,
             each_attn=[*modules],
-            model_args={"folder": str(folder)},
+            model_args={"folder": str(folder), "wanted": 1 + len(modules)},
             out_dir=folder / "zoo",
             input_size=32,
             check="off",
