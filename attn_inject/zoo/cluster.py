@@ -184,7 +184,7 @@ def _connected(address: str) -> Any:
 
 
 def _check_reach(address: str) -> None:
-    """Test the address first, since Test the address first, since Ray itself would try for minutes."""
+    """Test the address first, since Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
         return
