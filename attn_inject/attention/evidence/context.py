@@ -45,14 +45,20 @@ CONTEXT: Final[dict[str, Evidence]] = {
         ),
     ),
     "danet": Evidence(
-        formula=code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py; mmsegmentation has the same"),
+        formula=code(
+            "junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py; open-mmlab/mmsegmentation@1cd613fa, "
+            "mmseg/models/decode_heads/da_head.py, has the same"
+        ),
         options={"reduction": code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py")},
         start=code("junfu1115/DANet@b0a0fa00, encoding/nn/da_att.py"),
         placement=assumed("the authors place it in the head of a segmentation network"),
         difference=Difference("junfu1115/DANet@b0a0fa00", 3, 7.7e-15, "both modules"),
     ),
     "criss_cross": Evidence(
-        formula=code("speedinghzl/CCNet@1fae6c67, cc_attention/functions.py; mmcv has the same"),
+        formula=code(
+            "speedinghzl/CCNet@1fae6c67, cc_attention/functions.py; open-mmlab/mmcv@02604c12, "
+            "mmcv/ops/cc_attention.py, has the same"
+        ),
         options={
             "reduction": code("speedinghzl/CCNet@1fae6c67, cc_attention/functions.py"),
             "recurrence": code("speedinghzl/CCNet@1fae6c67, networks/ccnet.py"),

@@ -256,7 +256,10 @@ GATES: Final[dict[str, Evidence]] = {
             "aggregation; in a ResNet assumed to be the same"
         ),
         counts=counts(
-            "ese", "ese_vovnet39b of timm, for its own", paper("timm's table of results"), (M, "24.6")
+            "ese",
+            "ese_vovnet39b of timm, for its own",
+            code("huggingface/pytorch-image-models@0173a139, results/results-imagenet.csv"),
+            (M, "24.57"),
         ),
         difference=Difference("youngwanLEE/vovnet-detectron2@b81c813c", 3, 0.0),
     ),

@@ -96,7 +96,10 @@ LAYERS: Final[dict[str, Evidence]] = {
         start=RESNEST,
         placement=RESNEST,
         counts=counts(
-            "splat", "resnest50d of timm, for its own", paper("timm's table of results"), (M, "27.48")
+            "splat",
+            "resnest50d of timm, for its own",
+            code("huggingface/pytorch-image-models@0173a139, results/results-imagenet.csv"),
+            (M, "27.48"),
         ),
         difference=Difference("zhanghang1989/ResNeSt@1dfb3e88", 3, 8.7e-14),
     ),
