@@ -41,6 +41,7 @@ _OF_THE_BASE = (
 )
 
 _OLD = "-old.tmp"
+_LONGEST_CONFIG = 2**26  # bytes
 
 _Path = str | os.PathLike[str]
 
@@ -105,8 +106,9 @@ def write_folder(
 def is_hub_folder(path: _Path) -> bool:
     """Whether a path is a folder that `write_folder` wrote, by its configuration."""
     try:
-        return bool(json.loads((Path(path) / CONFIG).read_text("utf-8"))["architecture"] == MODIFIED)
-    except (OSError, ValueError, KeyError, TypeError):
+        with (Path(path) / CONFIG).open("rb") as file:
+            return bool(json.loads(file.read(_LONGEST_CONFIG))["architecture"] == MODIFIED)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -14,6 +14,11 @@ from attn_inject.errors import FileError, UsageError
 LARGEST = 2**20  # bytes
 DEEPEST = 16  # nested tables and lists
 _WHOLE = 2**63
+_LONGEST_KEY = 100  # dots
+_TEXTS = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|' r"'''.*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'|#[^\n]*", re.DOTALL
+)
+_BETWEEN_KEYS = re.compile(r"[=,\[\]{}\n]")
 
 
 def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
@@ -24,6 +29,12 @@ def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
         UsageError: It is not TOML, or holds a number too large, a date, or lists and tables too deep.
     """
     text = _text_of(path)
+    # tomllib takes hours for a key with very many dots.
+    if _has_long_key(text):
+        raise UsageError(
+            f"{path} has a key with more than {_LONGEST_KEY} dots.",
+            hint="Nest tables only a few levels deep.",
+        )
     try:
         document = tomllib.loads(text)
     # A number of thousands of digits raises a ValueError that is not a TOMLDecodeError.
@@ -41,9 +52,14 @@ def read_toml_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
 
 def line_of(key: str, text: str) -> str:
     """`, line 3`, the first line of a key, which tomllib does not report."""
-    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    pattern = re.compile(rf"""\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
     lines = enumerate(text.splitlines(), start=1)
-    return next((f", line {number}" for number, line in lines if pattern.match(line)), "")
+    return next((f", line {number}" for number, line in lines if pattern.match(line.lstrip())), "")
+
+
+def _has_long_key(text: str) -> bool:
+    """Whether something outside of texts has more dots in a row than any key."""
+    return any(piece.count(".") > _LONGEST_KEY for piece in _BETWEEN_KEYS.split(_TEXTS.sub("''", text)))
 
 
 def _text_of(path: str | os.PathLike[str]) -> str:

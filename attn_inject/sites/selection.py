@@ -8,8 +8,9 @@ there `*` stays within one segment, and `**` crosses dots.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import nn
 
@@ -25,31 +26,54 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
         NoSiteError: A glob matches none; the nearest names are in the hint.
     """
     names = [name for name, _ in model.named_modules() if name]
-    patterns = {glob: _by_segment(glob) for glob in globs}
-    for glob, pattern in patterns.items():
-        if not any(pattern.fullmatch(name) for name in names):
+    matched: set[str] = set()
+    for glob in globs:
+        found = matches_segments(glob, names)
+        matched.update(found)
+        if not found:
             deeper = [name for name in names if fnmatch.fnmatchcase(name, glob)]
             close = "; ".join(filter(None, (_crossing(glob, deeper), _nearest(glob, names))))
             raise NoSiteError(f"{glob!r} matches no module of the model.", hint=close)
-    return tuple(name for name in names if any(p.fullmatch(name) for p in patterns.values()))
+    return tuple(name for name in names if name in matched)
 
 
 _PIECES = re.compile(r"\*\*\.|\*\*|\*|\?|\[!?\]?[^]]*\]|.", re.DOTALL)
-_WILD = {"**.": r"(?:.*\.)?", "**": ".*", "*": "[^.]*", "?": "[^.]"}
 
 
-def _by_segment(glob: str) -> re.Pattern[str]:
-    """A glob of module names: `*` and `?` stay within one segment, `**` crosses dots."""
-    pieces = _PIECES.findall(glob)
-    return re.compile("".join(_WILD.get(piece) or _literal(piece) for piece in pieces))
+def matches_segments(glob: str, names: Iterable[str]) -> list[str]:
+    """The names that a glob matches if `*` and `?` stay within one segment, and `**` crosses dots."""
+    # Repeated, a wildcard matches the same.
+    pieces = [piece for piece, _ in itertools.groupby(_repeatable(_PIECES.findall(glob)))]
+    return [name for name in names if _is_matched([text for _, text in pieces], name)]
 
 
-def _literal(piece: str) -> str:
-    """A set of characters or a single one, as a regular expression."""
-    if len(piece) == 1:
-        return re.escape(piece)
-    inside = piece[1:-1].replace("\\", r"\\")
-    return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+def _repeatable(pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, piece in enumerate(pieces):
+        yield (0 if piece.startswith("*") else number + 1), piece
+
+
+def _is_matched(pieces: Sequence[str], name: str) -> bool:
+    """Whether the pieces match a whole name: a regular expression of many stars may take for ever."""
+    ends = {0}
+    for piece in pieces:
+        ends = {end for start in ends for end in _ends(piece, name, start)}
+        if not ends:
+            return False
+    return len(name) in ends
+
+
+def _ends(piece: str, name: str, start: int) -> Iterable[int]:
+    """Where one piece of a glob may end that begins at `start`."""
+    if piece == "**":
+        return range(start, len(name) + 1)
+    if piece == "**.":
+        return (start, *(end for end in range(start + 1, len(name) + 1) if name[end - 1] == "."))
+    if piece == "*":
+        dot = name.find(".", start)
+        return range(start, (len(name) if dot < 0 else dot) + 1)
+    if start == len(name) or (piece == "?" and name[start] == "."):
+        return ()
+    return (start + 1,) if fnmatch.fnmatchcase(name[start], piece) else ()
 
 
 def _crossing(glob: str, deeper: Sequence[str]) -> str:

@@ -20,7 +20,9 @@ FIELDS = {
     "start": "as in the plan",
     "seed": "as in the plan",
 }
-_LONGEST = 180  # characters of one part of a path; most disks allow 255 bytes
+_LONGEST = 180  # characters of one field
+# Bytes of one part of a path: most disks allow 255, and `.changed-` with a digest must fit, too.
+_LONGEST_PART = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+,-]+")
 
 
@@ -76,7 +78,16 @@ def file_name(template: str, source: str, request: ModelRequest, plan: Plan, for
         literal + (safe(words[name]) if name is not None else "")
         for literal, name, _, _ in string.Formatter().parse(template)
     )
-    return f"{filled.removesuffix(f'.{form}')}.{form}"
+    *folders, last = filled.removesuffix(f".{form}").split("/")
+    return "/".join(_short(part) for part in (*folders, last)) + f".{form}"
+
+
+def _short(part: str) -> str:
+    encoded = part.encode()
+    if len(encoded) <= _LONGEST_PART:
+        return part
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[: _LONGEST_PART - 13].decode(errors='ignore')}-{digest}"
 
 
 def _model_word(source: str, name: str) -> str:

@@ -11,6 +11,7 @@ from attn_inject.errors import UsageError
 from attn_inject.files.toml_file import read_toml_file
 from attn_inject.zoo.manifest import Options
 
+_LONGEST_KEY = 200  # characters; matching would take for ever on very long lines of blanks
 _HEADER = re.compile(r"\s*\[\[?\s*([\w.\-\"' ]+?)\s*\]?\]")
 _KEY = re.compile(r"""\s*["']?([\w-]+)["']?\s*(?:\.[^=]*)?=""")
 
@@ -58,7 +59,8 @@ def _key_lines(content: str) -> dict[tuple[int, str], int]:
     """
     lines: dict[tuple[int, str], int] = {}
     entry = 0
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, whole_line in enumerate(content.splitlines(), 1):
+        line = whole_line[:_LONGEST_KEY]
         header, key = _HEADER.match(line), _KEY.match(line)
         if header and "=" not in line.partition("]")[0]:
             name = header[1].strip("\"' ")

@@ -23,6 +23,13 @@ ABSURD = {
         "model-arg holds a w",
     ),
     "a date": ("[model-arg]\nx = 2026-01-01", UsageError, "line 2: model-arg holds 2026-01-01, a date"),
+    "a key of many parts": (".".join("a" * 300_000) + " = 1", UsageError, "a key with more than 100 dots"),
+    "a quoted key": (".".join(['"a b"'] * 100_000) + " = 1", UsageError, "a key with more than 100 dots"),
+    "a key in a table": (
+        'x = [""" " """, {' + ".".join("a" * 100_000) + " = 1}]",
+        UsageError,
+        "a key with more",
+    ),
     "too long": ("#" * LARGEST, FileError, "is longer than"),
     "no text": (b"\xff\xfe", FileError, "is not a text file"),
 }

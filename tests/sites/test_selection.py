@@ -68,6 +68,14 @@ def test_a_glob_that_would_have_to_cross_dots_says_so():
     assert "'fpn.**.conv' matches fpn.blocks.0.conv" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "glob", ["[z-a]", "[!]", "[]", "[", "*" * 50 + "Z", "**a" * 50, "*" * 100_000 + "?Z"]
+)
+def test_any_text_is_a_glob_and_ends(glob):
+    with pytest.raises(NoSiteError, match="matches no module"):
+        match_modules(Net(), [glob])
+
+
 def test_globs_of_sites_cross_dots():
     names = [site.name for site in find_sites("test_resnet").named("*.0")]
     assert names == ["layer1.0", "layer2.0", "layer3.0", "layer4.0"]

@@ -5,6 +5,7 @@ import pytest
 from attn_inject.errors import UsageError
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.zoo.naming import DEFAULT_TEMPLATE, check_template, file_name, refuse_same_file, safe
+from attn_inject.zoo.resume import name_aside
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,16 @@ def test_words_that_no_disk_takes():
     long = safe("x" * 400)
     assert len(long) < 200
     assert long != safe("x" * 401)
+
+
+@pytest.mark.parametrize("template", ["{model}.{attention}", "{model}/" + "\u00e9" * 150 + "{attention}"])
+def test_every_part_of_a_file_name_fits_on_a_disk_with_room_for_a_digest(template):
+    plans = [Plan.of(["m" * 100 + ":" + end * 100, "n:Class"]) for end in "ab"]
+    request = ModelRequest(name="package" * 20 + ":" + "f" * 100)
+    files = [file_name(template, "factory", request, plan, "safetensors") for plan in plans]
+    assert len({*files}) == 2
+    for part in name_aside(files[0], "0" * 64).split("/"):
+        assert len(part.encode()) <= 255
 
 
 def test_two_outputs_with_one_name_are_refused_with_both():
