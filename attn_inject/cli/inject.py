@@ -10,6 +10,7 @@ import typer
 
 import attn_inject
 from attn_inject.cli import options
+from attn_inject.cli.misplaced import refuse_listed_attention
 from attn_inject.cli.requested import (
     EXAMPLE,
     Requested,
@@ -127,7 +128,7 @@ def _apply(ctx: typer.Context, file: Path, out: Path | None) -> None:
 
 
 def _refuse_stray_arguments(arguments: list[str], attn: list[str] | None) -> None:
-    options.refuse_listed_attention(arguments, attn)
+    refuse_listed_attention(arguments, attn)
     if len(arguments) > 1:
         raise UsageError(
             f"inject takes one model, and {', '.join(arguments)} are {len(arguments)}.",

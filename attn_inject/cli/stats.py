@@ -11,6 +11,7 @@ import typer
 
 import attn_inject
 from attn_inject.cli import options, table_options
+from attn_inject.cli.misplaced import refuse_listed_attention
 from attn_inject.cli.requested import site_options
 from attn_inject.cli.working import print_notes, working
 from attn_inject.cost.budget import QUANTITIES, Budget
@@ -84,7 +85,7 @@ def stats(
     form = resolve_format(form, out, as_json=as_json)
     _check_files(out, plot, force=force)
     names = models or ["resnet50"]
-    options.refuse_listed_attention(names, attn)
+    refuse_listed_attention(names, attn)
     built = {name: ctx.params[name] for name in ("num_classes", "input_size", "model_arg", "trust")}
     requests = [options.model_request(name, **built) for name in names]
     if compare:

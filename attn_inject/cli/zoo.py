@@ -13,6 +13,7 @@ import typer
 
 from attn_inject.cli import options
 from attn_inject.cli.boundary import Command, print_error
+from attn_inject.cli.misplaced import refuse_listed_attention
 from attn_inject.cli.options import OUTPUT
 from attn_inject.display.documents import json_text
 from attn_inject.display.page import write_page
@@ -177,6 +178,7 @@ def zoo(
     strict: options.Strict = False,
     pretrained: options.Pretrained = False,
     weights: options.Weights = None,
+    weights_key: options.WeightsKey = None,
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = "",
     model_arg: options.ModelArg = None,
@@ -205,7 +207,7 @@ def zoo(
     A model that fails, crashes or hangs is reported with its reason, and the others continue. The output
     folder also holds ledger.jsonl, index.json, summary.csv, README.md and index.html.
     """
-    options.refuse_listed_attention(models or [], attn or each_attn)
+    refuse_listed_attention(models or [], attn or each_attn)
     request = _request(ctx)
     if dry_run:
         _preview(request, as_json=as_json, quiet=quiet)

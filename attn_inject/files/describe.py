@@ -1,4 +1,4 @@
-"""Describes a saved file without building a model."""
+"""Describes a saved or exported file without building a model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ import torch
 
 from attn_inject.files import formats
 from attn_inject.files.contents import Contents
-from attn_inject.files.recipe import to_plain
+from attn_inject.files.exports import exporter
+from attn_inject.files.exports.record import read_record
+from attn_inject.files.recipe import Recipe, to_plain
 from attn_inject.surgery.edit import Edit
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The document of `show --json`; the tensors' values are not read.
+
+    Args:
+        path: A saved file, a folder that `export --format hub` wrote, `hf-hub:ORG/NAME`, or a `.onnx` or
+            `.pt2` file with the record that `export` writes into it.
 
     Returns:
         `file`, `bytes`, `model`, `source`, `arguments`, `input_size`, `weights` (where they are from),
@@ -26,20 +32,16 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         (whether the output on a seeded input is kept), `digest`, `plans` (in their order) and `versions`.
 
     Raises:
-        FileError: As `load`.
+        FileError: As `load`; or an exported file has no record.
+        MissingExtraError: An `.onnx` file without the extra `onnx`.
     """
+    if str(path).endswith(exporter.SUFFIXES):
+        return _exported(path)
     contents = formats.read(path, mmap=True)
-    recipe = to_plain(contents.recipe)
-    sites = [_site(edit, contents) for edit in contents.recipe.edits]
+    sites = [_site(edit, _elements(contents, _keys(edit, contents))) for edit in contents.recipe.edits]
     inserted = [key for edit in contents.recipe.edits for key in _keys(edit, contents)]
     return {
-        "file": str(path),
-        "bytes": Path(formats.located(path)).stat().st_size,
-        "model": recipe["provenance"]["name"],
-        "source": recipe["provenance"]["source"],
-        "arguments": recipe["provenance"]["arguments"],
-        "input_size": recipe["provenance"]["input_size"],
-        "weights": contents.recipe.provenance.weights and contents.recipe.provenance.weights.to_json(),
+        **_made(path, contents.recipe),
         "sites": sites,
         "tensors": len(contents.state_dict),
         "elements": _elements(contents, contents.state_dict),
@@ -49,12 +51,43 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "only": "all" if contents.whole is None else "attention",
         "witness": contents.reference is not None,
         "digest": contents.digest,
-        "plans": recipe["plans"],
-        "versions": recipe["versions"],
     }
 
 
-def _site(edit: Edit, contents: Contents) -> dict[str, Any]:
+def _exported(path: str | os.PathLike[str]) -> dict[str, Any]:
+    record = read_record(path)
+    sites = [_site(edit, n) for edit, n in zip(record.recipe.edits, record.site_elements, strict=True)]
+    return {
+        **_made(path, record.recipe),
+        "sites": sites,
+        "tensors": record.tensors,
+        "elements": record.elements,
+        "inserted_tensors": record.inserted_tensors,
+        "inserted_elements": sum(record.site_elements),
+        "replaced_tensors": 0,
+        "only": "all",
+        "witness": False,
+        "digest": record.digest,
+    }
+
+
+def _made(path: str | os.PathLike[str], recipe: Recipe) -> dict[str, Any]:
+    """What is said of every file."""
+    kept, weights = to_plain(recipe), recipe.provenance.weights
+    return {
+        "file": str(path),
+        "bytes": Path(formats.located(path)).stat().st_size,
+        "model": kept["provenance"]["name"],
+        "source": kept["provenance"]["source"],
+        "arguments": kept["provenance"]["arguments"],
+        "input_size": kept["provenance"]["input_size"],
+        "weights": weights and weights.to_json(),
+        "plans": kept["plans"],
+        "versions": kept["versions"],
+    }
+
+
+def _site(edit: Edit, elements: int) -> dict[str, Any]:
     return {
         "name": edit.name,
         "module": edit.path,
@@ -68,7 +101,7 @@ def _site(edit: Edit, contents: Contents) -> dict[str, Any]:
         "channels": edit.site.channels,
         "height": edit.site.height,
         "width": edit.site.width,
-        "elements": _elements(contents, _keys(edit, contents)),
+        "elements": elements,
         "note": edit.note,
     }
 

@@ -13,12 +13,14 @@ from attn_inject.files import formats
 from attn_inject.files.atomic import check_writable
 from attn_inject.files.exports import exporter, onnx
 from attn_inject.files.exports.agreement import Agreement
+from attn_inject.files.exports.record import record_of
 from attn_inject.files.loading import check_digest
 from attn_inject.operate.containment import contained
 from attn_inject.operate.hub import Source, inputs_of, write_hub_folder
 from attn_inject.operate.injected import Injected
-from attn_inject.operate.saving import load, save, unwrapped
+from attn_inject.operate.saving import load, save, since, unwrapped
 from attn_inject.request import ModelRequest
+from attn_inject.surgery.origin import origin_of
 
 HUB = "hub"
 SUFFIXES = (*formats.SUFFIXES, *exporter.SUFFIXES)
@@ -81,7 +83,15 @@ def export(
             onnx.require_extra()
         module = _module(model, base, trust)
         inputs = inputs_of(module, example_input, input_size)
-        agreement = exporter.export(module, out, inputs, batch_size=batch_size, seed=seed, force=force)
+        agreement = exporter.export(
+            module,
+            out,
+            inputs,
+            batch_size=batch_size,
+            seed=seed,
+            force=force,
+            record=_record(module, is_as_loaded=not isinstance(model, nn.Module)),
+        )
     elif isinstance(model, str | Path):
         contents = formats.read(model, mmap=False)
         check_digest(contents, model)
@@ -99,6 +109,14 @@ def _suffix(out: str | Path) -> str:
             hint=f"Use one of {', '.join(SUFFIXES)}; for a folder: --format {HUB}.",
         )
     return suffix
+
+
+def _record(module: nn.Module, *, is_as_loaded: bool) -> dict[str, str]:
+    """What the exported file says about a modified model; nothing about others."""
+    origin = origin_of(module)
+    if origin is None:
+        return {}
+    return record_of(module, origin if is_as_loaded else since(origin))
 
 
 def _module(model: nn.Module | Injected | str | Path, base: Any, trust: bool) -> nn.Module:

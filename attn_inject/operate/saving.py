@@ -100,12 +100,12 @@ def save(
             f"This {type(model).__name__} has no inserted attention modules.",
             hint="Save its own weights with torch.save(model.state_dict(), FILE).",
         )
-    contents = _contents(model, _since(verified_origin(model)), only, keep_replaced=keep_replaced)
+    contents = _contents(model, since(verified_origin(model)), only, keep_replaced=keep_replaced)
     formats.write(path, contents, force=force)
     return Path(path)
 
 
-def _since(origin: Origin) -> Origin:
+def since(origin: Origin) -> Origin:
     """The origin of a model that may have been trained or changed since it was modified."""
     weights = origin.provenance.weights
     if weights is None:

@@ -20,6 +20,7 @@ def convert(
     each_attn: str | Sequence[str] = (),
     pretrained: bool = False,
     weights: str | None = None,
+    weights_key: str | None = None,
     num_classes: int | None = None,
     input_size: int | Sequence[int] | None = None,
     model_args: Mapping[str, Any] | None = None,
@@ -49,7 +50,8 @@ def convert(
         models: Names, globs, saved files, or `@FILE` with one of these per line.
         out_dir: A folder, or a URL that fsspec supports, for example `s3://bucket/zoo`.
         attn: The modules of each output; `each_attn` makes one output per module instead.
-        pretrained: Whether to fetch published weights; or `weights`, a file for all models.
+        pretrained: Whether to fetch published weights; or `weights`, a file for all models, or its address;
+            `weights_key` is where the state dict stands in it.
         num_classes: Outputs of the classifier; `input_size` is (C, H, W) in pixels, `model_args` further
             arguments of the architecture, `trust` lets saved files run the code that they name.
         only: `all` or `attention`; `keep_replaced` saves the replaced tensors; `format` is `pt` or

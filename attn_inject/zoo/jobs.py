@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from attn_inject.errors import AttnInjectError
 from attn_inject.request import ModelRequest, Plan, to_dict
 from attn_inject.zoo.manifest import Zoo, ZooEntry
 from attn_inject.zoo.naming import file_name, refuse_same_file
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|hf-hub:")
 Found = Sequence[tuple[str, str]]
 
 
@@ -96,14 +100,25 @@ def _jobs(entry: ZooEntry, found: Found, digests: dict[str, str]) -> Iterator[Jo
 
 
 def _digest(path: str, known: dict[str, str]) -> str:
-    """Of a file's content; "" if there is none, which the conversion reports with a better message."""
+    """Of a file's content; "" if there is none, which the conversion reports with a better message.
+
+    What an address names is fetched first, as the conversion would do; the copy is kept for it.
+    """
     if path not in known:
         try:
-            with open(path, "rb") as file:
+            with open(_local(path), "rb") as file:
                 known[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttnInjectError):
             known[path] = ""
     return known[path]
+
+
+def _local(path: str) -> str | Path:
+    if not _SCHEME.match(path):
+        return path
+    from attn_inject.models.remote import fetched  # imports torch
+
+    return fetched(path)
 
 
 def _wishes(job: Job) -> str:

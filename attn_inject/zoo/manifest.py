@@ -25,6 +25,7 @@ FORMATS = ("pt", "safetensors")
 MODEL_KEYS: dict[str, Callable[[Any], Any]] = {
     "pretrained": values.truth,
     "weights": values.text,
+    "weights_key": values.text,
     "num_classes": values.whole,
     "input_size": values.size,
     "model_arg": values.arguments,
@@ -284,6 +285,11 @@ def _request(options: Mapping[str, Any]) -> ModelRequest:
     )
     if request.pretrained and request.weights:
         raise UsageError("--pretrained and --weights exclude each other.", hint="Keep one of them.")
+    if request.weights_key and not request.weights:
+        raise UsageError(
+            "--weights-key says where in a file of weights to look, and none is named.",
+            hint="Add --weights FILE.",
+        )
     return request
 
 

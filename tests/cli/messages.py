@@ -4,6 +4,8 @@ COMMANDS = [
     # The model and the module exchanged, and several modules at once.
     "se --attn test_resnet --dry-run",
     "se --attn eca --dry-run",
+    "se --attn eca --attn ela-l --dry-run",
+    "stats se",
     "test_resnet --attn se,eca --dry-run",
     "test_resnet --attn se eca --dry-run",
     "test_resnet --attn se(reduction=8) --dry-run",

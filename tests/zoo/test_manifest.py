@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from attn_inject.errors import AttnInjectError, FileError, UnknownNameError, UsageError
+from attn_inject.zoo.jobs import make_jobs
 from attn_inject.zoo.manifest import Options, make_zoo
 from attn_inject.zoo.zoo_file import read_toml
 
@@ -97,6 +100,30 @@ def test_mistakes_name_their_line(tmp_path, text, kind, told):
     assert type(caught.value) is kind
     for words in told:
         assert words in str(caught.value)
+
+
+def test_a_key_says_where_in_the_weights_to_look(tmp_path):
+    asked = {"models": "m", "attn": "se", "out_dir": "z"}
+    made = make_zoo([Options({**asked, "weights": "w.pt", "weights_key": "ema"})])
+    assert made.entries[0].request.weights_key == "ema"
+    text = 'models = "m"\nattn = "se"\nout-dir = "z"\nweights = "w.pt"\nweights-key = "ema"\n'
+    assert from_toml(tmp_path, text).entries == made.entries
+    with pytest.raises(UsageError, match="none is named"):
+        make_zoo([Options({**asked, "weights_key": "ema"})])
+
+
+@pytest.mark.parametrize("address", ["https://host/w.pth", "hf-hub:org/name"])
+def test_weights_at_an_address_are_known_by_their_content(address, tmp_path, monkeypatch):
+    asked = Options({"models": "m", "attn": "se", "out_dir": "z", "weights": address})
+
+    def key(content):
+        (tmp_path / "w.pth").write_bytes(content)
+        [job] = make_jobs(make_zoo([asked]), {"m": [("timm", "resnet18")]})
+        assert job.inputs == ((address, hashlib.sha256(content).hexdigest()),)
+        return job.key
+
+    monkeypatch.setattr("attn_inject.models.remote.fetched", lambda _: tmp_path / "w.pth")
+    assert key(b"one") != key(b"two")
 
 
 def test_a_flag_of_the_wrong_kind_is_named_as_a_flag():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def export(
     batch_size: int | None = None,
     seed: int = 0,
     force: bool = False,
+    record: Mapping[str, str] | None = None,
 ) -> Agreement:
     """Export a model to `.pt2` or `.onnx`, after comparing the outputs of the file and the model.
 
@@ -41,6 +43,7 @@ def export(
         batch_size: The only batch size that the file takes; None allows any.
         seed: Of the inputs for the comparison.
         force: Whether an existing file may be replaced.
+        record: Keys and texts that the file keeps beside the model; see `record.record_of`.
 
     Raises:
         ModelError: The model cannot be exported, or the exported one does not run.
@@ -60,12 +63,15 @@ def export(
     modes: dict[nn.Module, bool] = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        made: Any = (onnx if is_onnx else program).export(model, first, dynamic=dynamic)
+        if is_onnx:
+            made: Any = onnx.export(model, first, dynamic=dynamic, record=record)
+        else:
+            made = program.export(model, first, dynamic=dynamic)
         with atomic_write(out, force=force, before_publishing=check) as file:
             if is_onnx:
                 file.write(made)
             else:
-                program.write(made, file)
+                program.write(made, file, record or {})
     finally:
         for module, training in modes.items():
             module.training = training

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import nn
 from attn_inject.errors import MissingExtraError, ModelError
 from attn_inject.files.exports.program import batch_shapes, tensors_of, unexportable
 from attn_inject.models.inputs import Arguments
+from attn_inject.models.library_errors import one_line
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 LARGEST = 2**31 - 1  # bytes; protobuf's limit for one message
@@ -41,8 +42,16 @@ def require_extra() -> None:
             ) from error
 
 
-def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> bytes:
+def export(
+    model: nn.Module, arguments: Arguments, *, dynamic: bool, record: Mapping[str, str] | None = None
+) -> bytes:
     """The bytes of an ONNX file of a model in eval mode; arguments as for `program.export`.
+
+    Args:
+        model: Any module on the CPU.
+        arguments: Of one forward.
+        dynamic: Whether the batch may have any size.
+        record: Keys and texts for the file's metadata.
 
     Raises:
         ModelError: The model cannot be exported, or is larger than 2 GiB.
@@ -65,8 +74,30 @@ def export(model: nn.Module, arguments: Arguments, *, dynamic: bool) -> bytes:
             f"The model has {size:,} bytes of tensors, and one .onnx file holds less than 2 GiB.",
             hint="Export to .pt2, or in Python with torch.onnx.export(..., external_data=True).",
         )
-    data: bytes = program.model_proto.SerializeToString()
+    proto = program.model_proto
+    for key, value in (record or {}).items():
+        proto.metadata_props.add(key=key, value=value)
+    data: bytes = proto.SerializeToString()
     return data
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file; nothing of it runs, and tensors in other files are not read.
+
+    Raises:
+        MissingExtraError: The extra `onnx` is not installed.
+        ValueError: It is not an ONNX file.
+        OSError: It cannot be read.
+    """
+    require_extra()
+    import onnx
+
+    data = path.read_bytes()
+    try:
+        proto = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own classes
+        raise ValueError(one_line(error)) from error
+    return {prop.key: prop.value for prop in proto.metadata_props}
 
 
 def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:

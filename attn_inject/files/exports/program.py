@@ -5,8 +5,9 @@ Legend: N batch.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -58,10 +59,11 @@ def batch_shapes(arguments: Arguments, dynamic: bool) -> Any:
     return (*shapes, named) if named else shapes
 
 
-def write(program: torch.export.ExportedProgram, file: BinaryIO) -> None:
-    """Write a program into an open file."""
+def write(program: torch.export.ExportedProgram, file: BinaryIO, record: Mapping[str, str]) -> None:
+    """Write a program into an open file, with a record as an extra file if there is one."""
+    extra = {"attn_inject.json": json.dumps(record)} if record else None
     with _quiet():
-        torch.export.save(program, file)
+        torch.export.save(program, file, extra_files=extra)
 
 
 def run(path: Path, arguments: Arguments) -> list[torch.Tensor]:
