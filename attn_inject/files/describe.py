@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     contents = formats.read(path, mmap=True)
     sites = [_site(edit, _elements(contents, _keys(edit, contents))) for edit in contents.recipe.edits]
     inserted = [key for edit in contents.recipe.edits for key in _keys(edit, contents)]
-    return {
-        **_made(path, contents.recipe),
+    own = {
         "sites": sites,
         "tensors": len(contents.state_dict),
         "elements": _elements(contents, contents.state_dict),
@@ -52,13 +51,13 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "witness": contents.reference is not None,
         "digest": contents.digest,
     }
+    return _made(path, contents.recipe, own)
 
 
 def _exported(path: str | os.PathLike[str]) -> dict[str, Any]:
     record = read_record(path)
     sites = [_site(edit, n) for edit, n in zip(record.recipe.edits, record.site_elements, strict=True)]
-    return {
-        **_made(path, record.recipe),
+    own = {
         "sites": sites,
         "tensors": record.tensors,
         "elements": record.elements,
@@ -69,10 +68,11 @@ def _exported(path: str | os.PathLike[str]) -> dict[str, Any]:
         "witness": False,
         "digest": record.digest,
     }
+    return _made(path, record.recipe, own)
 
 
-def _made(path: str | os.PathLike[str], recipe: Recipe) -> dict[str, Any]:
-    """What is said of every file."""
+def _made(path: str | os.PathLike[str], recipe: Recipe, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of every file, around what is said of this kind."""
     kept, weights = to_plain(recipe), recipe.provenance.weights
     return {
         "file": str(path),
@@ -82,6 +82,7 @@ def _made(path: str | os.PathLike[str], recipe: Recipe) -> dict[str, Any]:
         "arguments": kept["provenance"]["arguments"],
         "input_size": kept["provenance"]["input_size"],
         "weights": weights and weights.to_json(),
+        **own,
         "plans": kept["plans"],
         "versions": kept["versions"],
     }

@@ -23,6 +23,7 @@ SHARED = {
     "diagnosis",
     "group",
     "main",
+    "misplaced",
     "options",
     "requested",
     "table_options",
