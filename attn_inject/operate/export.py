@@ -53,8 +53,7 @@ def export(
         batch_size: The only batch size that the exported model takes; None allows any.
         input_size: (C, H, W) in pixels, if the model does not state it.
         example_input: A tensor, a tuple of arguments or a dictionary of keywords; it fixes the batch.
-        base: As for `load`.
-        trust: As for `load`.
+        base: As for `load`, like `trust`.
         seed: Of the images for the comparison.
         force: Whether an existing file, or a folder that was written before, may be replaced.
 
@@ -73,9 +72,7 @@ def export(
     if format == HUB:
         source = Source(model, base, trust, example_input, input_size)
         return write_hub_folder(source, out, force=force)
-    if format:
-        raise UsageError(f"There is no format {format!r}.", hint=f"Write {HUB}, or leave it out.")
-    suffix = _suffix(out)
+    suffix = _suffix(out, format)
     check_writable(out, force=force)
     agreement = None
     if suffix in exporter.SUFFIXES:
@@ -83,25 +80,27 @@ def export(
             onnx.require_extra()
         module = _module(model, base, trust)
         inputs = inputs_of(module, example_input, input_size)
-        agreement = exporter.export(
-            module,
-            out,
-            inputs,
-            batch_size=batch_size,
-            seed=seed,
-            force=force,
-            record=_record(module, is_as_loaded=not isinstance(model, nn.Module)),
-        )
-    elif isinstance(model, str | Path):
+        record = _record(module, is_as_loaded=not isinstance(model, nn.Module))
+        how: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "force": force}
+        agreement = exporter.export(module, out, inputs, record=record, **how)
+    else:
+        _write_again(model, out, force=force)
+    return _document(out, suffix, batch_size, agreement)
+
+
+def _write_again(model: nn.Module | Injected | str | Path, out: str | Path, *, force: bool) -> None:
+    """Save a model, or a file in the format of another suffix."""
+    if isinstance(model, str | Path):
         contents = formats.read(model, mmap=False)
         check_digest(contents, model)
         formats.write(out, contents, force=force)
     else:
         save(model, out, force=force)
-    return _document(out, suffix, batch_size, agreement)
 
 
-def _suffix(out: str | Path) -> str:
+def _suffix(out: str | Path, format: str) -> str:
+    if format:
+        raise UsageError(f"There is no format {format!r}.", hint=f"Write {HUB}, or leave it out.")
     suffix = Path(out).suffix
     if suffix not in SUFFIXES:
         raise UsageError(

@@ -25,6 +25,7 @@ SHARED = {
     "main",
     "misplaced",
     "options",
+    "stopping",
     "requested",
     "table_options",
     "image_options",
