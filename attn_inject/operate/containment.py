@@ -21,13 +21,10 @@ from attn_inject.errors import ModelError
 from attn_inject.operate.left_threads import still_running, threads_started_here
 from attn_inject.operate.process_state import undisturbed_process
 
+_AT_ONCE = "os._exit"
 _end_at_once = os._exit
 _lock = threading.Lock()
 _inside: Counter[tuple[int, int]] = Counter()  # by process and thread: in how many blocks it is
-
-
-class _EndedAtOnce(SystemExit):
-    """In place of `os._exit`."""
 
 
 @contextmanager
@@ -49,7 +46,7 @@ def contained() -> Iterator[None]:
         still_running(started)
         if _is_closed_pipe(error):
             raise
-        what = "os._exit" if isinstance(error, _EndedAtOnce) else "sys.exit"
+        what = _AT_ONCE if _AT_ONCE in getattr(error, "__notes__", ()) else "sys.exit"
         raise ModelError(
             f"{_culprit(traceback.walk_tb(error.__traceback__))} called {what}({error.code!r}), which would "
             "end the program.",
@@ -85,7 +82,9 @@ def _nothing_ends_at_once() -> Iterator[None]:
 
 def _leave(status: int) -> NoReturn:
     if _inside[os.getpid(), threading.get_ident()]:
-        raise _EndedAtOnce(status)
+        error = SystemExit(status)
+        error.add_note(_AT_ONCE)
+        raise error
     _end_at_once(status)
 
 

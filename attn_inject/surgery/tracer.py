@@ -109,12 +109,12 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     specialized = {name: value for name, value in values.items() if isinstance(value, SPECIALIZABLE)}
     try:
         known = {name for name, _ in _tensors_of(block)}
-        reference = trace(block, specialized)
+        recorded, reference = specialized, trace(block, specialized)
         if any(node.op == "get_attr" and node.target not in known for node in reference.nodes):
             return "its forward creates a tensor, which a rewritten body would keep as a constant"
         for name in list(specialized):
             fewer = {key: value for key, value in specialized.items() if key != name}
-            if _is_free(block, reference, name, specialized[name], fewer):
+            if _are_free(block, reference, recorded, fewer):
                 specialized = fewer
         body = Body(trace(block, specialized), specialized)
         if not _same_in_training(block, body):
@@ -143,12 +143,13 @@ def recorded_values(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str
     return dict(bound.arguments)
 
 
-def _is_free(
-    block: nn.Module, reference: fx.Graph, name: str, value: Any, specialized: Mapping[str, Any]
+def _are_free(
+    block: nn.Module, reference: fx.Graph, recorded: Mapping[str, Any], specialized: Mapping[str, Any]
 ) -> bool:
-    """Whether the argument `name` as a proxy only stands where its value stands in the graph."""
+    """Whether the other recorded arguments, as proxies, only stand where their values stand in the graph."""
+    free = {name: value for name, value in recorded.items() if name not in specialized}
     try:
-        return _calls(trace(block, specialized), {name: value}) == _calls(reference, {})
+        return _calls(trace(block, specialized), free) == _calls(reference, {})
     except Exception:
         return False
 

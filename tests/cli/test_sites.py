@@ -30,6 +30,7 @@ def test_the_document(program, api):
         "element": 1,
         "suffix": 0,
         "source": None,
+        "ordered": False,
     }
     assert set(document["rejected"][0]) == {"name", "code", "reason"}
 

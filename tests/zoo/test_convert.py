@@ -70,13 +70,13 @@ def test_every_way_to_fail_is_its_own_result_and_the_rest_goes_on(zoo):
         "plain": "no-site",
         "crash": "crash",
         "killed": "memory",
-        "leave": "crash",
+        "leave": "model",
         "hang": "timeout",
         "raising": "model",
     }
     assert "SIGSEGV" in records["crash"].failure.message
     assert "factories.py" in records["crash"].failure.detail
-    assert "exit code 7" in records["leave"].failure.message
+    assert "SystemExit: 7" in records["leave"].failure.message
     assert "own trouble" in records["raising"].failure.message
     assert (records["crash"].attempts, records["raising"].attempts, records["hang"].attempts) == (2, 1, 1)
 
