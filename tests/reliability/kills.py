@@ -71,7 +71,7 @@ def works(folder: Path, name: str = MODEL) -> dict[str, Work]:
 
     def export(path: Path) -> None:
         with atomic_write(path, force=True) as file:
-            program.write(exported, file)
+            program.write(exported, file, {})
 
     def export_onnx(path: Path) -> None:
         with atomic_write(path, force=True) as file:
