@@ -64,7 +64,7 @@ class InputSpec:
     def image_size(self) -> tuple[int, int] | None:
         """(H, W) in pixels, or None when no image is among the arguments."""
         if self.size is not None:
-            return self.size[-2], self.size[-1]
+            return (self.size[-2], self.size[-1]) if len(self.size) > 1 else None
         if self.example is None:
             return None
         images = [leaf for leaf in pytree.tree_leaves(self.example) if is_image(leaf)]

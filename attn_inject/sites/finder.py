@@ -277,9 +277,8 @@ def _describe(calls: list[ModuleCall], addition: Addition | None, recording: Rec
     if not tensors[place].is_floating_point():
         return NOT_FLOATING
     shape = tuple(tensors[place].shape)
-    node = addition.node if addition else dict(call.output_nodes).get(place)
-    node = node or Node("const", "", (), shape, frozenset(), frozenset())
-    layout = layouts.infer(shape, node, recording, call)
+    made = dict(call.output_nodes).get(place) or Node("const", "", (), shape, frozenset(), frozenset())
+    layout = layouts.infer(shape, made, recording, call, added=addition.node if addition else None)
     if isinstance(layout, Reason):
         return layout
     site = Site(

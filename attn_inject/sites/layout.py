@@ -1,8 +1,8 @@
 """The layout of a block's tensor: the axis of the channels, the axes of the grid, and the prefix tokens.
 
-Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The grid of a map has the aspect of the
-image, so the axis that does not fit it is the channels; a tie is settled by the last layer that knows.
-Tokens are a grid only if they were made from a map.
+Rank 4 is NCHW or NHWC, rank 5 NCDHW or NDHWC, rank 3 tokens (NLC). The layers that made the tensor tell the
+axis of the channels; where none does, the axes of the grid are those that have the aspect of the image, and
+where both pairs have it, nothing tells. Tokens are a grid only if they were made from a map.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from torch import nn
-
+from attn_inject.sites.axes import channel_axis
 from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.recording import Recording
 from attn_inject.sites.site import MapSource, Reason, RejectionCode, Site
-
-LAST_AXIS = (nn.Linear, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -55,43 +52,61 @@ class Layout:
         )
 
 
-def infer(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout | Reason:
-    """The layout of a tensor of `shape` that `node` made in `call`, or the reason why there is none."""
+def infer(
+    shape: tuple[int, ...], made: Node, recording: Recording, call: ModuleCall, *, added: Node | None = None
+) -> Layout | Reason:
+    """The layout of a tensor in `call`, or the reason why there is none.
+
+    Args:
+        shape: Of the tensor.
+        made: What made it.
+        recording: The run.
+        call: The call of the block.
+        added: The sum that it was made from, which may have had another layout.
+    """
     if len(shape) == 4:
-        return _of_map(shape, node, recording.image_size)
+        return _of_map(shape, channel_axis(made, call), recording.image_size)
     if len(shape) == 3:
-        if not recording.maps and isinstance(_nearest(node, (*LAST_AXIS, nn.Conv1d)), nn.Conv1d):
+        if channel_axis(made, call) == 1:
             text = (
                 f"its output of shape {shape} is a signal along one axis, and attention modules act on maps"
             )
             return Reason(RejectionCode.SIGNAL, text)
-        return _of_tokens(shape, node, recording, call)
+        return _of_tokens(shape, added or made, recording, call)
     if len(shape) == 5:
-        return _of_video(shape, node, recording.image_size)
+        return _of_video(shape, channel_axis(made, call), recording.image_size)
     return Reason(RejectionCode.NO_LAYOUT, f"its output of shape {shape} is neither a map nor tokens")
 
 
-def _of_map(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+def _of_map(shape: tuple[int, ...], axis: int | None, image: tuple[int, int] | None) -> Layout | Reason:
     first = Layout("NCHW", shape[1], shape[2], shape[3])
     last = Layout("NHWC", shape[3], shape[1], shape[2])
-    fits_first = _fits_image((shape[2], shape[3]), image)
     fits_last = _fits_image((shape[1], shape[2]), image)
-    if fits_first != fits_last:
-        return first if fits_first else last
-    if not _ends_on_last_axis(node):
+    if axis is None:
+        return _of_aspect(shape, first, last, _fits_image((shape[2], shape[3]), image), fits_last)
+    if axis == 1:
         return first
     # Windows of tokens, (N, windows, tokens, C), have no grid.
     return last if fits_last else Layout("NLC", shape[3], None, None)
 
 
-def _of_video(shape: tuple[int, ...], node: Node, image: tuple[int, int] | None) -> Layout:
+def _of_video(shape: tuple[int, ...], axis: int | None, image: tuple[int, int] | None) -> Layout | Reason:
     first = Layout("NCDHW", shape[1], shape[3], shape[4])
     last = Layout("NDHWC", shape[4], shape[2], shape[3])
-    fits_first = _fits_image((shape[3], shape[4]), image)
-    fits_last = _fits_image((shape[2], shape[3]), image)
+    if axis is None:
+        fits = _fits_image((shape[3], shape[4]), image), _fits_image((shape[2], shape[3]), image)
+        return _of_aspect(shape, first, last, *fits)
+    return first if axis == 1 else last
+
+
+def _of_aspect(
+    shape: tuple[int, ...], first: Layout, last: Layout, fits_first: bool, fits_last: bool
+) -> Layout | Reason:
+    """The one layout whose grid can have the image's aspect, where no layer tells the channels."""
     if fits_first != fits_last:
         return first if fits_first else last
-    return last if _ends_on_last_axis(node) else first
+    text = f"no layer tells which axis of its output of shape {shape} holds the channels"
+    return Reason(RejectionCode.NO_LAYOUT, text)
 
 
 def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
@@ -100,30 +115,6 @@ def _fits_image(grid: tuple[int, int], image: tuple[int, int] | None) -> bool:
         return True
     rows, columns = grid
     return abs(rows * image[1] - columns * image[0]) <= max(image) * 0.51 and rows <= image[0]
-
-
-def _ends_on_last_axis(node: Node) -> bool:
-    """Whether the nearest earlier layer with a fixed channel axis works on the last axis."""
-    return isinstance(_nearest(node, (*LAST_AXIS, nn.Conv2d)), LAST_AXIS)
-
-
-def _nearest(node: Node, kinds: tuple[type[nn.Module], ...]) -> nn.Module | None:
-    """The last layer before `node` of one of `kinds`; None if there is none or axes were permuted since."""
-    waiting = list(node.inputs) if node.kind != "call" else [node]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if current.name in ("permute", "transpose"):
-            return None
-        if current.module is not None:
-            layers = [m for m in current.module.modules() if isinstance(m, kinds)]
-            if layers:
-                return layers[-1]
-        waiting.extend(current.inputs)
-    return None
 
 
 def _of_tokens(shape: tuple[int, ...], node: Node, recording: Recording, call: ModuleCall) -> Layout:

@@ -9,6 +9,8 @@ from torch import nn
 
 from attn_inject.sites.grids import NONE, Grids
 
+MOVES = frozenset({"permute", "transpose", "transpose_", "swapaxes", "swapdims"})
+
 
 @dataclass(eq=False, slots=True, repr=False)
 class Node:
@@ -21,7 +23,8 @@ class Node:
         shape: Of the (first) tensor.
         sources: Which tensor arguments of the module it came from, by position.
         children: Calls of children with a weight matrix that it came through.
-        detail: The index of a `__getitem__`.
+        detail: The index of a `__getitem__`, the axes of a `permute` or `transpose`.
+        inner: The call of the child that made it, if that was looked into.
         operands: The two tensors that it adds; empty if it is not a sum.
         grids: The maps that its positions are.
     """
@@ -34,6 +37,7 @@ class Node:
     children: frozenset[Node]
     module: nn.Module | None = None
     detail: Any = None
+    inner: ModuleCall | None = None
     operands: tuple[Node, ...] = ()
     grids: Grids = NONE
 
@@ -69,3 +73,14 @@ class ModuleCall:
     output_nodes: list[tuple[int | str | None, Node]] = field(default_factory=list)
     results: dict[int | str | None, Node] = field(default_factory=dict)
     env: dict[int, Node] = field(default_factory=dict)
+
+
+def detail_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a `Node` keeps of the arguments of an operation that cuts or moves axes."""
+    if name == "__getitem__":
+        return args[1]
+    rest = (*args[1:], *(kwargs[key] for key in ("dims", "dim0", "dim1") if key in kwargs))
+    if name in MOVES:
+        axes = rest[0] if len(rest) == 1 and not isinstance(rest[0], int) else rest
+        return tuple(axes)
+    return None

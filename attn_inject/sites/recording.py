@@ -22,7 +22,7 @@ from attn_inject.models.inputs import ANOTHER_INPUT, InputSpec, dtype_of, on_one
 from attn_inject.sites.grids import NONE, Grids, Source, carried, of_map, of_samples, of_unfolded
 from attn_inject.sites.known_shapes import known_shape
 from attn_inject.sites.known_zeros import fill, known_zeros, zeros
-from attn_inject.sites.nodes import ModuleCall, Node
+from attn_inject.sites.nodes import ModuleCall, Node, detail_of
 from attn_inject.sites.order import Order
 from attn_inject.sites.sums import FOREACH, each, inner_sums, joined, operands, operands_of_call, written
 from attn_inject.sites.tensors import has_weight, is_torchs, on_meta, tensors_of
@@ -210,6 +210,8 @@ class _Recorder(TorchFunctionMode):
                 above = self._stack[-1]
                 node = self._note(above, "call", name, (args, kwargs), output, module)
                 if call is not None:
+                    if node is not None:
+                        node.inner = call
                     if node is not None and not self._weighted[module]:
                         node.operands = tuple(node.inputs[at] for at in operands_of_call(call))
                     call.results = {place: above.env[id(t)] for place, t in tensors_of(output)}
@@ -353,7 +355,7 @@ class _Recorder(TorchFunctionMode):
             name,
             (args, kwargs),
             output if output is not None else target,
-            detail=args[1] if name == "__getitem__" else None,
+            detail=detail_of(name, args, kwargs),
         )
         if node is None:
             return

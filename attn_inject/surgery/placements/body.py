@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from attn_inject.sites import layout as layouts
 from attn_inject.sites.findings import FoundSite
-from attn_inject.sites.nodes import ModuleCall
+from attn_inject.sites.nodes import ModuleCall, Node
 from attn_inject.sites.recording import Recording
 from attn_inject.sites.residual import Addition, tensor_additions
 from attn_inject.sites.site import Reason, Rejection, RejectionCode
@@ -121,7 +121,7 @@ def _target(
         reason = f"the placement would act on a value that {overwriter} overwrites in place"
         return Rejection(name=name, code=RejectionCode.OVERWRITTEN, reason=reason)
     shape = tuple(block.values[node.name].shape)
-    layout = _layout_at(shape, found, recording)
+    layout = _layout_at(node, shape, found, block, recording)
     if isinstance(layout, Reason):
         return Rejection.of(name, layout)
     return Target(
@@ -133,13 +133,33 @@ def _target(
     )
 
 
-def _layout_at(shape: tuple[int, ...], found: FoundSite, recording: Recording) -> layouts.Layout | Reason:
+def _layout_at(
+    node: fx.Node, shape: tuple[int, ...], found: FoundSite, block: TracedBlock, recording: Recording
+) -> layouts.Layout | Reason:
     """The layout of a tensor inside a block, inferred like that of the block's output."""
-    made = found.addition.node if found.addition else dict(found.call.output_nodes).get(found.site.element)
+    added = found.addition.node if found.addition else dict(found.call.output_nodes).get(found.site.element)
+    made = _recorded(node, shape, block.call) or added
     if made is None:
         text = "its recorded run does not show what made its output"
         return Reason(RejectionCode.NO_TENSOR, text)
-    return layouts.infer(shape, made, recording, found.call)
+    call = found.call if made is added else block.call
+    return layouts.infer(shape, made, recording, call, added=added)
+
+
+def _recorded(node: fx.Node, shape: tuple[int, ...], call: ModuleCall) -> Node | None:
+    """What made a tensor of the traced body in the recorded call; None if no single operation fits."""
+    if node.op == "call_module":
+        name = f"{call.name}.{node.target}" if call.name else str(node.target)
+    else:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    is_input = node.op == "placeholder"
+    every = (item for made in call.nodes for item in ((*made.inputs,) if is_input else (made,)))
+    fitting = {
+        item
+        for item in every
+        if item.shape == shape and (item.kind == "input" if is_input else item.name == name)
+    }
+    return fitting.pop() if len(fitting) == 1 else None
 
 
 def _compound(block: TracedBlock, recording: Recording, bare: bool) -> ModuleCall | None:
