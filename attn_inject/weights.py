@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +17,12 @@ KINDS = {
     "object": "those of the module that was passed",
 }
 _DIGITS = 12
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|hf-hub:")
+
+
+def is_address(text: str) -> bool:
+    """Whether weights are named by an address instead of a path."""
+    return _SCHEME.match(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,11 @@ from attn_inject.errors import FileError, UsageError
 from attn_inject.models.library_errors import one_line
 from attn_inject.models.network import hub, without_retries
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|hf-hub:")
 _PATIENCE = 10.0  # seconds for the first answer of a server
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 # torch's convention: NAME-HASH.pth is compared with the beginning of its SHA-256.
 _HASH = re.compile(r"-([a-f0-9]{8,})\.[^.]+$")
 _OFFLINE = "Without a network, copy the file and pass its path: --weights FILE."
-
-
-def is_address(text: str) -> bool:
-    """Whether weights are named by an address instead of a path."""
-    return _SCHEME.match(text) is not None
 
 
 def fetched(address: str) -> Path:

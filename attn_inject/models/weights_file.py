@@ -20,6 +20,7 @@ from attn_inject.errors import FileError, ModelError
 from attn_inject.models import foreign_files, harmless, remote
 from attn_inject.models.library_errors import some
 from attn_inject.models.state_dict import Leaf, flattened, keys_of, under
+from attn_inject.weights import is_address
 
 _TAKES = "A file of weights (--weights FILE) is a state dict in .pt, .pth or .safetensors."
 # How torch's two formats begin: an archive, a pickle of its magic number.
@@ -68,7 +69,7 @@ def read_weights(file: str, key: str | None = None) -> Weights:
         FileError: The file is missing, truncated or foreign, it would run code, or has no such key.
         ModelError: It is a modified model that was saved here.
     """
-    path = remote.fetched(file) if remote.is_address(file) else Path(file)
+    path = remote.fetched(file) if is_address(file) else Path(file)
     content, notes = _read(path)
     if isinstance(content, Mapping) and content.get("format") == "attn-inject":
         raise ModelError(

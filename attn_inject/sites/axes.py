@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from attn_inject.sites.nodes import ModuleCall, Node
+from attn_inject.sites.nodes import MOVES, ModuleCall, Node
 
 _SECOND = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
@@ -30,7 +30,6 @@ _LAST_OPS = frozenset({"linear", "embedding"})
 # They keep every axis in its place, but not its size.
 _IN_PLACE = frozenset({"__getitem__", "cat", "concat", "chunk", "split", "pad", "narrow", "unfold", "output"})
 _RESHAPES = frozenset({"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "contiguous"})
-_SWAPS = frozenset({"transpose", "swapaxes", "transpose_", "swapdims"})
 _MOST_STEPS = 2000
 
 # Where each axis of a tensor is in the tensor that was asked about; None for one that it has not.
@@ -64,10 +63,10 @@ def _told(node: Node) -> int | None:
     if isinstance(node.module, _SECOND):
         return 1
     # timm's LayerNorm2d is a LayerNorm of axis 1.
-    plain = (
-        type(node.module).forward is nn.LayerNorm.forward if isinstance(node.module, nn.LayerNorm) else False
+    is_plain_norm = (
+        isinstance(node.module, nn.LayerNorm) and type(node.module).forward is nn.LayerNorm.forward
     )
-    return last if plain or isinstance(node.module, _LAST) else None
+    return last if is_plain_norm or isinstance(node.module, _LAST) else None
 
 
 def _before(node: Node, call: ModuleCall, axes: _Axes) -> Iterator[tuple[Node, ModuleCall, _Axes]]:
@@ -92,7 +91,7 @@ def _moved(node: Node, item: Node, axes: _Axes) -> _Axes | None:
         order = [axis % len(axes) for axis in node.detail]
         placed = dict(zip(order, axes, strict=True))
         return tuple(placed.get(axis) for axis in range(len(axes)))
-    if node.kind == "op" and node.name in _SWAPS:
+    if node.kind == "op" and node.name in MOVES:
         first, second = (axis % len(axes) for axis in node.detail)
         swapped = list(axes)
         swapped[first], swapped[second] = swapped[second], swapped[first]

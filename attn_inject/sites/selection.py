@@ -8,9 +8,8 @@ there `*` stays within one segment, and `**` crosses dots.
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -28,7 +27,7 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
     names = [name for name, _ in model.named_modules() if name]
     matched: set[str] = set()
     for glob in globs:
-        found = matches_segments(glob, names)
+        found = _matched(glob, names)
         matched.update(found)
         if not found:
             deeper = [name for name in names if fnmatch.fnmatchcase(name, glob)]
@@ -40,16 +39,14 @@ def match_modules(model: nn.Module, globs: Sequence[str]) -> tuple[str, ...]:
 _PIECES = re.compile(r"\*\*\.|\*\*|\*|\?|\[!?\]?[^]]*\]|.", re.DOTALL)
 
 
-def matches_segments(glob: str, names: Iterable[str]) -> list[str]:
+def _matched(glob: str, names: Iterable[str]) -> list[str]:
     """The names that a glob matches if `*` and `?` stay within one segment, and `**` crosses dots."""
-    # Repeated, a wildcard matches the same.
-    pieces = [piece for piece, _ in itertools.groupby(_repeatable(_PIECES.findall(glob)))]
-    return [name for name in names if _is_matched([text for _, text in pieces], name)]
-
-
-def _repeatable(pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
-    for number, piece in enumerate(pieces):
-        yield (0 if piece.startswith("*") else number + 1), piece
+    pieces: list[str] = []
+    for piece in _PIECES.findall(glob):
+        # Repeated, a star matches the same.
+        if not (piece.startswith("*") and pieces[-1:] == [piece]):
+            pieces.append(piece)
+    return [name for name in names if _is_matched(pieces, name)]
 
 
 def _is_matched(pieces: Sequence[str], name: str) -> bool:

@@ -77,9 +77,13 @@ def _difference(
                 if reason := _lost(own, rewritten):
                     return reason
     except Exception as error:  # of the body: where the block's own forward fails, nothing is compared
-        line = (str(error).strip().splitlines() or [""])[0]
-        return f"its traced body does not run ({type(error).__name__}: {line})"
+        return f"its traced body does not run ({first_line(error)})"
     return None
+
+
+def first_line(error: Exception) -> str:
+    """The class of an error and the first line of its message."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def _kind(block: nn.Module) -> Any:

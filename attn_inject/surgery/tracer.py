@@ -20,7 +20,7 @@ from torch import fx, nn
 
 from attn_inject.models.clone import to_meta
 from attn_inject.surgery.generated import is_generated, own_class
-from attn_inject.surgery.same_body import difference_of, peculiarity
+from attn_inject.surgery.same_body import difference_of, first_line, peculiarity
 
 SPECIALIZABLE = (type(None), bool, int, float, str)
 
@@ -123,8 +123,7 @@ def _traced(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
             kind = type(specialized[odd[0]]).__name__
             return f"its forward reads {odd[0]}, a {kind}, whose value a rewritten body cannot keep"
     except Exception as error:
-        line = (str(error).strip().splitlines() or [""])[0]
-        return f"torch.fx cannot trace its body ({type(error).__name__}: {line})"
+        return f"torch.fx cannot trace its body ({first_line(error)})"
     return body
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +12,10 @@ from pathlib import Path
 
 from attn_inject.errors import AttnInjectError
 from attn_inject.request import ModelRequest, Plan, to_dict
+from attn_inject.weights import is_address
 from attn_inject.zoo.manifest import Zoo, ZooEntry
 from attn_inject.zoo.naming import file_name, refuse_same_file
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|hf-hub:")
 Found = Sequence[tuple[str, str]]
 
 
@@ -114,7 +113,7 @@ def _digest(path: str, known: dict[str, str]) -> str:
 
 
 def _local(path: str) -> str | Path:
-    if not _SCHEME.match(path):
+    if not is_address(path):
         return path
     from attn_inject.models.remote import fetched  # imports torch
 

@@ -34,17 +34,17 @@ def perform(task: Task, progress: ProgressCallback = lambda _: None) -> Ended:
     try:
         answer = WORK[task.work](**task.payload, progress=progress)
     except AttnInjectError as error:
-        bug = traceback.format_exc() if error.exit_code == AttnInjectError.exit_code else ""
-        failure = Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
-        if _is_out_of_memory(error):
-            failure = _out_of_memory(error)
-    except MemoryError as error:
-        failure = _out_of_memory(error)
+        failure = _out_of_memory(error) if _is_out_of_memory(error) else _told(error)
     # A model's own code may raise anything, even SystemExit, and must not end the worker.
     except BaseException as error:
         failure = _out_of_memory(error) if _is_out_of_memory(error) else _foreign_fault(error)
     seconds = time.perf_counter() - began
     return Ended(task=task, answer=answer, failure=failure, seconds=seconds, peak=peak_memory())
+
+
+def _told(error: AttnInjectError) -> Failure:
+    bug = traceback.format_exc() if error.exit_code == AttnInjectError.exit_code else ""
+    return Failure(code=error.code, message=error.message, hint=error.hint, detail=bug)
 
 
 def _foreign_fault(error: BaseException) -> Failure:

@@ -9,6 +9,7 @@ import torch
 from attn_inject.errors import FileError, UsageError
 from attn_inject.models import remote
 from attn_inject.models.weights_file import read_weights
+from attn_inject.weights import is_address
 from tests.models.nets import net
 
 
@@ -84,4 +85,4 @@ def test_addresses_that_name_nothing_are_refused(address):
 
 @pytest.mark.parametrize("path", ["w.pt", "C:/w.pt", "a:b.pt", "./x//y.pt"])
 def test_a_path_is_not_an_address(path):
-    assert not remote.is_address(path)
+    assert not is_address(path)

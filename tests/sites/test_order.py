@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from attn_inject import inject
-from attn_inject.attention.contract import AttentionModule
 from attn_inject.errors import FitError
 from attn_inject.models.inputs import InputSpec
 from attn_inject.sites.finder import find
 from attn_inject.sites.order import is_causal
+from tests.corpus.per_position import PerPosition
 
 WIDTH, LENGTH = 16, 12
 
@@ -95,19 +95,6 @@ class Captioner(nn.Module):
         tokens = self.stem(image).flatten(2).transpose(1, 2)
         words = self.text(self.words.expand(len(image), -1, -1))
         return self.image(self.look(tokens, words, words)[0])
-
-
-class PerPosition(AttentionModule):
-    """A gate of each position by itself."""
-
-    mixes_positions = False
-
-    def __init__(self, channels):
-        super().__init__(channels)
-        self.gate_of = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x):
-        return x * self.gate_of(x).sigmoid()
 
 
 def ordered(model, size=(LENGTH, WIDTH)):
