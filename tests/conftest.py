@@ -1,5 +1,12 @@
-"""One thread per test process: several share two cores, and threads that wait for each other cost more."""
+"""One thread per test process and in all that it starts: several share two cores.
 
-import torch
+Threads that wait for each other cost more than they give, and a sum in another order differs in its last bits.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import torch  # noqa: E402 (reads the variables when it is imported)
 
 torch.set_num_threads(1)
