@@ -28,10 +28,10 @@ from attn_inject.files.atomic import (
 )
 from attn_inject.files.contents import Contents
 from attn_inject.files.recipe import to_plain
-from attn_inject.models.timm_folder import MODIFIED
+from attn_inject.models.timm_folder import CONFIG, LONGEST_CONFIG, MODIFIED
 
 RECIPE = "attn_inject_recipe"  # the argument of the architecture
-MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MODEL, CARD = "model.safetensors", "README.md"
 FILES = (MODEL, CONFIG, CARD)
 
 # Of timm's configuration, what says where the base's weights were, and how they had to be converted.
@@ -41,7 +41,6 @@ _OF_THE_BASE = (
 )
 
 _OLD = "-old.tmp"
-_LONGEST_CONFIG = 2**26  # bytes
 
 _Path = str | os.PathLike[str]
 
@@ -107,7 +106,7 @@ def is_hub_folder(path: _Path) -> bool:
     """Whether a path is a folder that `write_folder` wrote, by its configuration."""
     try:
         with (Path(path) / CONFIG).open("rb") as file:
-            return bool(json.loads(file.read(_LONGEST_CONFIG))["architecture"] == MODIFIED)
+            return bool(json.loads(file.read(LONGEST_CONFIG))["architecture"] == MODIFIED)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

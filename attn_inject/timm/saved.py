@@ -14,12 +14,12 @@ import timm
 from torch import nn
 
 from attn_inject.errors import FileError
-from attn_inject.files.hub_folder import CONFIG, RECIPE
+from attn_inject.files.hub_folder import RECIPE
 from attn_inject.files.loading import check_trust
 from attn_inject.files.rebuild import repeat
 from attn_inject.files.recipe import from_plain
 from attn_inject.models import from_timm
-from attn_inject.models.timm_folder import MODIFIED
+from attn_inject.models.timm_folder import CONFIG, MODIFIED
 from attn_inject.surgery.origin import Origin, attach_origin
 from attn_inject.timm import modified
 from attn_inject.timm.architecture import plain_arguments

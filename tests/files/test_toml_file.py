@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from attn_inject.cli.main import main
@@ -78,3 +80,12 @@ def test_absurd_arguments_are_told(tmp_path, monkeypatch, capsys, arguments, cod
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == code
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("read", [read_recipe, read_toml])
+def test_a_very_long_blank_line_takes_no_time(tmp_path, read):
+    path = tmp_path / "plan.toml"
+    path.write_text(START + 'where = """\n[' + " " * 100_000 + '\n"""\n' + " " * 900_000 + "\n")
+    began = time.monotonic()
+    read(path)
+    assert time.monotonic() - began < 2

@@ -4,9 +4,12 @@
 
 Each victim is a fork that runs the program itself: `inject`, `export` and `restore` of a tiny model, and
 `zoo`. It gets SIGINT, SIGTERM or SIGHUP, once or twice in a row, at a random part of the time that an
-undisturbed run takes. Then its exit code must be 130, 143 or 129 (0 if it was done), its target the old
-file or a whole new one, and all of its processes must be gone; one more, undisturbed run must leave nothing
-but its files.
+undisturbed run takes, until MOMENTS of them came while it ran. Then its exit code must be 130, 143 or 129,
+its target the old file or a whole new one, and all of its processes must be gone; one more, undisturbed run
+must leave nothing but its files.
+
+Each victim writes down when the program returned. So a signal that came too late is told from one that was
+swallowed: a program that ended as usual long after it is a fault.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -37,7 +40,10 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 OLD = b"the old file"
 SIZE = 32
 MODELS = ("tiny", "other", "plain")
+LARGER = "resnet18"  # a tiny model is restored in too short a time to be hit
 _LONG = 120.0  # seconds in which a victim must be gone
+_LAST = 0.1  # seconds before its end in which a program no longer reacts, since it is done
+_ENDINGS = {False: 0, True: 10}  # of an undisturbed run; the zoo has a model without a site
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,9 @@ class Victim:
 def victims(folder: Path) -> dict[str, Victim]:
     """Everything that writes."""
     size = ["--input-size", str(SIZE)]
-    source = folder / "source.pt"
-    program(
-        ["inject", "test_resnet", "--attn", "se", *size, "--out", str(source), "--check", "off", "--quiet"]
-    )
+    sources = {name: folder / f"{name}.pt" for name in ("test_resnet", LARGER)}
+    for name, source in sources.items():
+        program(["inject", name, "--attn", "se", *size, "--out", str(source), "--check", "off", "--quiet"])
     zoo = [
         "zoo",
         *(FACTORIES + name for name in MODELS),
@@ -91,8 +96,8 @@ def victims(folder: Path) -> dict[str, Victim]:
     ]
     return {
         "inject": Victim(["inject", "test_resnet", "--attn", "se", *size], ".pt"),
-        "export": Victim(["export", str(source)], ".pt2"),
-        "restore": Victim(["restore", str(source)], ".pt"),
+        "export": Victim(["export", str(sources["test_resnet"])], ".pt2"),
+        "restore": Victim(["restore", str(sources[LARGER])], ".pt"),
         "zoo": Victim(zoo, ""),
     }
 
@@ -109,16 +114,33 @@ def silent() -> Iterator[None]:
     yield
 
 
-def start(command: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class Fork:
+    """A running victim: its process, and where it writes down when the program returned."""
+
+    pid: int
+    told: int
+
+    def returned(self) -> float | None:
+        """When the program returned, on the clock of all processes; None if it never did."""
+        with os.fdopen(self.told) as file:
+            text = file.read()
+        return float(text) if text else None
+
+
+def start(command: Sequence[str]) -> Fork:
     """Fork the program, in a process group of its own."""
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(writer)
+        return Fork(pid, reader)
     code = 1
     try:
         os.setpgid(0, 0)
         with silent():
             code = program(command)
+            os.write(writer, str(time.monotonic()).encode())
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -137,37 +159,55 @@ def ended(pid: int) -> int | None:
     return None
 
 
-def stop(victim: Victim, target: Path, number: signal.Signals, times: int, after: float) -> list[str]:
-    """Signal one victim and list what is wrong; the last entry says how it ended."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a victim ended, what is wrong with that, and whether the signal came while it ran."""
+
+    ending: str
+    wrong: list[str]
+    is_inside: bool
+
+
+def stop(victim: Victim, target: Path, number: signal.Signals, times: int, after: float) -> Outcome:
+    """Signal one victim."""
     if victim.suffix:
         target.write_bytes(OLD)
-    pid = start(victim.command(target))
+    fork = start(victim.command(target))
     time.sleep(after)
-    family = _family(pid)
+    family = [] if victim.suffix else _family(fork.pid)
+    hit = time.monotonic()
     for _ in range(times):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+            os.kill(fork.pid, number)
         time.sleep(0.005)
-    code = ended(pid)
-    wrong = [] if code in (0, SIGNALS[number]) else [f"exit code {code}"]
+    code, returned = ended(fork.pid), fork.returned()
+    usual = code == _ENDINGS[not victim.suffix]
+    wrong = [] if usual or code == SIGNALS[number] else [f"exit code {code}"]
+    if usual and returned is not None and returned > hit + _LAST:
+        wrong.append(f"the signal was swallowed: the program went on for {returned - hit:.1f} s")
     _, alive = psutil.wait_procs(family, timeout=_LONG)
     wrong += [f"process {process.pid} is left" for process in alive]
-    if victim.suffix:
-        is_old = target.read_bytes() == OLD
-        if not is_old and not victim.is_whole(target):
-            wrong.append("the target is neither old nor whole")
-        kind = "old" if is_old else "new"
-    else:
-        kind = f"{len(digests(target))} files"
-        wrong += [f"{name} is not whole" for name in digests(target) if not _opens(target / name)]
-    hidden = list(target.parent.rglob(".attn-inject-*"))
-    return [*wrong, f"exit {code}, {kind}{', hidden file' if hidden else ''}"]
+    kind, broken = _left(victim, target)
+    hidden = ", hidden file" if [*target.parent.rglob(".attn-inject-*")] else ""
+    return Outcome(f"exit {code}, {kind}{hidden}", wrong + broken, returned is None or returned > hit)
+
+
+def _left(victim: Victim, target: Path) -> tuple[str, list[str]]:
+    """What is at the target, and what is wrong with it."""
+    if not victim.suffix:
+        files = digests(target)
+        return f"{len(files)} files", [f"{name} is not whole" for name in files if not _opens(target / name)]
+    if target.read_bytes() == OLD:
+        return "old", []
+    return "new", [] if victim.is_whole(target) else ["the target is neither old nor whole"]
 
 
 def mended(victim: Victim, target: Path) -> list[str]:
     """What is wrong after one more run."""
-    code = ended(start(victim.command(target)))
-    wrong = [] if code == (10 if not victim.suffix else 0) else [f"the next run ended with {code}"]
+    fork = start(victim.command(target))
+    code = ended(fork.pid)
+    os.close(fork.told)
+    wrong = [] if code == _ENDINGS[not victim.suffix] else [f"the next run ended with {code}"]
     return wrong + [f"{path.name} is left" for path in target.parent.rglob(".attn-inject-*")]
 
 
@@ -185,44 +225,63 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def run(moments: int, seed: int, names: Sequence[str] = ()) -> dict[str, tuple[Counter[str], list[str]]]:
-    """How the victims of each command ended, and the faults."""
+@dataclass
+class Tally:
+    """What the signals of one command did: how it ended, the faults, and how many came too late."""
+
+    endings: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    late: int = 0
+
+
+def attack(victim: Victim, moments: int, drawn: random.Random) -> Tally:
+    """Stop one command at so many moments while it runs."""
+    tally = Tally()
+    ways = [(number, times) for number in SIGNALS for times in (1, 2)]
+    with tempfile.TemporaryDirectory() as own:
+        began = time.monotonic()
+        undisturbed = start(victim.command(Path(own) / f"target{victim.suffix}"))
+        ended(undisturbed.pid)
+        whole = (undisturbed.returned() or time.monotonic()) - began
+    while (inside := sum(tally.endings.values())) < moments and tally.late < 10 * moments:
+        number, times = ways[inside % len(ways)]
+        with tempfile.TemporaryDirectory() as own:
+            target = Path(own) / f"target{victim.suffix}"
+            outcome = stop(victim, target, number, times, drawn.uniform(0, whole))
+            wrong = outcome.wrong
+            if inside % 10 == 0 or "hidden" in outcome.ending:
+                wrong = wrong + mended(victim, target)
+        tally.faults += [f"{number.name} x{times}: {fault}" for fault in wrong]
+        if outcome.is_inside:
+            tally.endings[outcome.ending] += 1
+        else:
+            tally.late += 1
+    return tally
+
+
+def run(moments: int, seed: int, names: Sequence[str] = ()) -> Iterator[tuple[str, Tally]]:
+    """What the signals did to each command."""
     torch.set_num_threads(1)  # a fork has no other threads
     drawn = random.Random(seed)
-    found: dict[str, tuple[Counter[str], list[str]]] = {}
-    ways = [(number, times) for number in SIGNALS for times in (1, 2)]
     with tempfile.TemporaryDirectory() as name:
         commands = victims(Path(name))
         for what in names or commands:
-            victim, endings, faults = commands[what], Counter[str](), list[str]()
-            with tempfile.TemporaryDirectory() as own:
-                began = time.monotonic()
-                ended(start(victim.command(Path(own) / f"target{victim.suffix}")))
-                whole = time.monotonic() - began
-            for moment in range(moments):
-                number, times = ways[moment % len(ways)]
-                with tempfile.TemporaryDirectory() as own:
-                    target = Path(own) / f"target{victim.suffix}"
-                    *wrong, ending = stop(victim, target, number, times, drawn.uniform(0, 1.05 * whole))
-                    endings[ending] += 1
-                    faults += [f"{number.name} x{times}: {fault}" for fault in wrong]
-                    if moment % 10 == 0 or "hidden" in ending:
-                        faults += [f"{number.name} x{times}: {fault}" for fault in mended(victim, target)]
-            found[what] = endings, faults
-    return found
+            yield what, attack(commands[what], moments, drawn)
 
 
 def main() -> None:
     """Signal and print."""
     moments, seed = (int(text) for text in (sys.argv[1:] + ["100", "0"][len(sys.argv) - 1 :])[:2])
-    found = run(moments, seed, sys.argv[3:])
-    for what, (endings, faults) in found.items():
-        print(f"{what}: {sum(endings.values())} moments, {len(faults)} faults")
-        for ending, number in endings.most_common():
+    is_good = True
+    for what, tally in run(moments, seed, sys.argv[3:]):
+        inside = sum(tally.endings.values())
+        is_good = is_good and inside == moments and not tally.faults
+        print(f"{what}: {inside} moments inside, {tally.late} too late, {len(tally.faults)} faults")
+        for ending, number in tally.endings.most_common():
             print(f"{number:>5} {ending}")
-        for fault, number in Counter(faults).most_common(20):
-            print(f"  FAULT {number} x {fault}")
-    sys.exit(1 if any(faults for _, faults in found.values()) else 0)
+        for fault, number in Counter(tally.faults).most_common(20):
+            print(f"  FAULT {number} x {fault}", flush=True)
+    sys.exit(0 if is_good else 1)
 
 
 if __name__ == "__main__":
