@@ -70,9 +70,12 @@ def run(command: Any, arguments: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with ending_by_signal(), warnings.catch_warnings():
+        with ending_by_signal() as was_interrupted, warnings.catch_warnings():
             _quieten_libraries()
             code = _run(command, arguments)
+            if was_interrupted() and code != InterruptedByUserError.exit_code:
+                print_error("Interrupted.", "")
+                code = InterruptedByUserError.exit_code
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit) as stop:
         if not _is_closed_pipe(stop):

@@ -1,6 +1,8 @@
 """SIGTERM and SIGHUP stop a command as Ctrl-C does: it removes its unfinished files and ends its workers.
 
 Then the process ends by the signal itself, so that a shell sees 143 or 129. A second signal ends it at once.
+An exception may be lost on its way, for example in a destructor, so what was received is noted, too: then the
+command ends as usual, and the exit code still says that it was stopped.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +22,21 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def ending_by_signal() -> Iterator[None]:
-    """A block that the signals stop; one that was given another meaning before, as by `nohup`, keeps it."""
+def ending_by_signal() -> Iterator[Callable[[], bool]]:
+    """A block that the signals stop; one that was given another meaning before, as by `nohup`, keeps it.
+
+    Yields:
+        Whether Ctrl-C was pressed in the block.
+    """
     received: list[int] = []
-    taken = _taken() if threading.current_thread() is threading.main_thread() else []
+    interrupts: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = _taken() if is_main else []
+    hears_interrupts = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def interrupt(number: int, _: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
 
     def stop(number: int, _: Any) -> None:
         received.append(number)
@@ -32,9 +45,13 @@ def ending_by_signal() -> Iterator[None]:
 
     for number in taken:
         signal.signal(number, stop)
+    if hears_interrupts:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield lambda: bool(interrupts)
     finally:
+        if hears_interrupts:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         _leave_to_system(taken)
         if received:
             os.kill(os.getpid(), received[0])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 
 import pytest
 
+from attn_inject.cli.boundary import run
 from attn_inject.cli.stopping import Stopped, ending_by_signal
 from attn_inject.files.atomic import atomic_write
 from tests.reliability.signals import ended, silent
@@ -57,3 +59,23 @@ def test_a_second_signal_is_not_waited_for():
     began = time.monotonic()
     assert ended(pid) == 143
     assert time.monotonic() - began < 30
+
+
+class Deaf:
+    """A command in which other people's code swallows Ctrl-C."""
+
+    def main(self, **_: object) -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        return 0
+
+
+def test_ctrl_c_that_other_code_swallowed_still_decides_the_exit_code(capsys):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(Deaf(), []) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "error: Interrupted.\n"
