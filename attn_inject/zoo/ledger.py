@@ -12,21 +12,23 @@ import contextlib
 import json
 import os
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from attn_inject.errors import FileError
-from attn_inject.zoo.place import LocalPlace, Place, RemotePlace
+from attn_inject.zoo.place import LocalPlace, Place
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.remote_place import RemotePlace
 from attn_inject.zoo.rows import row
 from attn_inject.zoo.values import texts, whole
 
 NAME = "ledger.jsonl"
 FOLDER = "ledger"
+_FAR = 9000  # a year
 
 try:
     import fcntl
@@ -119,9 +121,13 @@ def read_ledger(place: Place) -> Ledger:
         if place.taken([NAME]):
             ledger._take(place.read(NAME).decode(errors="replace").splitlines())
     elif isinstance(place, RemotePlace):
-        names = sorted(name for name in place.sizes() if name.startswith(f"{FOLDER}/"))
-        ledger._take(content.decode(errors="replace") for content in place.read_many(names))
+        ledger._take(content.decode(errors="replace") for content in place.read_many(_pieces(place)))
     return ledger
+
+
+def _pieces(place: Place) -> list[str]:
+    """The files with the lines of a store's ledger, in the order in which they were written."""
+    return sorted(name for name in place.sizes() if name.startswith(f"{FOLDER}/"))
 
 
 @contextmanager
@@ -136,7 +142,7 @@ def open_ledger(place: Place) -> Iterator[Ledger]:
         if isinstance(place, LocalPlace):
             book = stack.enter_context(_file_book(place.path(NAME)))
         else:
-            book = _PieceBook(place)
+            book = _PieceBook(place, _pieces(place))
         ledger = read_ledger(place)
         ledger._book = book
         yield ledger
@@ -194,11 +200,35 @@ class _FileBook:
 
 
 class _PieceBook:
-    def __init__(self, place: Place) -> None:
+    """Files whose names sort as their lines were written.
+
+    Args:
+        place: The store.
+        earlier: The names that exist. Those of this run come after them, even if the clock was set back.
+    """
+
+    def __init__(self, place: Place, earlier: Sequence[str]) -> None:
         self._place = place
-        self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        after = max(map(_began, earlier), default=datetime.min) + timedelta(seconds=1)
+        self._run = f"{max(_now(), after).strftime(_STAMP)}-{secrets.token_hex(4)}"
         self._count = 0
 
     def append(self, line: str) -> None:
         self._count += 1
         self._place.write(f"{FOLDER}/{self._run}-{self._count:06d}.json", line.encode())
+
+
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def _began(piece: str) -> datetime:
+    """When the run began that wrote a file of the ledger; long ago if the name is somebody else's."""
+    try:
+        began = datetime.strptime(piece.removeprefix(f"{FOLDER}/").partition("-")[0], _STAMP)
+    except ValueError:
+        return datetime.min
+    return began if began.year < _FAR else datetime.min
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,12 +1,11 @@
-"""The output folder: on this machine, or in any store that fsspec supports.
+"""The output folder: on this machine, or in a store.
 
 Names are relative to the place, with `/` between their parts. A place is plain data and is sent to workers.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import errno
 import os
 import shutil
 import tempfile
@@ -14,22 +13,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-from attn_inject.errors import AttnInjectError, FileError, MissingExtraError, UsageError
+from attn_inject.errors import FileError, MissingExtraError, UsageError
 from attn_inject.files.atomic import atomic_write, publish
-
-_OWN = ".attn-inject-"
-SCRATCH = f"{_OWN}scratch-"
-_CHUNK = 2**22
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A complete file: its SHA-256 in hexadecimal, and its size in bytes."""
-
-    digest: str
-    size: int
+from attn_inject.zoo.remote_place import RemotePlace, protocols
+from attn_inject.zoo.stored import OWN, Stored, read_whole, reporting
 
 
 class Place(Protocol):
@@ -96,29 +85,15 @@ def open_place(url: str) -> Place:
         ) from None
     except ImportError as error:
         raise _missing(url, error) from None
-    if "file" in _protocols(filesystem):
+    if "file" in protocols(filesystem):
         return LocalPlace(root)
     return RemotePlace(url)
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    found = filesystem.protocol
-    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _missing(url: str, error: ImportError) -> MissingExtraError:
     extra = "s3" if url.startswith(("s3://", "s3a://")) else ""
     install = f"pip install 'attn-inject[{extra}]'" if extra else "Install the package that it names."
     return MissingExtraError(f"{url} cannot be opened: {error}.", hint=install)
-
-
-def read_whole(file: BinaryIO) -> Stored:
-    """The digest and size of an open file."""
-    hashed, size = hashlib.sha256(), 0
-    while chunk := file.read(_CHUNK):
-        hashed.update(chunk)
-        size += len(chunk)
-    return Stored(hashed.hexdigest(), size)
 
 
 @dataclass(frozen=True)
@@ -155,16 +130,16 @@ class LocalPlace:
 
     def reporting(self) -> AbstractContextManager[None]:
         """A context in which every error says that the place cannot be used."""
-        return _reporting(self.url)
+        return reporting(self.url)
 
     def make(self) -> None:
         """Make the folder and those above it."""
-        with _reporting(self.url):
+        with reporting(self.url):
             self.root.mkdir(parents=True, exist_ok=True)
 
     def check(self) -> None:
         """Write into the folder once."""
-        with _reporting(self.url), tempfile.TemporaryFile(dir=self.root) as file:
+        with reporting(self.url), tempfile.TemporaryFile(dir=self.root) as file:
             file.write(b"\0")
 
     def taken(self, names: Iterable[str]) -> list[str]:
@@ -173,18 +148,18 @@ class LocalPlace:
 
     def sizes(self) -> dict[str, int]:
         """Every file, including hidden ones, except the scratch of runs and what links lead to."""
-        with _reporting(self.url):
+        with reporting(self.url):
             found = (path for path in _files(self.root) if path.is_file())
             return {path.relative_to(self.root).as_posix(): path.stat().st_size for path in found}
 
     def stored(self, name: str) -> Stored:
         """Read a whole file for its digest."""
-        with _reporting(self.url), open(self.path(name), "rb") as file:
+        with reporting(self.url), open(self.path(name), "rb") as file:
             return read_whole(file)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        with _reporting(self.url):
+        with reporting(self.url):
             return self.path(name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
@@ -194,7 +169,7 @@ class LocalPlace:
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens if there is none."""
-        with _reporting(self.url):
+        with reporting(self.url):
             self.path(name).unlink(missing_ok=True)
 
     def rename(self, name: str, new: str) -> None:
@@ -203,7 +178,7 @@ class LocalPlace:
         Raises:
             FileError: Another file has that name.
         """
-        with _reporting(self.url):
+        with reporting(self.url):
             if self.taken([new]) and self.stored(new) != self.stored(name):
                 raise FileError(
                     f"{self.url}/{new} is another file.", hint="Move it, and run the same command again."
@@ -216,16 +191,23 @@ class LocalPlace:
         Raises:
             FileError: The name exists, and `force` is not set; or renaming fails.
         """
-        with _reporting(self.url):
+        with reporting(self.url):
             target = self.path(name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            publish(finished, self.path(name), force=force)
+            try:
+                publish(finished, self.path(name), force=force)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                # A folder in the output folder may be another disk, which a rename cannot reach.
+                with atomic_write(target, force=force) as file, open(finished, "rb") as made:
+                    shutil.copyfileobj(made, file)
             finished.unlink(missing_ok=True)
 
     def free(self) -> int | None:
         """Bytes left on the disk."""
         above = (self.root.absolute(), *self.root.absolute().parents)
-        with _reporting(self.url):
+        with reporting(self.url):
             return shutil.disk_usage(next(path for path in above if path.exists())).free
 
     @contextmanager
@@ -234,143 +216,8 @@ class LocalPlace:
         yield self.path(name)
 
 
-@dataclass(frozen=True)
-class RemotePlace:
-    """A folder in a store of fsspec; credentials and endpoints come from the environment."""
-
-    url: str
-
-    @property
-    def is_shared(self) -> bool:
-        """All except `memory://`, which exists in one process only."""
-        return "memory" not in _protocols(self._open()[0])
-
-    def make(self) -> None:
-        """Nothing, since a store makes folders for its files."""
-
-    def taken(self, names: Iterable[str]) -> list[str]:
-        """The names among these that a file has."""
-        sizes = self.sizes()
-        return [name for name in names if name in sizes]
-
-    def check(self) -> None:
-        """Write a small file and remove it again."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            self._make_parent(filesystem, f"{root}/.attn-inject-check")
-            filesystem.pipe_file(f"{root}/.attn-inject-check", b"\0")
-            filesystem.rm_file(f"{root}/.attn-inject-check")
-
-    def sizes(self) -> dict[str, int]:
-        """Every file."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            filesystem.invalidate_cache()  # others may have written since
-            try:
-                found = filesystem.find(root, detail=True)
-            except FileNotFoundError:
-                return {}
-        return {path[len(root) :].lstrip("/"): info["size"] for path, info in found.items()}
-
-    def stored(self, name: str) -> Stored:
-        """Read a whole file for its digest."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            with filesystem.open(f"{root}/{name}", "rb") as file:
-                return read_whole(file)
-
-    def read(self, name: str) -> bytes:
-        """The content of a file."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            content: bytes = filesystem.cat_file(f"{root}/{name}")
-        return content
-
-    def read_many(self, names: Iterable[str]) -> list[bytes]:
-        """The contents of many small files, fetched together if the store can do that."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            paths = [f"{root}/{name}" for name in names]
-            found: dict[str, bytes] = filesystem.cat(paths) if paths else {}
-        return [found[path] for path in paths]
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write or replace a file; a store shows it when it is complete."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            self._make_parent(filesystem, f"{root}/{name}")
-            filesystem.pipe_file(f"{root}/{name}", content)
-
-    def put(self, path: Path, name: str) -> None:
-        """Copy a local file here."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            self._make_parent(filesystem, f"{root}/{name}")
-            filesystem.put_file(str(path), f"{root}/{name}")
-            filesystem.invalidate_cache()
-            size = filesystem.info(f"{root}/{name}")["size"]
-        if size != path.stat().st_size:
-            raise FileError(f"{self.url}/{name} has {size} bytes, not {path.stat().st_size}.")
-
-    def remove(self, name: str) -> None:
-        """Remove a file; nothing happens if there is none."""
-        with _reporting(self.url), contextlib.suppress(FileNotFoundError):
-            filesystem, root = self._open()
-            filesystem.rm_file(f"{root}/{name}")
-
-    def rename(self, name: str, new: str) -> None:
-        """Copy a file to another name, then remove it."""
-        with _reporting(self.url):
-            filesystem, root = self._open()
-            filesystem.mv(f"{root}/{name}", f"{root}/{new}")
-
-    def free(self) -> int | None:
-        """Unknown."""
-        return None
-
-    @contextmanager
-    def target(self, name: str) -> Iterator[Path]:
-        """A path in a temporary folder; at the end the file there is copied to the store."""
-        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
-            path = Path(folder) / Path(name).name
-            yield path
-            self.put(path, name)
-
-    def _open(self) -> tuple[Any, str]:
-        import fsspec
-
-        filesystem, root = fsspec.core.url_to_fs(self.url)
-        return filesystem, root.rstrip("/")
-
-    def _make_parent(self, filesystem: Any, path: str) -> None:
-        # S3 has no folders, and would try to make a bucket.
-        if "s3" not in _protocols(filesystem):
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-
-
 def _files(folder: Path) -> Iterator[Path]:
     """Every file below, except scratch; links to folders are not followed."""
     for above, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if not name.startswith(_OWN)]
-        yield from (Path(above, name) for name in files if not name.startswith(_OWN))
-
-
-@contextmanager
-def _reporting(url: str) -> Iterator[None]:
-    """Stores raise their own libraries' errors; each means that the place cannot be used."""
-    try:
-        yield
-    except (AttnInjectError, FileNotFoundError) as error:
-        if isinstance(error, AttnInjectError):
-            raise
-        raise _unusable(url, error) from error
-    except Exception as error:
-        raise _unusable(url, error) from error
-
-
-def _unusable(url: str, error: Exception) -> FileError:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return FileError(
-        f"{url} cannot be used: {reason.strip().rstrip('.')}.",
-        hint="Name another folder with --out-dir, or check its permissions.",
-    )
+        inner[:] = [name for name in inner if not name.startswith(OWN)]
+        yield from (Path(above, name) for name in files if not name.startswith(OWN))

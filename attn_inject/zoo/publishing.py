@@ -17,8 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from attn_inject.errors import FileError
 from attn_inject.zoo.ledger import Ledger
-from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, RemotePlace
+from attn_inject.zoo.place import LocalPlace, Place
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.remote_place import RemotePlace
+from attn_inject.zoo.stored import SCRATCH
 
 _SCRATCH_NAME = re.compile(re.escape(SCRATCH) + "[0-9a-f]{16}")
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from attn_inject.errors import FileError
 from attn_inject.zoo.jobs import Job
 from attn_inject.zoo.ledger import Ledger
-from attn_inject.zoo.place import Place, RemotePlace, Stored
+from attn_inject.zoo.place import Place
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.remote_place import RemotePlace
+from attn_inject.zoo.stored import Stored
 
 STATES = {
     "done": "the file exists, and its digest is the one in the ledger",

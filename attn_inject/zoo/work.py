@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from attn_inject.errors import AttnInjectError, FitError, unknown_name
 from attn_inject.request import AttentionSpec, ModelRequest, Plan
 from attn_inject.zoo.engine import Ended, Failure, Task
-from attn_inject.zoo.place import SCRATCH, LocalPlace, Place, read_whole
+from attn_inject.zoo.place import LocalPlace, Place
+from attn_inject.zoo.stored import SCRATCH, read_whole
 
 if TYPE_CHECKING:
     from attn_inject.models import LoadedModel

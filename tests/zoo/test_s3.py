@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import boto3
 import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
 from attn_inject.errors import FileError
-from attn_inject.zoo.place import RemotePlace, open_place
+from attn_inject.zoo.place import open_place
+from attn_inject.zoo.remote_place import RemotePlace
 
 FILE = "factory/tests.zoo.factories-tiny.se.pt"
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+@contextmanager
+def at_endpoint(endpoint, monkeypatch):
+    """A client of the S3 at an address, which has an empty bucket; fsspec uses the same address."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
@@ -33,6 +33,15 @@ def bucket(monkeypatch):
     client.create_bucket(Bucket="models")
     yield client
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with at_endpoint(f"http://{host}:{port}", monkeypatch) as client:
+        yield client
     server.stop()
 
 

@@ -11,8 +11,9 @@ import pytest
 from attn_inject.errors import AttnInjectError, FileError, UsageError
 from attn_inject.zoo import convert
 from attn_inject.zoo.ledger import NAME, open_ledger
-from attn_inject.zoo.place import SCRATCH, LocalPlace
+from attn_inject.zoo.place import LocalPlace
 from attn_inject.zoo.publishing import recover, scratch_file
+from attn_inject.zoo.stored import SCRATCH
 from tests.zoo.conftest import FACTORIES
 from tests.zoo.test_ledger import record
 
