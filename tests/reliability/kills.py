@@ -1,8 +1,9 @@
 """kill -9 at random moments while a file is written: what is left is the old file or a whole new one.
 
-    python -m tests.reliability.kills [KILLS] [SEED]
+    python -m tests.reliability.kills [KILLS] [SEED] [writing | exporting]
 
-Saving (.pt and .safetensors), exporting (.pt2 and .onnx) and restoring take turns. Each victim is a fork that
+`writing`: saving (.pt and .safetensors), the writing of exports (.pt2 and .onnx) and restoring take turns.
+`exporting`: whole exports take turns, from the saved file to the checked export. Each victim is a fork that
 writes over an old file and is killed after a random part of the time that one undisturbed run takes. Then the
 target must be the old file, byte for byte, or one that opens and holds what was written; and after one more,
 whole run, nothing but the target may lie in its folder.
@@ -99,6 +100,27 @@ def works(folder: Path, name: str = MODEL) -> dict[str, Work]:
     }
 
 
+def whole_exports(folder: Path, name: str = "test_resnet") -> dict[str, Work]:
+    """Exports from a saved file, with everything that happens before and after writing."""
+    result = attn_inject.inject(name, "ela-l", input_size=SIZE, check="off")
+    source = attn_inject.save(result.model.eval(), folder / "source.pt")
+    image = InputSpec(SIZE).make(2)
+    with torch.no_grad():
+        expected = attn_inject.load(source)(*image[0])
+
+    def runs(path: Path) -> bool:
+        runner = onnx if path.suffix == ".onnx" else program
+        return torch.allclose(runner.run(path, image)[0], expected, rtol=1e-3, atol=1e-4)
+
+    def export(path: Path) -> None:
+        attn_inject.export(source, path, force=True)
+
+    return {f"whole {suffix}": Work(suffix, export, runs) for suffix in (".pt2", ".onnx")}
+
+
+WAYS = {"writing": works, "exporting": whole_exports}
+
+
 def kill(work: Work, folder: Path, after: float) -> str:
     """Kill one writer and say what it left: `old`, `new`, or what is wrong."""
     target = folder / f"target{work.suffix}"
@@ -137,19 +159,21 @@ def seconds(work: Work, folder: Path) -> float:
         return float(told.read()) - began
 
 
-def run(kills: int, seed: int, name: str = MODEL) -> dict[str, Counter[str]]:
+def run(kills: int, seed: int, name: str = MODEL, what_is_killed: str = "writing") -> dict[str, Counter[str]]:
     """What was left, for each way to write."""
     torch.set_num_threads(1)  # a fork has no other threads
     moments = random.Random(seed)
     left: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        ways = works(Path(folder), name)
+        ways = WAYS[what_is_killed](Path(folder), *([name] if name else []))
+        lasts: dict[str, float] = {}
         for number in range(kills):
             what = list(ways)[number % len(ways)]
+            if what not in lasts or what_is_killed == "writing":  # writing is short, and its time varies
+                with tempfile.TemporaryDirectory() as own:
+                    lasts[what] = seconds(ways[what], Path(own))
             with tempfile.TemporaryDirectory() as own:
-                whole = seconds(ways[what], Path(own))
-            with tempfile.TemporaryDirectory() as own:
-                found = kill(ways[what], Path(own), moments.uniform(0, 1.1 * whole))
+                found = kill(ways[what], Path(own), moments.uniform(0, 1.1 * lasts[what]))
             left.setdefault(what, Counter())[found] += 1
     return left
 
@@ -157,7 +181,7 @@ def run(kills: int, seed: int, name: str = MODEL) -> dict[str, Counter[str]]:
 def main() -> None:
     """Kill and print."""
     kills, seed = (int(text) for text in (sys.argv[1:] + ["200", "0"][len(sys.argv) - 1 :])[:2])
-    left = run(kills, seed)
+    left = run(kills, seed, what_is_killed=(sys.argv[3:] or ["writing"])[0])
     for what, found in left.items():
         print(f"{what:<18} {sum(found.values()):>4} kills: {', '.join(f'{n} {k}' for k, n in found.items())}")
     wrong = {kind for found in left.values() for kind in found} - GOOD
