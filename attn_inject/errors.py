@@ -113,6 +113,9 @@ class InterruptedByUserError(AttnInjectError):
     code = "interrupted"
 
 
+_LONGEST = 200  # characters of a name that is compared with the known ones
+
+
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
     """The `count` names most similar to `name`, best first; empty only if `known` is empty.
 
@@ -120,6 +123,7 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
     those that begin with the whole name: `vit_tiny` is short for `vit_tiny_patch16_224`, and `layer1` for
     `layer1.0`.
     """
+    name = name[:_LONGEST]  # comparing takes the product of the lengths
     lowered: dict[str, str] = {}
     for candidate in known:
         lowered.setdefault(candidate.lower(), candidate)

@@ -100,8 +100,9 @@ class AttentionSpec:
         if it contains `=`.
 
         Raises:
-            UsageError: An empty name, or an option without a value.
+            UsageError: An empty name, an option without a value, or a text that is longer than any.
         """
+        _refuse_long(text, "spec of an attention module")
         _refuse_other_writing(text)
         head, colon, tail = text.partition(":")
         glob, equals, rest = head.partition("=")
@@ -128,6 +129,7 @@ class AttentionSpec:
         return fnmatch.fnmatchcase(site, self.where)
 
 
+_LONGEST = 1000  # characters of a glob or a spec; matching much longer ones takes minutes
 _CALL = re.compile(r"(?P<name>[\w.=*\[\]:-]+)\((?P<options>.*)\)")
 _LIST = re.compile(r"[\w-]+(\s*,\s*[\w-]+)+")
 
@@ -367,8 +369,23 @@ def _as_spec(item: Any) -> AttentionSpec:
 
 
 def as_globs(globs: str | Sequence[str]) -> tuple[str, ...]:
-    """One glob or several to a tuple."""
-    return (globs,) if isinstance(globs, str) else tuple(globs)
+    """One glob or several to a tuple.
+
+    Raises:
+        UsageError: One is longer than any name.
+    """
+    given = (globs,) if isinstance(globs, str) else tuple(globs)
+    for glob in given:
+        _refuse_long(glob, "glob")
+    return given
+
+
+def _refuse_long(text: str, what: str) -> None:
+    if len(text) > _LONGEST:
+        raise UsageError(
+            f"{text[:40]}... is not a {what}: it has more than {_LONGEST} characters.",
+            hint="Names of modules and their options are much shorter.",
+        )
 
 
 def to_dict(value: Any) -> dict[str, Any]:

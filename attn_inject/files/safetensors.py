@@ -34,7 +34,7 @@ from attn_inject.files.tensors import storable
 
 METADATA = "attn_inject"
 CHECKSUM = "attn_inject.sha256"
-LARGEST_HEADER = 64 * 2**20  # bytes
+LARGEST_HEADER = 16 * 2**20  # bytes; that of a model with ten thousand tensors has two million
 # Bytes. At another alignment a kernel may add in another order and give another last bit.
 ALIGNMENT = 64
 LARGEST_WITNESS = 2**20  # bytes of output; a larger one is left out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -82,11 +82,19 @@ def _lead(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) 
 def _weights(records: Sequence[Record]) -> Iterator[str]:
     """Where the weights of the bases are from, once if they are alike."""
     given = [record.result.get("weights") for record in records if record.result]
-    texts = dict.fromkeys(str(WeightsOrigin(**weights)) for weights in given if weights)
+    texts = dict.fromkeys(filter(None, map(_origin_text, given)))
     if texts:
         shown = [markdown_cell(text) for text in texts][:_MOST_WEIGHTS]
         more = f" and {len(texts) - len(shown)} more" if len(texts) > len(shown) else ""
         yield f"Weights of the bases: {', '.join(shown)}{more}."
+
+
+def _origin_text(weights: Any) -> str:
+    """As an `inject` of this or another version wrote it; empty if it cannot be read."""
+    try:
+        return str(WeightsOrigin(**weights)) if weights else ""
+    except (TypeError, ValueError):
+        return ""
 
 
 def _by_module(done: Sequence[Mapping[str, Any]]) -> Table:
@@ -104,7 +112,8 @@ _COSTS = ("params", "flops", "activations")
 
 
 def _median_share(group: Sequence[Mapping[str, Any]], what: str) -> str:
-    shares = [row[f"delta_{what}"] / row[f"base_{what}"] for row in group if row[f"base_{what}"]]
+    costs = [(row[f"delta_{what}"], row[f"base_{what}"]) for row in group]
+    shares = [delta / base for delta, base in costs if delta is not None and base]
     return share(round(median(shares) * 10**9), 10**9) if shares else "-"
 
 
@@ -113,12 +122,17 @@ def _files(done: Sequence[Mapping[str, Any]]) -> Table:
         (
             row["file"] + (" (discarded)" if row["discarded"] else ""),
             str(row["sites"]),
-            scaled(row["params"]),
-            change(row["delta_params"]),
-            scaled(row["flops"]),
-            change(row["delta_flops"]),
-            storage(row["bytes"]),
+            _known(scaled, row["params"]),
+            _known(change, row["delta_params"]),
+            _known(scaled, row["flops"]),
+            _known(change, row["delta_flops"]),
+            _known(storage, row["bytes"]),
         )
         for row in done[:_MOST_ROWS]
     ]
     return Table.of("file|>modules|>params|>added|>flops|>added|>size", rows)
+
+
+def _known(show: Callable[[int], str], number: int | None) -> str:
+    """A number, or `-` if a model could not be counted."""
+    return "-" if number is None else show(number)

@@ -1,4 +1,4 @@
-"""A few of the cases of `kills` and `mutations`, and faults of the disk."""
+"""A few of the cases of `kills`, `mutations` and `fuzz`, and faults of the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import attn_inject
 from attn_inject.cli.main import main
 from tests.nets import make_generic
-from tests.reliability import mutations
+from tests.reliability import fuzz, mutations
 
 IMAGE = torch.randn(1, *mutations.SIZE, generator=torch.Generator().manual_seed(1))
 
@@ -31,6 +31,14 @@ def test_damaged_files_load_as_what_was_saved_or_not_at_all(tmp_path, monkeypatc
     ended = mutations.run(40)
     assert sum(ended.values()) >= 60
     assert any("refused" in ending for ending in ended)
+
+
+def test_fuzzed_texts_are_read_or_refused_with_a_sentence():
+    readers = ["specs", "globs", "name templates", "recipes", "zoo.toml", "lists", "ledgers", "config.json"]
+    tallies = dict(fuzz.run(0.005, 5, readers))
+    assert [*tallies] == readers
+    assert {name: tally.faults for name, tally in tallies.items() if tally.faults} == {}
+    assert sum(sum(tally.endings.values()) for tally in tallies.values()) >= 80
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from torch import nn
 
 from attn_inject import find_sites, inject
-from attn_inject.errors import NoSiteError
+from attn_inject.errors import NoSiteError, UsageError
 from attn_inject.models.inputs import InputSpec
+from attn_inject.request import Plan
 from attn_inject.sites.finder import find
 from attn_inject.sites.selection import match_modules
 
@@ -88,3 +91,14 @@ def test_a_module_that_returns_several_maps_says_which_is_acted_on():
     result = inject(Net(), "se", at="fpn", example_input=torch.randn(2, 4, 8, 8))
     assert told in str(result.report)
     assert not find(Net(), InputSpec((4, 8, 8)), at=["conv"]).found[0].note
+
+
+@pytest.mark.parametrize("options", [{"at": "*?" * 5000}, {"where": "a" * 2000}, {"skip": ["[" * 2000]}])
+def test_a_glob_that_is_longer_than_any_name_is_refused_at_once(options):
+    began = time.monotonic()
+    with pytest.raises(UsageError, match="has more than 1000 characters") as caught:
+        Plan.of("se", **options)
+    with pytest.raises(UsageError, match="has more than 1000 characters"):
+        Plan.of("*" * 2000 + "=se")
+    assert len(caught.value.message) < 200
+    assert time.monotonic() - began < 2

@@ -10,6 +10,7 @@ from attn_inject.zoo.engine import Failure
 from attn_inject.zoo.ledger import NAME, open_ledger, read_ledger
 from attn_inject.zoo.place import LocalPlace, open_place
 from attn_inject.zoo.record import Record
+from attn_inject.zoo.summary import write_summaries
 
 
 def record(file="a.pt", key="k", **more):
@@ -126,3 +127,21 @@ def test_lines_that_somebody_else_wrote_are_passed_over(zoo, tmp_path):
     again = zoo("tiny")["tiny"]
     assert again.reused
     assert again.digest == done.digest
+
+
+def test_summaries_show_what_a_ledger_does_not_know(tmp_path):
+    """A model that cannot be counted has no costs, and somebody's line may hold anything."""
+    costs = {key: {"params": None} for key in ("base", "delta", "result")}
+    done = [
+        record("a.pt", result=None),
+        record("b.pt", result=RESULT | costs),
+        record("c.pt", result=RESULT | {"base": {"params": 5}, "weights": {"colour": 1}}),
+    ]
+    place = LocalPlace(str(tmp_path))
+    with open_ledger(place) as ledger:
+        for line in done:
+            ledger.add(line)
+            (tmp_path / line.file).write_bytes(b"")
+        write_summaries(place, ledger)
+    text = (tmp_path / "README.md").read_text()
+    assert text.count("| - ") >= 9

@@ -28,7 +28,7 @@ from attn_inject.surgery.inserted import recorded_edits
 from attn_inject.surgery.origin import Origin
 
 KEY = "attn_inject"  # of the whole record
-_LARGEST = 64 * 2**20  # bytes
+_LARGEST = 16 * 2**20  # bytes
 _HINT = "`attn-inject export` writes one into the files that it makes of modified models."
 
 
@@ -93,7 +93,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
         data = json.loads(told[KEY])
     except OSError as error:
         raise unreadable(path, error) from error
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise FileError(f"{path} has no record of attn-inject.", hint=_HINT) from error
     record: Record = plain.from_plain(plain.to_plain(data, str(path)), Record, str(path))
     check_words(record.recipe)

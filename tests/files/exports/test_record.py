@@ -78,7 +78,8 @@ def test_what_has_no_record_or_a_wrong_one_is_refused(files, tmp_path):
     kept = record.read_record(files[1])
     whole = json.loads(record.record_of(attn_inject.load(files[0]), origin(files[0]))[record.KEY])
     assert kept.digest == whole["digest"]
-    for text in ("[]", "{}", json.dumps({record.KEY: "[1]"})):
+    deep = json.dumps({record.KEY: "[" * 100_000})
+    for text in ("[]", "{}", deep, "[" * 100_000, json.dumps({record.KEY: "[1]"})):
         with pytest.raises(FileError):
             attn_inject.describe(of_archive(tmp_path / "y.pt2", text))
     for wrong in damage(whole):
