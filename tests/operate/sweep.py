@@ -16,6 +16,7 @@ from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import nn
 
 import attn_inject
+from attn_inject.cost.figures import StatsRow
 from attn_inject.cost.handles import activation_handles, flop_handles
 from attn_inject.models.inputs import InputSpec
 
@@ -52,17 +53,23 @@ def differences(name: str, attention: list[str] | None = None) -> tuple[int, lis
     for row in table.rows:
         if row.reason is not None:
             continue
-        if row.attention is None:
-            model = timm.create_model(name)
-        else:
-            model = attn_inject.inject(name, row.attention, start="paper", check="off").model
-        size = tuple(model.default_cfg["input_size"])
-        expected = analysed(model.eval(), size)
         compared += 1
-        if expected != (row.params, row.flops, row.activations):
-            told = (row.params, row.flops, row.activations)
-            wrong.append(f"{name} x {row.attention}: the table says {told}, the real model {expected}")
+        if difference := compare(name, row):
+            wrong.append(difference)
     return compared, wrong
+
+
+def compare(name: str, row: StatsRow) -> str:
+    """How a row differs from fvcore's analysis of the real model; "" for a true one."""
+    if row.attention is None:
+        model = timm.create_model(name)
+    else:
+        model = attn_inject.inject(name, row.attention, start="paper", check="off").model
+    expected = analysed(model.eval(), tuple(model.default_cfg["input_size"]))
+    told = (row.params, row.flops, row.activations)
+    if expected == told:
+        return ""
+    return f"{name} x {row.attention}: the table says {told}, the real model {expected}"
 
 
 def main() -> int:

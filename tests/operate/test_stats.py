@@ -28,7 +28,7 @@ from attn_inject.operate.model_names import expand
 from attn_inject.operate.searched import search_shapes
 from attn_inject.request import ModelRequest, Plan, as_specs
 from attn_inject.surgery.apply import apply_edits
-from tests.operate.sweep import MODELS, differences
+from tests.operate.sweep import MODELS, compare
 
 # As small as they come: fvcore follows every window of sasa, which takes it long.
 SPECS = ["sasa:kernel_size=3" if name == "sasa" else name for name in registry.entries()]
@@ -51,9 +51,11 @@ def counted(monkeypatch):
     return traced
 
 
-@pytest.mark.parametrize("attention", SPECS)
+@pytest.mark.parametrize("attention", [None, *SPECS])
 def test_a_row_is_what_fvcore_says_of_the_real_modified_model(attention):
-    assert differences("test_resnet", [attention]) == (2, [])
+    row = attn_inject.stats(["test_resnet"], attention or "se").rows[attention is not None]
+    assert (row.attention, row.reason) == (attention, None)
+    assert compare("test_resnet", row) == ""
 
 
 @pytest.mark.parametrize(("name", "attention"), PAIRS)

@@ -17,25 +17,27 @@ from attn_inject.surgery.placements import INNER
 from attn_inject.surgery.removal import remove
 from tests.nets import build, make_generic, modify, set_alphas, size_of
 
-FAMILIES = [
-    "resnet50",
-    "mobilenetv2_100",
-    "efficientnet_b0",
-    "convnext_tiny",
-    "vit_tiny_patch16_224",
-    "swin_tiny_patch4_window7_224",
-    "torchvision/regnet_y_400mf",
-    "torchvision/swin_t",
-    "torchvision/resnet18",
-]
+# `tests.sweeps --full` proves it for many more, and `tests.checks.sweep` takes the product with ten modules.
+FAMILIES = {
+    "resnet50": "se",
+    "mobilenetv2_100": "ela-l",
+    "efficientnet_b0": "sa",
+    "convnext_tiny": "ela-l",
+    "vit_tiny_patch16_224": "se",
+    "swin_tiny_patch4_window7_224": "sa",
+    "torchvision/regnet_y_400mf": "sa",
+    "torchvision/swin_t": "se",
+    "torchvision/resnet18": "ela-l",
+}
+# Two stages of swin, small enough for maps of 14x14 and 7x7 tokens.
+SMALL_SWIN = {"depths": (1, 2), "embed_dim": 24, "num_heads": (3, 6), "img_size": 56}
 
 
-def image_for(model: nn.Module) -> torch.Tensor:
-    return torch.randn(1, *size_of(model), generator=torch.Generator().manual_seed(1))
+def image_for(model: nn.Module, size: tuple[int, ...] | None = None) -> torch.Tensor:
+    return torch.randn(1, *(size or size_of(model)), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("attention", ["se", "ela-l", "sa"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "attention"), FAMILIES.items())
 def test_identity_start_is_bit_equal_and_can_be_undone(name, attention):
     model = make_generic(build(name))
     image, keys = image_for(model), dict(model.state_dict())
@@ -52,21 +54,28 @@ def test_identity_start_is_bit_equal_and_can_be_undone(name, attention):
     assert list(model.state_dict()) == list(keys)
 
 
-PLACED = ["test_resnet", "test_convnext", "mobilenetv3_small_050", "test_vit", "swin_tiny_patch4_window7_224"]
+PLACED = {
+    "test_resnet": {},
+    "test_convnext": {},
+    "mobilenetv3_small_050": {},
+    "test_vit": {},
+    "swin_tiny_patch4_window7_224": SMALL_SWIN,
+}
 
 
 @pytest.mark.parametrize("placement", INNER)
 @pytest.mark.parametrize("name", PLACED)
 def test_inner_placements(name, placement):
-    model = make_generic(build(name, **({"depths": (1, 2)} if name.startswith("swin") else {})))
-    image = image_for(model)
+    model = make_generic(build(name, **PLACED[name]))
+    size = (3, 56, 56) if "img_size" in PLACED[name] else size_of(model)
+    image = image_for(model, size)
     with torch.no_grad():
         expected = model(image)
         if placement in ("after-conv", "before-norm") and ("vit" in name or "swin" in name):
             with pytest.raises(FitError, match="no spatial convolution"):
-                modify(model, "se", placement=placement)
+                modify(model, "se", size=size, placement=placement)
             return
-        modify(model, "se", placement=placement)
+        modify(model, "se", size=size, placement=placement)
         assert torch.equal(model(image), expected)
         set_alphas(model, 0.5)
         assert not torch.equal(model(image), expected)
@@ -248,13 +257,13 @@ def test_a_grid_of_another_scale():
 
 
 def test_swin_after_set_input_size():
-    model = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
-    modify(model, "se")
+    model = make_generic(build("swin_tiny_patch4_window7_224", **SMALL_SWIN))
+    modify(model, "se", size=(3, 56, 56))
     set_alphas(model, 0.5)
-    twin = make_generic(build("swin_tiny_patch4_window7_224", depths=(1, 2)))
+    twin = make_generic(build("swin_tiny_patch4_window7_224", **SMALL_SWIN))
     for each in (model, twin):
-        each.set_input_size((256, 256), window_size=8)
-    large = torch.randn(1, 3, 256, 256)
+        each.set_input_size((64, 64), window_size=8)
+    large = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert not torch.equal(model(large), twin(large))
         set_alphas(model, 0.0)
