@@ -5,19 +5,23 @@ Ray starts actors and reports their death; `schedule` decides what runs where, a
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import socket
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from attn_inject.errors import MissingExtraError, UsageError
+from attn_inject.errors import MissingExtraError, UsageError, ZooError
+from attn_inject.versions import versions
 from attn_inject.zoo.engine import Ended, Failure, Node, Progress, Task
 
 _REACH = 5.0  # seconds to reach the cluster
+OTHER_PACKAGES = "packages"  # the code of a task that a node with other packages refused
 _FRESH = 2.0  # seconds for which the list of nodes is cached
 
 
@@ -42,17 +46,29 @@ class RayEngine:
         self._busy: dict[int, _Call] = {}
         self._nodes: list[Node] = []
         self._looked = float("-inf")
+        self._others: dict[str, str] = {}  # nodes with other packages, and how these differ
 
     def nodes(self) -> Sequence[Node]:
-        """The machines that are alive."""
+        """The machines that are alive and have the packages of this one.
+
+        Raises:
+            ZooError: The cluster is gone, or no machine of it has these packages.
+        """
         if time.monotonic() - self._looked > _FRESH:
-            self._nodes = [_node(found, self._jobs, self._memory) for found in self._alive()]
-            self._nodes = [node for node in self._nodes if node.slots > 0]
+            alive = [_node(found, self._jobs, self._memory) for found in self._alive()]
+            self._nodes = [node for node in alive if node.slots > 0 and node.name not in self._others]
             self._looked = time.monotonic()
+            if self._others and not self._nodes:
+                how = next(iter(self._others.values()))
+                raise ZooError(
+                    f"No node of the cluster has the packages of this machine: {how}.",
+                    hint="Install the same versions on every node, and run the same command again.",
+                )
         return self._nodes
 
     def _alive(self) -> list[dict[str, Any]]:
-        return [found for found in self._ray.nodes() if found["Alive"]]
+        with _reaching():
+            return [found for found in self._ray.nodes() if found["Alive"]]
 
     def start(self, task: Task, node: str) -> None:
         """Give a task to an idle actor on the node, or to a new one."""
@@ -64,17 +80,22 @@ class RayEngine:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
-        return self._actor_class.options(scheduling_strategy=strategy).remote()
+        return self._actor_class.options(scheduling_strategy=strategy).remote(versions())
 
     def poll(self, seconds: float) -> list[Ended]:
-        """The tasks that ended, after waiting `seconds` at most."""
+        """The tasks that ended, after waiting `seconds` at most.
+
+        Raises:
+            ZooError: The cluster is gone.
+        """
         if not self._busy:
             time.sleep(seconds)
             return []
         by_answer = {call.answer: call for call in self._busy.values()}
-        ready, _ = self._ray.wait([*by_answer], num_returns=1, timeout=seconds)
-        if ready:  # and all others that have ended by now
-            ready, _ = self._ray.wait([*by_answer], num_returns=len(by_answer), timeout=0)
+        with _reaching():
+            ready, _ = self._ray.wait([*by_answer], num_returns=1, timeout=seconds)
+            if ready:  # and all others that have ended by now
+                ready, _ = self._ray.wait([*by_answer], num_returns=len(by_answer), timeout=0)
         return [self._hear(by_answer[answer]) for answer in ready]
 
     def _hear(self, call: _Call) -> Ended:
@@ -86,6 +107,11 @@ class RayEngine:
         except self._ray.exceptions.RayError as error:
             self._ray.kill(call.actor)
             return Ended(task=call.task, failure=_crashed(error), died=True)
+        if ended.failure is not None and ended.failure.code == OTHER_PACKAGES:
+            self._others[call.node] = ended.failure.message
+            self._looked = float("-inf")
+            self._ray.kill(call.actor)
+            return ended
         self._idle.setdefault(call.node, []).append(call.actor)
         return ended
 
@@ -117,7 +143,8 @@ class RayEngine:
         """End every actor and leave the cluster."""
         actors = [call.actor for call in self._busy.values()]
         for actor in (*actors, *(actor for idle in self._idle.values() for actor in idle)):
-            self._ray.kill(actor)
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                self._ray.kill(actor)
         self._busy, self._idle = {}, {}
         self._ray.shutdown()
 
@@ -132,18 +159,47 @@ class _Call:
 
 
 class Worker:
-    """One process of the cluster; imports everything when it begins."""
+    """One process of the cluster; imports everything when it begins.
 
-    def __init__(self) -> None:
+    Args:
+        expected: The versions of the machine that the zoo was started on. Files that other versions make
+            may differ, so where others are installed nothing is done.
+    """
+
+    def __init__(self, expected: Mapping[str, str]) -> None:
+        self._differences = differences(expected, versions())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("attn_inject.zoo.preload")
 
     def perform(self, task: Task) -> Ended:
         """Do a task; an error is part of the answer."""
+        if self._differences:
+            failure = Failure(code=OTHER_PACKAGES, message=self._differences)
+            return Ended(task=task, failure=failure, died=True, lost=True)
         from attn_inject.zoo.work import perform
 
         return perform(task)
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """`timm is 1.0.9 there and 1.0.20 here`, for every package that differs; empty if none does."""
+    names = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
+    return ", ".join(
+        f"{name} is {there.get(name, 'missing')} there and {here.get(name, 'missing')} here" for name in names
+    )
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Ray raises errors of several kinds when the cluster is gone."""
+    try:
+        yield
+    except Exception as error:
+        raise ZooError(
+            f"The cluster cannot be reached any more: {str(error).strip().partition(chr(10))[0]}.",
+            hint="What is finished is kept; run the same command again when the cluster is back.",
+        ) from error
 
 
 def _node(found: dict[str, Any], jobs: int | None, memory: int | float | None) -> Node:
