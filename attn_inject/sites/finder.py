@@ -24,6 +24,7 @@ from attn_inject.sites.recording import Recording, record
 from attn_inject.sites.residual import Addition, Verdict, judge
 from attn_inject.sites.selection import match_modules
 from attn_inject.sites.site import Reason, Rejection, RejectionCode, Site
+from attn_inject.sites.stages import with_stages
 from attn_inject.sites.tensors import has_weight, tensors_of
 
 IN_THE_MODEL = Reason(
@@ -100,7 +101,8 @@ def find(
         else:
             rejected.append(Rejection.of(name, item))
     rejected += [Rejection.of(name, NOT_RUN) for name in _unused(recording, at)]
-    return Findings(recording, tuple(_with_stages(found)), tuple(rejected))
+    modules = dict(recording.model.named_modules())
+    return Findings(recording, tuple(with_stages(found, modules)), tuple(rejected))
 
 
 def _by_name(recording: Recording) -> dict[str, list[ModuleCall]]:
@@ -306,13 +308,3 @@ def _which_map(item: FoundSite) -> str:
     if item.addition is not None or len(maps) < 2:
         return ""
     return f"acts on {item.site.element!r} of the {len(maps)} maps that it returns: {', '.join(maps)}"
-
-
-def _with_stages(found: list[FoundSite]) -> list[FoundSite]:
-    """Number the stages: one for each size of the map, in the order in which the sizes first appear."""
-    stages: dict[tuple[int | None, int | None], int] = {}
-    numbered = []
-    for item in found:
-        stage = stages.setdefault((item.site.height, item.site.width), len(stages) + 1)
-        numbered.append(dataclasses.replace(item, site=dataclasses.replace(item.site, stage=stage)))
-    return numbered

@@ -33,7 +33,7 @@ class Site:
         height: Rows of the map, in positions; None for tokens without a grid.
         width: Columns of the map, in positions; None for tokens without a grid.
         prefix: Class, register and distillation tokens before the grid (NLC only).
-        stage: Number of the stage, from 1: one for each size of the map, in order of first appearance.
+        stage: Number of the stage, from 1, in order of first appearance; see `sites.stages`.
         calls: How often one forward of the model runs this block.
         element: Which element of a tuple or dictionary output the block's addition made; None if it
             returns a tensor.
