@@ -164,7 +164,7 @@ def faults(folder: Path, expected: dict[str, str]) -> list[str]:
 def main() -> None:
     """Break and print."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"
+    os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "5"  # noqa: SIM112 (the name that Ray reads)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     is_good = True
     with tempfile.TemporaryDirectory() as name:

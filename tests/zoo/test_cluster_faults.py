@@ -16,7 +16,7 @@ TASK = Task(number=0, work="size", payload={}, label="a model")
 
 
 class StandIn:
-    """Ray with nodes whose processes are objects of this one; calls are carried out when they are asked for."""
+    """Ray whose nodes are objects of this process; calls are carried out when they are asked for."""
 
     exceptions = SimpleNamespace(RayActorError=KeyError, RayError=LookupError)
 
@@ -96,7 +96,7 @@ def test_a_node_with_other_packages_is_not_used_and_its_task_is_done_elsewhere(e
 
 def test_a_cluster_with_other_packages_is_refused_with_their_names(engine):
     made, _ = engine(one={"timm": "2"}, other={})
-    with pytest.raises(ZooError, match="timm is (2|missing) there and 1 here"):
+    with pytest.raises(ZooError, match=r"timm is (2|missing) there and 1 here"):
         [*drive(made, [TASK])]
 
 
